@@ -1,0 +1,126 @@
+# One folder, one environment (.venv), kept in step with the lock. Paths are relative and quoted throughout, so that
+# the folder's own name may hold spaces. `make help` lists the targets.
+
+.DEFAULT_GOAL := quick
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+# Named by the user, or else the first of these that is new enough.
+PYTHON ?=
+pythons = $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11)
+
+# Jobs call `python` by name, so the environment's stands first on their path. Not exported for the whole file: the
+# set-up must find the system's Python.
+in_venv = PATH="$$PWD/.venv/bin:$$PATH"
+python = $(in_venv) .venv/bin/python
+snakemake = $(python) -m snakemake
+run_all = snakemake --cores all --resources gpu=1
+
+.PHONY: quick test bench plan accept lint gallery lock clean help
+
+quick: .venv/.installed ## Set up and run the quick preset (the default target)
+	@$(python) -m $(run_all) --configfile workflow/presets/quick.yaml $(ARGS)
+	@echo
+	@echo "The report:           $$PWD/results/report.html"
+	@echo "The full default run: . .venv/bin/activate && $(run_all)"
+
+test: .venv/.installed-test ## Set up, test tools included, and run every test
+	@$(python) -m pytest $(ARGS)
+
+bench: .venv/.installed ## Measure how good the instrument is
+	@$(python) benchmarks/instrument.py $(ARGS)
+
+plan: .venv/.installed ## Jobs and expected minutes per question, before anything runs
+	@$(python) workflow/plan.py $(ARGS)
+
+accept: .venv/.installed ## Keep the results after a harmless edit, without measuring again
+	@$(snakemake) --touch --cores all $(ARGS)
+
+lint: .venv/.installed-test ## Style, types and Snakemake's own lint
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	$(python) -m mypy
+	$(in_venv) .venv/bin/snakefmt --check Snakefile workflow/rules
+	$(snakemake) --lint
+
+gallery: .venv/.installed-test ## Pictures of the report, for the README and for reviewers
+	@$(python) tests/gallery.py $(ARGS)
+
+lock: .venv-lock/.installed ## Resolve pyproject.toml into envs/ again (ARGS=--upgrade for newer versions)
+	@$(resolve) pyproject.toml --output-file envs/requirements.txt
+	@$(resolve) --group test --constraint envs/requirements.txt --output-file envs/requirements-test.txt
+	@.venv-lock/bin/python envs/lock.py
+
+clean: ## Remove the environments and caches, never the results
+	rm -rf .venv .venv-lock .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo 'ARGS="…" is passed on: make test ARGS="-k setup", make plan ARGS="--help".'
+	@echo 'PYTHON=… names the Python to set up with.'
+
+
+# ---- set-up ----------------------------------------------------------------------------------------------------------
+
+# The stamps carry the time of the last install: a newer lock brings the environment back into step.
+.venv/.installed: envs/requirements.txt
+	@$(call venv,.venv)
+	@echo "Installing the locked requirements (on Linux a download of about 3 GB the first time)."
+	@$(call install,.venv,--require-hashes -r envs/requirements.txt)
+	@touch $@
+
+.venv/.installed-test: envs/requirements-test.txt .venv/.installed
+	@$(call install,.venv,--require-hashes -r envs/requirements-test.txt)
+	@touch $@
+
+# uv resolves for every platform at once, which pip cannot. It stays out of .venv, so that a lock that does not install
+# can still be replaced.
+.venv-lock/.installed:
+	@$(call venv,.venv-lock)
+	@$(call install,.venv-lock,'uv>=0.9')
+	@touch $@
+
+# One version per package for all platforms, and no trace of the index or the machine it was resolved on.
+resolve = .venv-lock/bin/uv pip compile --quiet --universal --fork-strategy fewest --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
+
+# $(1): the folder. An environment that works is kept, so that a new lock costs only what changed. Candidates are
+# tried by running them, because version managers leave names on the path that only print an error.
+define venv
+"$(1)/bin/python" -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && exit; \
+tried=; version=; \
+for python in $(pythons); do \
+    found=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue; \
+    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then version=$$found; break; fi; \
+    tried="$${tried:+$$tried, }$$python is $$found"; \
+done; \
+if [ -z "$$version" ]; then \
+    echo "torch-assay needs Python 3.11 or newer ($${tried:-none was found}):" \
+        "install one, or name it with make PYTHON=/path/to/python." >&2; \
+    exit 1; \
+fi; \
+if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+    echo "$$python cannot create virtual environments:" \
+        "install its venv module (Debian and Ubuntu: apt install python$$version-venv) and run make again." >&2; \
+    exit 1; \
+fi; \
+"$$python" -m venv --clear "$(1)"
+endef
+
+# $(1): the folder, $(2): what to install. pip retries and explains at length; its log keeps that, the user gets the
+# cause.
+define install
+rm -f "$(1)/install.log"; \
+"$(1)/bin/python" -m pip install --log "$(1)/install.log" $(2) 2>/dev/null && exit; \
+if grep -qiE 'connection error|connection broken|connectionerror|timed out|incompleteread' "$(1)/install.log"; then \
+    echo "The package index could not be reached:" \
+        "check the network (or pip's index and proxy settings) and run make again." >&2; \
+else \
+    sed -n 's/^[^ ]* *ERROR: //p' "$(1)/install.log" | tail -n 2 >&2; \
+    echo "pip could not install the requirements: the reason is above, all of it in $(1)/install.log." >&2; \
+fi; \
+exit 1
+endef

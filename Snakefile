@@ -1,0 +1,43 @@
+"""torch-assay: the questions of a deep-learning course, answered by measurement."""
+
+import os
+
+from snakemake.utils import min_version
+
+min_version("9.25")
+
+
+# The defaults come with the workflow; a config.yaml in another working directory
+# (--directory) is merged over them.
+configfile: str(workflow.current_basedir.join("config.yaml"))
+
+
+if os.path.exists("config.yaml"):
+
+    configfile: "config.yaml"
+
+
+pathvars:
+    scripts=os.path.relpath(str(workflow.current_basedir.join("workflow/scripts"))),
+    logs="results/logs",
+
+
+report: "workflow/report/workflow.rst"
+
+
+wildcard_constraints:
+    question="[a-z_]+",
+    device="[a-z0-9_]+",
+    n="[0-9]+",
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/hardware.smk"
+include: "workflow/rules/matmul.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/report.html",

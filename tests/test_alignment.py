@@ -1,0 +1,217 @@
+"""Alignment: the verdict follows the pattern that is put into made-up records."""
+
+import json
+import math
+
+import pytest
+import torch
+from assay import record
+from assay.record import Status, Trial
+from conftest import ROOT, load, make_record
+
+measure = load(ROOT / "workflow/scripts/measure_alignment.py")
+answer = load(ROOT / "workflow/scripts/answer_alignment.py")
+
+SIZES = [1008, 1016, 1020, 1023, 1024, 1025, 1026, 1028, 1032, 1040, 1056]
+
+
+def trial(n, ratio, dtype="float32", layout=None, **changes):
+    """A trial that found this ratio to within 0.5 %."""
+    result = {
+        "ratios": {
+            "target": {
+                "ratio": ratio,
+                "ratio_low": ratio * 0.995,
+                "ratio_high": ratio * 1.005,
+                "p": 1e-6 if abs(ratio - 1) > 0.01 else 0.5,
+            },
+            "twin": {"ratio": 1.0, "ratio_low": 0.995, "ratio_high": 1.005, "p": 0.5},
+        },
+        "arms": {"target": {"time_median_s": 0.01}},
+        "throughput_flops": 1e11,
+        "kernel": "SGEMM",
+        "rounds": 20,
+        "rounds_void": 0,
+        "relative_error": 1e-7,
+    }
+    anchor = n if layout else 1024
+    what = {"dtype": dtype, "n": n, "layout": layout, "anchor": anchor}
+    return Trial(**({"what": what, "result": result} | changes))
+
+
+def records(law, sizes=SIZES, device="cpu"):
+    return [make_record("alignment", {"device": device, "n": n}, [trial(n, law(n))]) for n in sizes]
+
+
+def odd(n):
+    return 1.10 if n & -n <= 4 else 1.0
+
+
+def past_the_edge(n):
+    return 1.10 if n > 1024 else 1.0
+
+
+def both(n):
+    return odd(n) * past_the_edge(n)
+
+
+@pytest.mark.parametrize(
+    ("law", "says"),
+    [
+        (odd, "alignment"),
+        (past_the_edge, "tile quantisation"),
+        (both, "alignment and tile quantisation"),
+        (lambda n: 1.0, "neither"),
+        (lambda n: 1.0 if n == 1024 else 0.9, "power of two"),
+        (lambda n: 1 / odd(n), "alignment, reversed"),
+    ],
+)
+def test_the_verdict_is_the_pattern(law, says):
+    assert answer.answer(records(law)).sentence == f"cpu – float32: {says}."
+
+
+def test_the_five_sizes_alone_cannot_tell():
+    found = answer.answer(records(odd, [1024, 1025, 1026, 1028, 1032]))
+    assert "cannot tell" in found.sentence
+
+
+def test_noise_cannot_tell():
+    noisy = records(lambda n: 1.0)
+    for each in noisy:
+        target = each.trials[0].result["ratios"]["target"]
+        target["ratio_low"], target["ratio_high"] = 0.8, 1.2
+    assert "cannot tell" in answer.answer(noisy).sentence
+
+
+def test_devices_and_layouts_each_get_their_say():
+    two = records(odd) + records(past_the_edge, device="gpu")
+    two[4].trials.append(trial(1024, 1.08, layout="offset"))
+    found = answer.answer(two)
+    assert found.sentence == "cpu – float32: alignment. gpu – float32: tile quantisation."
+    assert "moved by one element is slower (1.08 [1.07, 1.09] ×" in found.findings[0]
+
+
+def test_when_nothing_could_be_measured_it_says_so():
+    gone = Trial(
+        what={"dtype": "float16", "n": 1024, "layout": None, "anchor": 1024},
+        status=Status.SKIPPED,
+        reason="too slow",
+    )
+    found = answer.answer([make_record("alignment", {"device": "cpu", "n": 1024}, [gone])])
+    assert found.sentence.startswith("Nothing could be measured")
+
+
+def test_the_files_of_an_answer(tmp_path):
+    paths = []
+    for each in records(odd):
+        paths.append(tmp_path / f"{each.axes['n']}.json")
+        record.write(paths[-1], each)
+    about = json.dumps({"title": "t", "exercise": "e"})
+    out = [
+        f"--{kind}={tmp_path / kind}.{end}"
+        for kind, end in (("table", "csv"), ("figure", "svg"), ("answer", "json"))
+    ]
+    answer.main(["--about", about, *out, *map(str, paths)])
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == len(SIZES) + 1
+    assert "<svg" in (tmp_path / "figure.svg").read_text()
+    assert (tmp_path / "figure.png").stat().st_size > 1000
+    assert json.loads((tmp_path / "answer.json").read_text())["sentence"]
+
+
+def test_a_broken_record_is_one_sentence(tmp_path):
+    (tmp_path / "half.json").write_text('{"format": 1, "study"')
+    with pytest.raises(SystemExit) as error:
+        answer.main(
+            [
+                "--about",
+                "{}",
+                "--table",
+                "t",
+                "--figure",
+                "f",
+                "--answer",
+                "a",
+                str(tmp_path / "half.json"),
+            ]
+        )
+    assert "half.json: not a whole JSON file" in str(error.value)
+
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("n", [16, 17, 64])
+def test_layouts_are_what_they_say(n):
+    plain = measure.dense(n, torch.float32, CPU)
+    assert plain.data_ptr() % 64 == 0
+    moved = measure.offset(n, torch.float32, CPU)
+    assert moved.data_ptr() % 64 == 4
+    assert moved.is_contiguous()
+    assert measure.odd_leading_dimension(n, torch.float32, CPU).stride(0) % 2 == 1
+    assert measure.odd_leading_dimension(n, torch.float32, CPU).stride(0) > n
+    padded = measure.padded_leading_dimension(n, torch.float32, CPU)
+    assert padded.stride(0) % 64 == 0
+    assert {m.shape for m in (plain, moved, padded)} == {(n, n)}
+
+
+@pytest.mark.parametrize("name", ["float64", "float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("layout", ["offset", "odd_leading_dimension", "padded_leading_dimension"])
+def test_every_layout_gives_the_right_product(name, layout):
+    work = measure.product(48, measure.DTYPES[name], CPU, measure.LAYOUTS[layout])
+    operands = work.prepare(torch.Generator().manual_seed(1))
+    assert 0 < measure.relative_error(work, operands) < measure.tolerance(48, name)
+    assert work.units == 2 * 48**3
+
+
+def test_a_wrong_product_is_refused():
+    work = measure.product(48, torch.float32, CPU)
+    wrong = type(work)(work.prepare, lambda operands: operands[2].zero_(), work.units)
+    seen = trial(48, 1.0)
+    measure._prove(seen, wrong, measure.clock_for(CPU), seed=1)
+    assert seen.status == Status.REFUSED
+    assert "wrong product" in seen.reason
+
+
+def test_a_speed_beyond_the_peak_is_refused(monkeypatch):
+    monkeypatch.setattr(measure.machine, "peak_flops", lambda *_: 1.0)
+    seen = trial(48, 1.0)
+    measure._prove(seen, measure.product(48, torch.float32, CPU), measure.clock_for(CPU), seed=1)
+    assert seen.status == Status.REFUSED
+    assert "missed part of the work" in seen.reason
+
+
+def test_a_dtype_without_a_kernel_is_unavailable_and_the_rest_goes_on(monkeypatch, tmp_path):
+    def no_kernel(what, *_):
+        raise RuntimeError("\"addmm_impl_cpu_\" not implemented for 'Half'")
+
+    monkeypatch.setattr(measure.trial, "compare", no_kernel)
+    seen = measure._trial({"dtype": "float16"}, None, None, None, None, 1)
+    assert seen.status == Status.UNAVAILABLE
+    assert "Half" in seen.reason
+
+
+def test_by_hand_with_the_settings_of_config_yaml(tmp_path, monkeypatch):
+    """A person runs the script with a device and a size only."""
+    tiny = {
+        "seed": 1,
+        "anchor": 64,
+        "dtypes": ["float32", "tf32"],
+        "layouts": [],
+        "protocol": {**measure.job._configured("alignment")["protocol"], "cap_s": 1},
+    }
+    output = tmp_path / "record.json"
+    measure.main(["--n", "65", "--settings", json.dumps(tiny), "--output", str(output)])
+    seen = record.read(output)
+    assert seen.axes == {"device": "cpu", "n": 65}
+    assert [each.what["dtype"] for each in seen.trials] == ["float32"]  # tf32 is a GPU's
+    assert seen.trials[0].result["throughput_flops"] > 0
+    assert math.isfinite(seen.trials[0].result["ratios"]["target"]["ratio"])
+
+
+def test_an_absent_device_is_a_record_not_a_crash(tmp_path):
+    output = tmp_path / "record.json"
+    measure.main(["--n", "64", "--device", "cuda:7", "--label", "gpu7", "--output", str(output)])
+    seen = record.read(output)
+    assert seen.status == Status.UNAVAILABLE
+    assert seen.reason
+    assert seen.axes == {"device": "gpu7", "n": 64}

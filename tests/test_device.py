@@ -1,0 +1,108 @@
+"""Labels, what stands behind them, and what is there."""
+
+import os
+
+import pytest
+import torch
+from assay import device
+from hypothesis import given
+from hypothesis import strategies as st
+
+UUIDS = ["GPU-aaa1", "GPU-aaa2", "GPU-bbb"]
+
+
+@pytest.mark.parametrize(
+    ("visible", "count"),
+    [
+        (None, 3),
+        ("", 0),
+        ("-1", 0),
+        ("0", 1),
+        ("2,0", 2),
+        ("0,7,1", 1),  # CUDA stops at the first entry that names nothing
+        ("1,1", 1),
+        ("GPU-bbb", 1),
+        ("GPU-aaa", 0),  # names two
+        ("GPU-aaa1,GPU-aaa2", 2),
+    ],
+)
+def test_cuda_visible_devices(visible, count):
+    assert device.count_visible(UUIDS, visible) == count
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [("cpu", "cpu"), ("gpu", "cuda:0"), ("gpu1", "cuda:1"), ("cuda", "cuda:0"), ("mps", "mps")],
+)
+def test_bare_labels(label, name):
+    assert device.behind(label) == name
+
+
+def test_a_list_is_short_for_labels_of_those_names():
+    assert device.resolve(["cpu", "gpu"]) == {"cpu": {"device": "cpu"}, "gpu": {"device": "cuda:0"}}
+
+
+def test_a_mapping_is_taken_as_it_stands():
+    labels = {"h100": {"device": "cuda:1", "threads": 8}}
+    assert device.resolve(labels) == labels
+
+
+@pytest.mark.parametrize(
+    ("gpus", "labels"), [(0, ["cpu"]), (1, ["cpu", "gpu"]), (2, ["cpu", "gpu0", "gpu1"])]
+)
+def test_auto_names_every_visible_gpu(monkeypatch, gpus, labels):
+    monkeypatch.setattr(device, "visible_gpus", lambda: gpus)
+    assert list(device.resolve("auto")) == labels
+
+
+def test_the_cpu_connects():
+    assert device.connect("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["tpu9", "cuda:99", "xpu:0"])
+def test_what_is_not_there_says_why_in_one_line(name):
+    with pytest.raises(device.Unavailable) as error:
+        device.connect(name)
+    assert str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_threads_are_clamped_to_the_usable_cores():
+    before = torch.get_num_threads()
+    try:
+        assert device.use_threads(10_000) == device.usable_cores()
+        assert device.use_threads(1) == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+@given(st.sampled_from(["max 100000", "200000 100000", "50000 100000"]))
+def test_quota_of_control_groups_version_2(tmp_path_factory, text):
+    root = tmp_path_factory.mktemp("cgroup")
+    (root / "cpu.max").write_text(text)
+    limit, period = text.split()
+    expected = None if limit == "max" else int(limit) / int(period)
+    assert device.cgroup_quota(root) == expected
+
+
+def test_quota_of_control_groups_version_1(tmp_path):
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu/cpu.cfs_quota_us").write_text("150000")
+    (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000")
+    assert device.cgroup_quota(tmp_path) == 1.5
+    (tmp_path / "cpu/cpu.cfs_quota_us").write_text("-1")
+    assert device.cgroup_quota(tmp_path) is None
+
+
+def test_no_control_group_no_quota(tmp_path):
+    assert device.cgroup_quota(tmp_path) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs CPU affinity (Linux)")
+def test_usable_cores_follow_the_affinity():
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert device.usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)

@@ -1,0 +1,346 @@
+"""The wiring, by real Snakemake on the tiny workflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from assay import record
+from conftest import PARTS, ROOT, Workflow, copy_workflow, plan
+
+pytestmark = pytest.mark.workflow
+
+
+def measured(workflow: Workflow) -> dict[Path, int]:
+    """Every record with its time of change."""
+    return {p: p.stat().st_mtime_ns for p in (workflow.folder / "results/records").rglob("*.json")}
+
+
+def other_config(workflow: Workflow, **alignment: object) -> str:
+    """A configuration file that changes the axes or settings of the tiny alignment study."""
+    tiny = yaml.safe_load((ROOT / "tests/config.yaml").read_text())
+    for block in ("axes", "settings"):
+        changes = alignment.get(block, {})
+        assert isinstance(changes, dict)
+        tiny["studies"]["alignment"][block] |= changes
+    (workflow.folder / "tests/config.yaml").write_text(yaml.safe_dump(tiny))
+    return "tests/config.yaml"
+
+
+# ---- a whole run ---------------------------------------------------------------------------------
+
+
+def test_a_run_leaves_records_tables_figures_answers_and_the_page(finished):
+    results = finished.folder / "results"
+    page = (results / "report.html").read_text(encoding="utf-8")
+    for question in ("hardware", "alignment"):
+        answer = json.loads((results / f"answers/{question}.json").read_text())
+        assert answer["sentence"]
+        assert (results / f"tables/{question}.csv").stat().st_size > 0
+        assert "<svg" in (results / f"figures/{question}.svg").read_text()
+        assert f'id="{question}"' in page
+    assert len(page) < 5e6
+
+
+def test_records_stand_under_their_axes_and_say_what_made_them(finished):
+    paths = sorted((finished.folder / "results/records/alignment/device-cpu").iterdir())
+    assert [p.name for p in paths] == [f"n-{n}.json" for n in (48, 63, 64, 65, 80)]
+    for path in paths:
+        seen = record.read(path)
+        assert path.name == f"n-{seen.axes['n']}.json"
+        assert seen.settings["seed"] == 1
+        assert seen.conditions.threads_used >= 1
+        assert seen.provenance.versions["torch"]
+        assert len(seen.provenance.machine_id) >= 12
+
+
+def test_nothing_but_results_is_written(finished):
+    known = {part.split("/")[0] for part in os.listdir(finished.folder)}
+    assert known <= {*(part.split("/")[0] for part in PARTS), "results", ".snakemake"}
+
+
+def test_logs_lie_with_the_results(finished):
+    assert (finished.folder / "results/logs/alignment/device-cpu/n-64.log").exists()
+
+
+# ---- what runs again, and what does not ----------------------------------------------------------
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert finished.planned() == {}
+
+
+def test_touching_a_script_runs_nothing(copied):
+    for script in (copied.folder / "workflow/scripts").rglob("*.py"):
+        os.utime(script)
+    assert copied.planned() == {}
+
+
+def test_editing_an_answer_runs_that_answer_and_the_page(copied):
+    copied.edit("workflow/scripts/answer_alignment.py", lambda text: text + "\n# edited\n")
+    assert copied.planned() == {"answer": 1, "page": 1, "all": 1, "total": 3}
+
+
+def test_editing_the_page_runs_the_page(copied):
+    copied.edit("workflow/report/page.css", lambda text: text + "\n/* edited */\n")
+    assert copied.planned() == {"page": 1, "all": 1, "total": 2}
+
+
+@pytest.mark.parametrize(
+    ("module", "jobs"),
+    [
+        ("kernel", {"measure_alignment": 5}),  # only alignment names kernels
+        ("figure", {"answer": 2}),  # every answer draws
+        ("trial", {"measure_alignment": 5, "measure_hardware": 1}),
+        ("record", {}),  # guarded by its format number
+    ],
+)
+def test_editing_a_module_runs_exactly_what_uses_it(copied, module, jobs):
+    copied.edit(f"workflow/scripts/assay/{module}.py", lambda text: text + "\n# edited\n")
+    planned = copied.planned()
+    assert {rule: n for rule, n in planned.items() if rule.startswith("measure")} == {
+        rule: n for rule, n in jobs.items() if rule.startswith("measure")
+    }
+    assert bool(planned) == bool(jobs)
+
+
+def test_adding_a_size_runs_that_size_and_its_answer(copied):
+    other_config(copied, axes={"n": [48, 63, 64, 65, 66, 80]})
+    assert copied.planned() == {
+        "measure_alignment": 1, "answer": 1, "page": 1, "all": 1, "total": 4,
+    }  # fmt: skip
+
+
+def test_changing_a_setting_runs_its_study(copied):
+    other_config(copied, settings={"dtypes": ["float64"]})
+    planned = copied.planned()
+    assert planned["measure_alignment"] == 5
+    assert "measure_hardware" not in planned
+
+
+def test_accepting_an_edit_measures_nothing(copied):
+    before = measured(copied)
+    copied.edit("workflow/scripts/assay/trial.py", lambda text: text + "\n# edited\n")
+    done = copied.run("--touch")
+    assert done.returncode == 0, done.stdout
+    assert copied.planned() == {}
+    assert [p.read_bytes() for p in measured(copied)] == [p.read_bytes() for p in before]
+
+
+# ---- a sentence for what is wrong ----------------------------------------------------------------
+
+
+def refusal(workflow: Workflow, *arguments: str) -> str:
+    done = workflow.run("--dry-run", *arguments)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout
+    return done.stdout
+
+
+def test_a_missing_answer_script_is_named(fresh):
+    (fresh.folder / "workflow/scripts/answer_alignment.py").unlink()
+    assert "answer_alignment.py is missing" in refusal(fresh)
+
+
+def test_a_renamed_module_is_named_even_when_every_result_is_there(copied):
+    scripts = copied.folder / "workflow/scripts/assay"
+    (scripts / "kernel.py").rename(scripts / "kernels.py")
+    assert "kernel.py is missing" in refusal(copied)
+
+
+def test_a_mistake_in_the_configuration_is_a_sentence(fresh):
+    other_config(fresh, settings={"dtypes": ["float31"]})
+    said = refusal(fresh)
+    assert "studies.alignment.settings.dtypes[0] is 'float31'" in said
+    assert "bfloat16" in said
+
+
+def test_a_shell_command_is_no_device(fresh):
+    (fresh.folder / "tests/config.yaml").write_text("devices: ['cpu; touch owned']\n")
+    assert "devices" in refusal(fresh)
+    assert not (fresh.folder / "owned").exists()
+
+
+def test_quoting_holds_even_without_the_schema(fresh):
+    """A hostile label that got past the schema reaches the script as one argument."""
+    fresh.edit("workflow/rules/common.smk", lambda text: text.replace("configuration.check(", "("))
+    fresh.edit("Snakefile", lambda text: text.replace('device="[a-z0-9_]+"', 'device=".+"'))
+    name = "cpu; touch owned #"
+    (fresh.folder / "tests/config.yaml").write_text(
+        yaml.safe_dump({"devices": {name: {"device": "cpu; touch owned2 #"}}})
+    )
+    fresh.run(f"results/records/hardware/device-{name}.json")
+    assert not list(fresh.folder.rglob("owned*"))
+
+
+# ---- the users' own commands ---------------------------------------------------------------------
+
+
+def test_the_default_run_is_planned(fresh):
+    done = fresh.run("--dry-run", "--cores", "4", "--resources", "gpu=1", tiny=False)
+    assert done.returncode == 0, done.stdout
+    assert plan.counts(done.stdout)["measure_alignment"] >= 13
+
+
+@pytest.mark.parametrize("preset", ["quick", "full"])
+def test_presets_are_planned(fresh, preset):
+    done = fresh.run("-n", "--configfile", f"workflow/presets/{preset}.yaml", tiny=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_one_answer_can_be_asked_for(fresh):
+    planned = fresh.planned("results/answers/alignment.json")
+    assert planned == {"measure_alignment": 5, "answer": 1, "total": 6}
+
+
+def test_lint_finds_nothing(fresh):
+    done = fresh.run("--lint", tiny=False)
+    assert done.returncode == 0, done.stdout
+    assert "Congratulations" in done.stdout
+
+
+def test_a_gpu_that_is_asked_for_by_name_and_absent_is_unavailable(copied):
+    """No crash: its cells are records with the reason, and the page tells it."""
+    if device_is_there("cuda:0"):
+        pytest.skip("this machine has a GPU")
+    text = (ROOT / "tests/config.yaml").read_text().replace("[cpu]", "[cpu, gpu]")
+    (copied.folder / "tests/config.yaml").write_text(text)
+    done = copied.run()
+    assert done.returncode == 0, done.stdout
+    seen = record.read(copied.folder / "results/records/alignment/device-gpu/n-64.json")
+    assert seen.status == record.Status.UNAVAILABLE
+    assert seen.reason in (copied.folder / "results/report.html").read_text()
+
+
+def device_is_there(name: str) -> bool:
+    from assay import device
+
+    try:
+        device.connect(name)
+    except device.Unavailable:
+        return False
+    return True
+
+
+def test_snakemakes_own_report_holds_everything(finished, tmp_path):
+    done = finished.run("--report", str(tmp_path / "report.html"))
+    assert done.returncode == 0, done.stdout
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "System Message" not in text
+    for held in ("alignment.svg", "hardware.csv", "report.html", "alignment", "Report"):
+        assert held in text
+
+
+def test_another_directory(finished, tmp_path):
+    """Records of another folder are made there, with this folder's workflow and defaults."""
+    elsewhere = tmp_path / "else where"
+    target = "results/records/hardware/device-cpu.json"
+    tiny = str(finished.folder / "tests/config.yaml")
+    command = [sys.executable, "-m", "snakemake", "--directory", str(elsewhere)]
+    command += [target, "--configfile", tiny, "--cores", "1"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        command,
+        cwd=finished.folder,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert record.read(elsewhere / target).axes == {"device": "cpu"}
+
+
+def test_the_plan_says_jobs_and_minutes(fresh):
+    command = [sys.executable, "workflow/plan.py", "--configfile", "tests/config.yaml"]
+    done = subprocess.run(command, cwd=fresh.folder, capture_output=True, text=True, check=True)
+    assert re.search(r"^alignment +5 +[0-9.]+$", done.stdout, re.MULTILINE), done.stdout
+    assert "2 answers and 1 page" in done.stdout
+
+
+# ---- what must survive ---------------------------------------------------------------------------
+
+
+def test_a_run_killed_while_measuring_is_finished_by_the_next(tmp_path):
+    """SIGKILL to Snakemake and all its jobs; every record that is there can be read."""
+    workflow = copy_workflow(tmp_path / "killed")
+    running = workflow.start()
+    records = workflow.folder / "results/records/alignment"
+    wait_until(lambda: len(list(records.rglob("*.json"))) >= 1, running)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    kept = {path: path.read_bytes() for path in records.rglob("*.json")}
+    for path in kept:
+        record.read(path)
+    workflow.run("--unlock")
+    done = workflow.run()
+    assert done.returncode == 0, done.stdout
+    assert workflow.planned() == {}
+    assert not list((workflow.folder / "results").rglob("*.part"))
+
+
+def wait_until(condition, running: subprocess.Popen[str], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert running.poll() is None, running.stdout.read() if running.stdout else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_measuring_job_that_is_killed_fails_by_name_and_the_others_go_on(tmp_path):
+    workflow = copy_workflow(tmp_path / "job")
+    script = workflow.folder / "workflow/scripts/measure_alignment.py"
+    text = script.read_text()
+    killer = "    import os\n    if job.axes['n'] == 63: os.kill(os.getpid(), 9)\n"
+    head, body = text.split('asked for this size."""\n', 1)
+    script.write_text(f'{head}asked for this size."""\n{killer}{body}')
+    done = workflow.run()
+    assert done.returncode != 0
+    assert "n-63" in done.stdout
+    made = {p.name for p in (workflow.folder / "results/records/alignment/device-cpu").iterdir()}
+    assert made == {f"n-{n}.json" for n in (48, 64, 65, 80)}
+    script.write_text(text)
+    done = workflow.run()
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda text: text[: len(text) // 2], "not a whole JSON file"),
+        (lambda text: text.replace('"format": 1', '"format": 2', 1), "a record of format 2"),
+        (lambda text: text.replace('"status": "ok"', '"status": "fine"', 1), "not a valid record"),
+    ],
+)
+def test_a_spoilt_record_stops_its_answer_with_one_sentence(copied, spoil, says):
+    path = "results/records/alignment/device-cpu/n-64.json"
+    copied.edit(path, spoil)
+    done = copied.run("--forcerun", "answer", "--rerun-triggers", "params")
+    assert done.returncode != 0
+    assert f"{path}: " in done.stdout
+    assert says in done.stdout
+
+
+def test_a_read_only_workflow_measures_elsewhere(finished, tmp_path):
+    """A clone that the user cannot write: results go to another directory."""
+    clone = copy_workflow(tmp_path / "clone")
+    shutil.rmtree(clone.folder / "tests")
+    for path in [clone.folder, *clone.folder.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        done = finished.run(
+            "--snakefile", str(clone.folder / "Snakefile"), "--directory", str(tmp_path / "out"),
+            "--dry-run", "results/records/hardware/device-cpu.json", tiny=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+    finally:
+        for path in [clone.folder, *clone.folder.rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)

@@ -1,0 +1,87 @@
+"""What every rule file shares: the checked configuration, derived libraries, resources."""
+
+import ast
+import json
+import os
+import sys
+from functools import cache
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+WORKFLOW = Path(str(workflow.current_basedir.join("..")))
+SCRIPTS = Path(os.path.relpath(WORKFLOW / "scripts"))
+sys.path.insert(0, str(SCRIPTS.resolve()))
+
+from assay import configuration, device
+
+UNMEASURED = {"record"}  # cannot change a number; its format number guards it
+RECORDS = {}  # study -> path of its records, filled by the rule files
+
+try:
+    configuration.check(config, WORKFLOW / "schemas/config.schema.yaml")
+except configuration.ConfigurationError as error:
+    raise WorkflowError(str(error))
+
+DEVICES = device.resolve(config["devices"])
+
+
+def parsed(script):
+    """The syntax tree of a script or module; a sentence when it is not there."""
+    try:
+        return ast.parse((SCRIPTS / script).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WorkflowError(f"{SCRIPTS / script} is missing, but the workflow needs it.")
+
+
+@cache
+def library(script):
+    """The modules of assay/ that a script imports, directly or through another."""
+    nodes = [n for n in ast.walk(parsed(script)) if isinstance(n, ast.ImportFrom) and n.module]
+    names = {a.name for n in nodes if n.module == "assay" for a in n.names}
+    names |= {n.module.split(".")[1] for n in nodes if n.module.startswith("assay.")}
+    files = {f"assay/{name}.py" for name in names - UNMEASURED}
+    return sorted(files.union(*map(library, files)))
+
+
+def sources(script):
+    """A script's library as inputs, so that editing a module re-runs what uses it."""
+    return [str(SCRIPTS / file) for file in library(script)]
+
+
+def every_core(wildcards):
+    """Take every core, so that nothing runs beside a timing."""
+    return workflow.cores
+
+
+def device_name(wildcards):
+    """The torch device behind a label.
+
+    A cluster job reads these files on another machine, where `auto` may find other labels.
+    """
+    label = wildcards.device
+    return DEVICES.get(label, {"device": device.behind(label)})["device"]
+
+
+def gpus(wildcards):
+    """One GPU for a job on a CUDA device, none otherwise."""
+    return 1 if device_name(wildcards).startswith("cuda") else 0
+
+
+def settings(study):
+    """What a measuring script is given besides its axes, as one order-proof argument."""
+    shared = {key: config[key] for key in ("seed", "protocol")}
+    return json.dumps(shared | config["studies"][study]["settings"], sort_keys=True)
+
+
+def records(wildcards):
+    """The records that a question reads: every cell of its studies' grids."""
+    return [
+        path
+        for study in config["questions"][wildcards.question]["studies"]
+        for path in collect(RECORDS[study], device=DEVICES, **config["studies"][study]["axes"])
+    ]
+
+
+for name in config["ask"]:
+    sources(f"answer_{name}.py")  # fails here, by name, when the script is missing

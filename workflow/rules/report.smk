@@ -1,0 +1,84 @@
+"""From records to answers, and from answers to the page."""
+
+
+def about(wildcards):
+    """Title and exercise of a question, as one argument."""
+    block = config["questions"][wildcards.question]
+    return json.dumps({key: block[key] for key in ("title", "exercise")}, sort_keys=True)
+
+
+def run_in_words():
+    """What the page says about the run as a whole, as one argument."""
+    words = {
+        "preset": config["preset"],
+        "command": "snakemake --cores all --resources gpu=1",
+        "questions": config["ask"],
+    }
+    return json.dumps(words, sort_keys=True)
+
+
+rule answer:
+    """Answer one question from its records."""
+    input:
+        script="<scripts>/answer_{question}.py",
+        library=lambda wildcards: sources(f"answer_{wildcards.question}.py"),
+        records=records,
+    output:
+        table=report(
+            "<results>/tables/{question}.csv",
+            caption="../report/answer.rst",
+            category="{question}",
+            labels={"question": "{question}", "kind": "table"},
+        ),
+        figure=report(
+            "<results>/figures/{question}.svg",
+            caption="../report/answer.rst",
+            category="{question}",
+            labels={"question": "{question}", "kind": "figure"},
+        ),
+        picture="<results>/figures/{question}.png",
+        answer="<results>/answers/{question}.json",
+    log:
+        "<logs>/answer/{question}.log",
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    params:
+        about=about,
+    shell:
+        """
+        python {input.script:q} --about {params.about:q} --table {output.table:q} \
+            --figure {output.figure:q} --answer {output.answer:q} {input.records:q} >{log:q} 2>&1
+        """
+
+
+rule page:
+    """Write the page that tells the answers."""
+    input:
+        script="<scripts>/page.py",
+        library=sources("page.py"),
+        template=f"{os.path.relpath(WORKFLOW)}/report/page.html.j2",
+        style=f"{os.path.relpath(WORKFLOW)}/report/page.css",
+        hardware=collect(RECORDS["hardware"], device=DEVICES),
+        figures=expand("<results>/figures/{question}.svg", question=config["ask"]),
+        answers=expand("<results>/answers/{question}.json", question=config["ask"]),
+    output:
+        report(
+            "<results>/report.html",
+            caption="../report/page.rst",
+            category="Report",
+            labels={"page": "answers"},
+        ),
+    log:
+        "<logs>/page.log",
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    params:
+        about=run_in_words(),
+    shell:
+        """
+        python {input.script:q} --output {output:q} --about {params.about:q} \
+            --hardware {input.hardware:q} --figures {input.figures:q} \
+            -- {input.answers:q} >{log:q} 2>&1
+        """

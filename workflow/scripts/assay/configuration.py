@@ -1,0 +1,118 @@
+"""Whether a configuration can be run: the strict schema, and the checks across keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.exceptions import best_match
+
+BYTES = {"float64": 8, "float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2}
+
+
+class ConfigurationError(ValueError):
+    """A configuration that cannot be run; one message with key, value and what is allowed."""
+
+
+def check(config: Mapping[str, Any], schema: Path) -> None:
+    """Check the merged configuration against the schema, then across its keys.
+
+    Raises:
+        ConfigurationError: The first thing that is wrong.
+    """
+    rules = yaml.safe_load(schema.read_text(encoding="utf-8"))
+    error = best_match(Draft202012Validator(rules).iter_errors(config))
+    if error is not None:
+        raise ConfigurationError(sentence(error))
+    for problem in across_keys(config, psutil.virtual_memory().total):
+        raise ConfigurationError(problem)
+
+
+def sentence(error: ValidationError) -> str:
+    """What is wrong, in words: the key, the value, and what is allowed."""
+    key = _dotted(error.absolute_path)
+    rule = error.validator
+    value: Any = error.instance
+    allowed: Any = error.validator_value
+    schema: Any = error.schema
+    properties = schema.get("properties", {})
+    match rule:
+        case "additionalProperties":
+            unknown = ", ".join(_join(key, name) for name in value if name not in properties)
+            known = ", ".join(properties) or "nothing"
+            return f"config: unknown key {unknown}; allowed here: {known}."
+        case "required":
+            absent = ", ".join(_join(key, name) for name in allowed if name not in value)
+            return f"config: missing key {absent}; every key of config.yaml is needed."
+        case "enum":
+            return f"config: {key} is {value!r}; allowed: {', '.join(map(str, allowed))}."
+        case "type":
+            kinds = allowed if isinstance(allowed, str) else " or ".join(allowed)
+            return f"config: {key} is {value!r}; it must be of type {kinds}.{_hint(value, kinds)}"
+        case "uniqueItems":
+            return f"config: {key} is {value!r}; no entry may stand there twice."
+        case "minItems" | "minProperties":
+            return f"config: {key} is empty; give at least one entry."
+        case "pattern":
+            return f"config: {key} is {value!r}; it must match {allowed}."
+        case "oneOf":
+            what = schema.get("description", "one of several forms")
+            return f"config: {key} is {value!r}; allowed: {what}."
+        case _:
+            return f"config: {key} is {value!r}; {rule} is {allowed}."
+
+
+def _hint(value: object, kinds: str) -> str:
+    """Help for a common slip: YAML 1.1 reads 1e-3 as text."""
+    if isinstance(value, str) and kinds in ("number", "integer"):
+        try:
+            float(value)
+        except ValueError:
+            return ""
+        return " Write it without quotes and without an exponent (0.001, not 1e-3)."
+    return ""
+
+
+def _dotted(path: Any) -> str:
+    parts = ""
+    for part in path:
+        parts += f"[{part}]" if isinstance(part, int) else f".{part}" if parts else str(part)
+    return parts
+
+
+def _join(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
+
+
+def across_keys(config: Mapping[str, Any], memory_bytes: int) -> Iterator[str]:
+    """What a schema cannot say: one sentence per contradiction between keys."""
+    protocol = config["protocol"]
+    if protocol["rounds_most"] < protocol["rounds_least"]:
+        yield (
+            f"config: protocol.rounds_most is {protocol['rounds_most']}, less than "
+            f"protocol.rounds_least, {protocol['rounds_least']}."
+        )
+    yield from _alignment(config["studies"]["alignment"], memory_bytes)
+
+
+def _alignment(study: Mapping[str, Any], memory_bytes: int) -> Iterator[str]:
+    sizes, settings = study["axes"]["n"], study["settings"]
+    if settings["anchor"] not in sizes:
+        yield (
+            f"config: studies.alignment.settings.anchor is {settings['anchor']}, which is not "
+            f"among studies.alignment.axes.n; allowed: {', '.join(map(str, sizes))}."
+        )
+    # Three arms of three matrices each, in the widest number format.
+    largest, width = max(sizes), max(BYTES[name] for name in settings["dtypes"])
+    needed = 9 * largest**2 * width
+    if needed > memory_bytes / 2:
+        allowed = int((memory_bytes / 2 / 9 / width) ** 0.5)
+        yield (
+            f"config: studies.alignment.axes.n holds {largest}, whose operands need "
+            f"{needed / 1e9:.1f} GB, more than half of this machine's "
+            f"{memory_bytes / 1e9:.1f} GB; the largest size that fits is {allowed}."
+        )

@@ -1,0 +1,155 @@
+"""Device labels and what stands behind them; what is there, and why not.
+
+A *label* (``cpu``, ``gpu1``, ``h100``) is what paths and figures say; a *device* (``cpu``,
+``cuda:1``) is what torch is asked for. Importing this module imports no torch, so that the
+workflow can resolve labels while its files are read.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+LABEL = "[a-z0-9_]+"
+
+
+class Unavailable(Exception):
+    """What was asked for is not on this machine; the message is the reason, one sentence."""
+
+
+def visible_gpus() -> int:
+    """Number of NVIDIA GPUs that NVML shows and CUDA_VISIBLE_DEVICES lets through."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        uuids = [str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
+    except pynvml.NVMLError:
+        return 0
+    return count_visible(uuids, os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def count_visible(uuids: list[str], visible: str | None) -> int:
+    """How many of the GPUs a value of CUDA_VISIBLE_DEVICES lets through.
+
+    As CUDA does, the list counts up to its first entry that names no GPU. An entry is an index
+    or the beginning of a UUID.
+    """
+    if visible is None:
+        return len(uuids)
+    seen: set[int] = set()
+    for entry in (part.strip() for part in visible.split(",")):
+        if entry.isdigit():
+            matches = [int(entry)] if int(entry) < len(uuids) else []
+        else:
+            matches = [i for i, uuid in enumerate(uuids) if entry and uuid.startswith(entry)]
+        if len(matches) != 1 or matches[0] in seen:
+            break
+        seen.add(matches[0])
+    return len(seen)
+
+
+def behind(label: str) -> str:
+    """The device that a bare label stands for: ``gpu`` is ``cuda:0``, ``gpu1`` is ``cuda:1``."""
+    match = re.fullmatch(r"(?:gpu|cuda_?)(\d*)", label)
+    return f"cuda:{match[1] or 0}" if match else label
+
+
+def resolve(devices: str | list[str] | dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The labels of a configuration, each with at least the key ``device``.
+
+    Args:
+        devices: ``"auto"`` (the CPU and every GPU that NVML shows), a list of labels, or a
+            mapping of labels to ``{device: …, threads: …, resources: …}``.
+    """
+    if devices == "auto":
+        count = visible_gpus()
+        devices = ["cpu", *(["gpu"] if count == 1 else [f"gpu{i}" for i in range(count)])]
+    if isinstance(devices, dict):
+        return devices
+    return {label: {"device": behind(label)} for label in devices}
+
+
+def usable_cores() -> int:
+    """Cores this process may use: its affinity, cut by a control group's quota."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        cores = os.cpu_count() or 1
+    quota = cgroup_quota()
+    return cores if quota is None else max(1, min(cores, math.floor(quota)))
+
+
+def cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """CPU quota of the control group in cores, version 2 or 1; None where there is none."""
+    try:
+        limit, period = (root / "cpu.max").read_text().split()
+        return None if limit == "max" else int(limit) / int(period)
+    except (OSError, ValueError):
+        pass
+    try:
+        limit = (root / "cpu/cpu.cfs_quota_us").read_text()
+        period = (root / "cpu/cpu.cfs_period_us").read_text()
+        return int(limit) / int(period) if int(limit) > 0 else None
+    except (OSError, ValueError):
+        return None
+
+
+def use_threads(asked: int | None) -> int:
+    """Let torch use as many threads as were asked for and the process may use; return how many."""
+    import torch
+
+    torch.set_num_threads(max(1, min(asked or usable_cores(), usable_cores())))
+    return torch.get_num_threads()
+
+
+def connect(name: str) -> torch.device:
+    """The torch device of that name, after it did a small piece of work.
+
+    Raises:
+        Unavailable: Torch does not know the device, or cannot use it here.
+    """
+    import torch
+
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise Unavailable(
+            f"torch knows no device {name!r}; use cpu, cuda:0, mps or xpu:0"
+        ) from None
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise Unavailable(_why_no_cuda())
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise Unavailable(
+                f"needs GPU {device.index}, but torch sees {torch.cuda.device_count()} "
+                f"(numbered from 0)"
+            )
+    try:
+        torch.ones(1, device=device).add_(1).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise Unavailable(f"torch cannot use {name} here: {first_line}") from None
+    return device
+
+
+def _why_no_cuda() -> str:
+    import torch
+
+    if torch.version.cuda is None:
+        return f"no GPU: torch {torch.__version__} was built without CUDA"
+    if visible_gpus() == 0:
+        hidden = "CUDA_VISIBLE_DEVICES" in os.environ
+        hint = " (CUDA_VISIBLE_DEVICES is set)" if hidden else ""
+        return f"no GPU: the NVIDIA driver shows none{hint}"
+    return (
+        f"the NVIDIA driver shows a GPU, but torch {torch.__version__} cannot use it: "
+        f"CUDA {torch.version.cuda} may want a newer driver"
+    )

@@ -1,0 +1,124 @@
+"""The one visual style: palette, sizes, intervals, and how a figure is saved.
+
+Figures are drawn in ink on nothing: the background is transparent and every neutral colour is one
+of the constants below, which the page exchanges for its own so that a figure follows light and
+dark. Colours come from the Okabe-Ito palette, which colour-blind readers can tell apart.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+
+from assay.record import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK = "#1b1f24"  # text and axes
+MUTED = "#6b7280"  # what should step back: reference lines, notes
+BAND = "#d9dee5"  # areas behind the data
+
+# Okabe & Ito, "Color Universal Design" (2008); the yellow is left out, it is too pale on white.
+ORANGE, SKY, GREEN, BLUE, RED, PINK = (
+    "#e69f00",
+    "#56b4e9",
+    "#009e73",
+    "#0072b2",
+    "#d55e00",
+    "#cc79a7",
+)
+# From warm to cold, for five ordered groups.
+SCALE = [RED, ORANGE, GREEN, SKY, BLUE]
+CYCLE = [BLUE, RED, GREEN, PINK, ORANGE, SKY]
+
+WIDTH_IN = 7.2  # full text width of the page
+STYLE = {
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": BAND,
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.fonttype": "path",  # looks the same everywhere; the words are in the text alternative
+    "svg.hashsalt": "torch-assay",  # the same data give the same file
+}
+
+
+def panels(
+    rows: int, columns: int = 1, *, height_in: float = 2.4, **options: Any
+) -> tuple[Figure, Any]:
+    """A figure of equal panels at the page's text width.
+
+    Args:
+        rows: Rows of panels.
+        columns: Columns of panels.
+        height_in: Height of one row in inches.
+        options: Passed to :func:`matplotlib.pyplot.subplots`.
+
+    Returns:
+        The figure and a two-dimensional array of axes.
+    """
+    sns.set_theme(style="ticks", palette=CYCLE, rc=STYLE)
+    return plt.subplots(
+        rows,
+        columns,
+        figsize=(WIDTH_IN, height_in * rows),
+        squeeze=False,
+        layout="constrained",
+        **options,
+    )
+
+
+def interval(
+    axes: Axes,
+    x: Sequence[float],
+    value: Sequence[float],
+    low: Sequence[float],
+    high: Sequence[float],
+    **options: Any,
+) -> None:
+    """Draw estimates as points with their confidence intervals as bars."""
+    below = [v - lo for v, lo in zip(value, low, strict=True)]
+    above = [hi - v for v, hi in zip(value, high, strict=True)]
+    axes.errorbar(
+        x,
+        value,
+        yerr=[below, above],
+        **{"fmt": "o", "markersize": 5, "capsize": 2.5, "elinewidth": 1.4, **options},
+    )
+
+
+def save(figure: Figure, path: Path, alternative: str) -> None:
+    """Write the figure as SVG and, beside it, as PNG on white; then close it.
+
+    Args:
+        figure: What to save.
+        path: The SVG file; the PNG has the same stem.
+        alternative: Text alternative, kept in the SVG's metadata.
+    """
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None, "Description": alternative})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path.with_suffix(".png"), dpi=160, facecolor="white")
+    plt.close(figure)
+    write_atomically(path, text.getvalue())

@@ -1,0 +1,181 @@
+"""A measuring job: its arguments, the conditions it ran under, and the record it leaves.
+
+Every ``measure_<study>.py`` is ``run(study, axes, measure)`` around one function that takes a
+:class:`Job` and returns its trials.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from assay import contention, device, machine, record
+from assay.record import Conditions, Provenance, Record, Status, Trial
+
+PACKAGES = ("torch", "numpy", "scipy", "pydantic", "psutil", "nvidia-ml-py", "snakemake")
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a measuring function is given."""
+
+    axes: dict[str, Any]  # the wildcards of the record's path, ``device`` is the label
+    settings: dict[str, Any]  # everything else from the configuration
+    device: torch.device
+
+
+Measure = Callable[[Job], list[Trial]]
+
+
+def run(
+    study: str,
+    axes: Mapping[str, Callable[[str], Any]],
+    measure: Measure,
+    argv: Sequence[str] | None = None,
+) -> None:
+    """Parse the arguments, measure, and write the record.
+
+    Args:
+        study: Name of the study; its defaults are the block of that name in ``config.yaml``.
+        axes: The axes of the study besides the device, each with the type of its values.
+        measure: Does the measuring.
+        argv: The command line; that of the process when None.
+    """
+    started, clock = datetime.now(UTC), time.perf_counter()
+    arguments = _parse(study, axes, argv)
+    values = {"device": arguments.label or _label(arguments.device)}
+    values |= {name: getattr(arguments, name) for name in axes}
+    threads = device.use_threads(arguments.threads)
+    before = contention.read()
+    trials, status, reason = _measure(arguments, values, measure)
+    conditions = Conditions(
+        threads_asked=arguments.threads,
+        threads_used=threads,
+        contention=asdict(contention.between(before, contention.read(), threads)),
+        gpu=machine.gpu_conditions(torch.device(arguments.device)) if trials else None,
+    )
+    provenance = Provenance(
+        **_commit(),
+        versions=_versions(),
+        machine_id=machine.machine_id(),
+        started=started.isoformat(timespec="seconds"),
+        duration_s=time.perf_counter() - clock,
+    )
+    record.write(
+        arguments.output,
+        Record(
+            study=study,
+            axes=values,
+            status=status,
+            reason=reason,
+            settings=arguments.settings,
+            trials=trials,
+            conditions=conditions,
+            provenance=provenance,
+        ),
+    )
+
+
+def _measure(
+    arguments: argparse.Namespace, axes: dict[str, Any], measure: Measure
+) -> tuple[list[Trial], Status, str | None]:
+    """Measure; what this machine lacks becomes a status with its reason, a bug stays a crash."""
+    try:
+        place = device.connect(arguments.device)
+        trials = measure(Job(axes, arguments.settings, place))
+    except device.Unavailable as missing:
+        return [], Status.UNAVAILABLE, str(missing)
+    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return [], Status.OUT_OF_MEMORY, f"out of memory: {str(error).splitlines()[0]}"
+    return trials, *summarize(trials)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed; the CPU's allocator raises a plain RuntimeError for it."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        "can't allocate memory" in str(error)
+    )
+
+
+def summarize(trials: Sequence[Trial]) -> tuple[Status, str | None]:
+    """A job's status: ok when any of its trials is, else that of its first trial."""
+    if not trials or any(trial.status == Status.OK for trial in trials):
+        return Status.OK, None
+    return trials[0].status, trials[0].reason
+
+
+def _label(name: str) -> str:
+    """The label of a device given by its torch name: ``cuda:1`` becomes ``cuda_1``."""
+    return name.replace(":", "_")
+
+
+def _parse(
+    study: str, axes: Mapping[str, Callable[[str], Any]], argv: Sequence[str] | None
+) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=f"Measure {study}: one job, one JSON record.")
+    parser.add_argument("--device", default="cpu", help="torch device: cpu, cuda:0, mps (cpu)")
+    parser.add_argument("--label", help="what the record calls the device (its name)")
+    for name, kind in axes.items():
+        parser.add_argument(f"--{name}", type=kind, required=True, help=f"value of the axis {name}")
+    parser.add_argument("--threads", type=int, help="CPU threads (every usable core)")
+    parser.add_argument(
+        "--settings",
+        type=json.loads,
+        help="JSON object with the other settings (those of config.yaml)",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="file to write the record to")
+    arguments = parser.parse_args(argv)
+    if arguments.settings is None:
+        arguments.settings = _configured(study)
+    return arguments
+
+
+def _configured(study: str) -> dict[str, Any]:
+    """The settings that the workflow would give, for a person who runs a script by hand."""
+    import yaml
+
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    shared = {"seed": config["seed"], "protocol": config["protocol"]}
+    settings: dict[str, Any] = config["studies"][study]["settings"]
+    return shared | settings
+
+
+def _commit() -> dict[str, Any]:
+    """Commit and dirty flag of the workflow's own folder; null outside a git checkout."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(ROOT), *arguments], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != ROOT:
+            return {"commit": None, "dirty": None}  # a copy inside somebody else's repository
+        status = git("status", "--porcelain", "--untracked-files=no")
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(status)}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions | {"torch": torch.__version__}

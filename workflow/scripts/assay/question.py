@@ -1,0 +1,279 @@
+"""What an answer is: records in; verdicts, a table, a figure and a sentence out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from assay import record, statistic
+from assay.record import Record, Status
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+SMALLEST_BOUND = 0.02  # differences under 2 % are never called differences
+
+
+class Word(StrEnum):
+    """The only words a comparison ends in."""
+
+    FASTER = "faster"
+    SLOWER = "slower"
+    SAME = "the same"
+    UNKNOWN = "cannot tell"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One target against its anchor, with what the trial's twin showed."""
+
+    ratio: float  # time per unit of work, target / anchor
+    low: float
+    high: float
+    p: float
+    twin_low: float
+    twin_high: float
+
+    @property
+    def bound(self) -> float:
+        """B of the verdict: 2 %, or how far from 1 the twin's interval reaches, if further."""
+        return max(SMALLEST_BOUND, abs(self.twin_low - 1), abs(self.twin_high - 1))
+
+
+def comparison(result: Mapping[str, Any], target: str) -> Comparison:
+    """The comparison of a target in the result of a paired trial (:mod:`assay.trial`)."""
+    ratio, twin = result["ratios"][target], result["ratios"]["twin"]
+    return Comparison(
+        ratio["ratio"],
+        ratio["ratio_low"],
+        ratio["ratio_high"],
+        ratio["p"],
+        twin["ratio_low"],
+        twin["ratio_high"],
+    )
+
+
+def verdicts(comparisons: Sequence[Comparison]) -> list[Word]:
+    """The verdict on each comparison of one question, Holm-corrected over all of them."""
+    corrected = statistic.holm([each.p for each in comparisons])
+    return [_word(each, p) for each, p in zip(comparisons, corrected, strict=True)]
+
+
+def _word(seen: Comparison, corrected_p: float) -> Word:
+    bound = seen.bound
+    differs = not seen.low <= 1 <= seen.high and abs(seen.ratio - 1) > bound and corrected_p < 0.05
+    if differs:
+        return Word.SLOWER if seen.ratio > 1 else Word.FASTER
+    if 1 - bound <= seen.low and seen.high <= 1 + bound:
+        return Word.SAME
+    return Word.UNKNOWN
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Column(_Model):
+    """A column of the table that the page shows."""
+
+    name: str
+    unit: str | None = None
+    digits: int | None = Field(None, description="Significant digits; None for text")
+
+
+class Table(_Model):
+    """The few rows that the page shows; the tidy table has one row per trial."""
+
+    columns: list[Column]
+    rows: list[list[str | float | int | None]]
+
+
+class Picture(_Model):
+    """A figure of the answer."""
+
+    title: str
+    alternative: str = Field(description="What the picture shows, for those who cannot see it")
+
+
+class Missing(_Model):
+    """Something that was asked for and could not be measured."""
+
+    what: str
+    status: Status
+    reason: str
+
+
+class Snippet(_Model):
+    """A few lines to run at home: the wrong number, then the right one."""
+
+    text: str
+    code: str
+
+
+class Circumstances(_Model):
+    """When, where and how the records of an answer were measured."""
+
+    first: str = Field(description="When the first job started: ISO 8601, UTC")
+    last: str = Field(description="When the last job started")
+    commits: list[str] = Field(description="Short commits, and whether there were local changes")
+    torch: list[str] = Field(description="Versions of torch")
+    threads: list[int] = Field(description="Numbers of CPU threads used")
+    machines: list[str] = Field(description="Machine ids")
+    delay_share: float | None = Field(
+        description="Largest share of its CPU time that a job waited for a core; null if unknown"
+    )
+    rounds: int = Field(description="Rounds of all paired trials")
+    rounds_void: int = Field(description="Rounds among them that contention or a clock spoilt")
+
+
+class Answer(_Model):
+    """What a question comes to."""
+
+    question: str
+    title: str
+    exercise: str
+    sentence: str = Field(description="The answer in one sentence")
+    findings: list[str] = Field(description="What supports it: numbers with intervals")
+    numbers: dict[str, JsonValue] = Field(description="The same numbers, for programs")
+    method: list[str] = Field(description="How it was measured, under which conditions")
+    caveats: list[str] = Field(description="What limits the answer")
+    missing: list[Missing] = Field(description="What could not be measured, and why")
+    picture: Picture
+    table: Table
+    snippet: Snippet | None = None
+    circumstances: Circumstances
+    records: list[str] = Field(description="Paths of the records it was drawn from")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an answering function returns; :func:`run` adds the rest and writes the files."""
+
+    sentence: str
+    findings: list[str]
+    numbers: dict[str, Any]
+    method: list[str]
+    caveats: list[str]
+    picture: Picture
+    table: Table
+    frame: DataFrame  # tidy, one row per trial
+    figure: Figure
+    snippet: Snippet | None = None
+
+
+Answering = Callable[[list[Record]], Findings]
+
+
+def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> None:
+    """Read the records, answer, and write table, figure and answer.
+
+    Raises:
+        SystemExit: A record cannot be read, with one sentence that names the file.
+    """
+    from assay import figure
+
+    arguments = _parse(question, argv)
+    try:
+        records = [record.read(path) for path in arguments.records]
+    except record.RecordError as error:
+        raise SystemExit(str(error)) from error
+    found = answer(records)
+    complete = Answer(
+        question=question,
+        title=arguments.about["title"],
+        exercise=arguments.about["exercise"],
+        sentence=found.sentence,
+        findings=found.findings,
+        numbers=found.numbers,
+        method=found.method,
+        caveats=found.caveats,
+        missing=missing(records),
+        picture=found.picture,
+        table=found.table,
+        snippet=found.snippet,
+        circumstances=circumstances(records),
+        records=[path.as_posix() for path in arguments.records],
+    )
+    record.write_atomically(arguments.table, found.frame.to_csv(index=False))
+    figure.save(found.figure, arguments.figure, found.picture.alternative)
+    record.write_atomically(arguments.answer, complete.model_dump_json(indent=1) + "\n")
+
+
+def _parse(question: str, argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=f"Answer the question {question!r} from records.")
+    parser.add_argument("--about", type=json.loads, required=True, help="JSON: title, exercise")
+    parser.add_argument("--table", type=Path, required=True, help="CSV to write")
+    parser.add_argument("--figure", type=Path, required=True, help="SVG to write (and a PNG)")
+    parser.add_argument("--answer", type=Path, required=True, help="JSON to write")
+    parser.add_argument("records", type=Path, nargs="+", help="the question's records")
+    return parser.parse_args(argv)
+
+
+def missing(records: Iterable[Record]) -> list[Missing]:
+    """Everything in the records that is not ok, each reason once per place."""
+    found: list[Missing] = []
+    for each in records:
+        axes = _name(each.axes)
+        if each.status != Status.OK and not each.trials:
+            found.append(Missing(what=axes, status=each.status, reason=each.reason or ""))
+        for trial in each.trials:
+            if trial.status != Status.OK:
+                what = f"{axes}, {_name(trial.what)}"
+                found.append(Missing(what=what, status=trial.status, reason=trial.reason or ""))
+    return found
+
+
+def circumstances(records: Sequence[Record]) -> Circumstances:
+    """Under which circumstances the records were measured."""
+    provenances = [each.provenance for each in records]
+    moments = sorted(each.started for each in provenances)
+    shares = [each.conditions.contention.get("delay_share") for each in records]
+    results: list[Any] = [trial.result for each in records for trial in each.trials]
+    return Circumstances(
+        first=moments[0],
+        last=moments[-1],
+        commits=sorted({_commit(each) for each in provenances}),
+        torch=sorted({each.versions.get("torch", "unknown") for each in provenances}),
+        threads=sorted({each.conditions.threads_used for each in records}),
+        machines=sorted({each.machine_id for each in provenances}),
+        delay_share=max((share for share in shares if share is not None), default=None),
+        rounds=sum(result.get("rounds", 0) for result in results),
+        rounds_void=sum(result.get("rounds_void", 0) for result in results),
+    )
+
+
+def _commit(provenance: record.Provenance) -> str:
+    if provenance.commit is None:
+        return "no git checkout"
+    return provenance.commit[:8] + (", with local changes" if provenance.dirty else "")
+
+
+def _name(values: Mapping[str, JsonValue]) -> str:
+    return ", ".join(
+        str(value) if isinstance(value, str) else f"{key} {value}" for key, value in values.items()
+    )
+
+
+def read(path: Path) -> Answer:
+    """Read an answer that :func:`run` wrote.
+
+    Raises:
+        record.RecordError: The file is missing or is not an answer; the message names it.
+    """
+    try:
+        return Answer.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise record.RecordError(f"{path}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:  # not UTF-8, not JSON, or of another shape
+        first = " ".join(str(error).split())[:200]
+        raise record.RecordError(
+            f"{path}: not a whole answer ({first}). Delete it and run again."
+        ) from error

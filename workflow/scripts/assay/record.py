@@ -1,0 +1,166 @@
+"""The JSON record: what one measuring job leaves on disk.
+
+A record is written atomically and read strictly: a file that is cut short, of another format
+number, or of another shape is refused with one sentence that names it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+FORMAT = 1  # also the literal in Record
+
+
+class RecordError(ValueError):
+    """A file is not a record that this version reads; the message names the file."""
+
+
+class Status(StrEnum):
+    """How a job or a trial ended. All of them are results, none is a crash."""
+
+    OK = "ok"
+    UNAVAILABLE = "unavailable"  # the hardware, kernel or compiler is not here
+    SKIPPED = "skipped"  # would take longer than its budget
+    OUT_OF_MEMORY = "out_of_memory"
+    DIVERGED = "diverged"
+    CONTENDED = "contended"  # something else used the machine
+    REFUSED = "refused"  # the figure contradicts physics or its own control
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Trial(_Model):
+    """One measurement inside a job."""
+
+    what: dict[str, JsonValue] = Field(description="What was measured: dtype, layout, item, …")
+    status: Status = Status.OK
+    reason: str | None = Field(None, description="Why the status is not ok, for a person to act on")
+    samples: dict[str, list[float | bool | str | None]] = Field(
+        default_factory=dict, description="Every round, column by column; `void` marks void rounds"
+    )
+    result: dict[str, JsonValue] = Field(
+        default_factory=dict, description="The summary, with the unit in each key"
+    )
+
+
+class Conditions(_Model):
+    """Under which conditions a job ran; null where the machine does not tell."""
+
+    threads_asked: int | None = Field(description="Threads the workflow gave to the job")
+    threads_used: int = Field(description="Threads that torch reported")
+    contention: dict[str, float | None] = Field(
+        description="delay_share, cpu_per_thread, steal_share, pressure_share over the whole job"
+    )
+    gpu: dict[str, JsonValue] | None = Field(
+        description="Clocks, temperature, power, throttle reasons and other processes at the end"
+    )
+
+
+class Provenance(_Model):
+    """Where a record comes from."""
+
+    commit: str | None = Field(description="Commit of the workflow, null outside a git checkout")
+    dirty: bool | None = Field(description="Whether tracked files differed from that commit")
+    versions: dict[str, str] = Field(description="Python and the packages that matter")
+    machine_id: str = Field(description="A hash that tells machines apart; holds no name")
+    dataset_digest: str | None = Field(None, description="SHA-256 of the data set, if one was used")
+    started: str = Field(description="ISO 8601, UTC")
+    duration_s: float = Field(description="From the start of the script to the writing, in seconds")
+
+
+class Record(_Model):
+    """One job, one file."""
+
+    format: Literal[1] = 1
+    study: str = Field(description="Which measuring script wrote it")
+    axes: dict[str, JsonValue] = Field(description="Exactly the wildcards of its path")
+    status: Status
+    reason: str | None
+    settings: dict[str, JsonValue] = Field(description="What else the script was given")
+    trials: list[Trial]
+    conditions: Conditions
+    provenance: Provenance
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a record, as kept in ``workflow/schemas/record.schema.json``."""
+    return Record.model_json_schema()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that a reader sees all of it or nothing, whatever is killed when.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    """The umask, which can only be read by setting it; mkstemp ignores it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write(path: Path, record: Record) -> None:
+    """Write a record atomically.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written.
+    """
+    write_atomically(path, record.model_dump_json(indent=1) + "\n")
+
+
+def read(path: Path) -> Record:
+    """Read a record.
+
+    Raises:
+        RecordError: The file is missing, cut short, of another format number or of another shape.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise RecordError(
+            f"{path}: not a whole JSON file ({error}). Delete it and run again."
+        ) from error
+    number = raw.get("format") if isinstance(raw, dict) else None
+    if number != FORMAT:
+        raise RecordError(
+            f"{path}: a record of format {number!r}, but this version reads format {FORMAT}. "
+            "Delete it and run again, or read it with the version that wrote it."
+        )
+    try:
+        return Record.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RecordError(
+            f"{path}: not a valid record ({where}: {first['msg']}). Delete it and run again."
+        ) from error
+
+
+if __name__ == "__main__":  # python workflow/scripts/assay/record.py prints the schema
+    print(json.dumps(schema(), indent=2))

@@ -1,0 +1,166 @@
+"""Probe one device: what it is, and how fast it copies memory, by size of the working set.
+
+    python workflow/scripts/measure_hardware.py --device cpu --output cpu.json
+
+For a CPU the record holds the rows about the system, for anything else those about that GPU.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from assay import accelerator, job, machine, probe, trial
+from assay.clock import Clock, clock_for
+from assay.hardware import Item, Reading
+from assay.job import Job
+from assay.record import Trial
+from assay.trial import Protocol, Work
+from pydantic import JsonValue
+
+ARRAYS = 2  # a copy reads one and writes one
+MEMORY_SHARE = 1 / 4  # of the free memory, at most
+BEYOND_CACHE = 4  # the largest working set is at least this many times the largest cache
+ONE_ELEMENT = ARRAYS * 4  # bytes: a copy that is nothing but overhead
+
+Pair = tuple[torch.Tensor, torch.Tensor]
+
+
+def measure(job: Job) -> list[Trial]:
+    """The rows of the probe, then the copies."""
+    on_cpu = job.device.type == "cpu"
+    readings = (
+        probe.rows(job.settings["cpu_memory_bus"]) if on_cpu else accelerator.rows(job.device)
+    )
+    copies = copy_by_working_set(job, largest_cache_bytes(readings))
+    least_rate = job.settings["fastest_memory_mts"] * 1e6 if on_cpu else None
+    return [*(each.trial() for each in readings), bandwidth(copies, least_rate), copies]
+
+
+def largest_cache_bytes(readings: Sequence[Reading]) -> int:
+    """Size of the largest cache that was reported, all its instances together; 0 if none."""
+    sizes = [0]
+    for reading in readings:
+        caches: Any = reading.values.get("caches", [])
+        sizes += [entry["size_bytes"] * entry["instances"] for entry in caches]
+        if l2 := reading.values.get("l2_bytes"):
+            sizes.append(int(str(l2)))
+    return max(sizes)
+
+
+def working_sets(smallest: int, largest: int, cache: int, free: int | None) -> list[int]:
+    """Bytes of both arrays of a copy, doubling from the smallest to the largest.
+
+    Args:
+        smallest: Bytes of the first working set.
+        largest: Bytes that the last one should have; it gets more to leave a large cache behind.
+        cache: Bytes of the largest cache.
+        free: Bytes of free memory, None if unknown; a quarter of it is the limit.
+    """
+    most = max(largest, BEYOND_CACHE * cache)
+    if free is not None:
+        most = min(most, int(free * MEMORY_SHARE))
+    return [smallest << step for step in range(int(math.log2(max(1, most / smallest))) + 1)]
+
+
+def copying(size: int, device: torch.device) -> Work[Pair]:
+    """Copying half of a working set of that many bytes to the other half.
+
+    The bytes counted are those read and those written, which is the working set. On a CPU the
+    hardware may read the target, too, before it writes.
+    """
+
+    def prepare(generator: torch.Generator) -> Pair:
+        # Not random: filling gigabytes would take longer than copying them.
+        source = torch.arange(size // ARRAYS // 4, dtype=torch.float32, device=device)
+        return source, torch.zeros_like(source)
+
+    return Work(prepare, lambda pair: pair[1].copy_(pair[0]), float(size))
+
+
+def copy_by_working_set(job: Job, cache: int) -> Trial:
+    """Copies of every size against the largest, and of one element: the overhead."""
+    settings, device = job.settings, job.device
+    protocol = Protocol.from_settings(settings["protocol"], device)
+    # A scan, not a verdict: a fixed number of rounds, on one pair of arrays per size.
+    scan = replace(
+        protocol, rounds_most=protocol.rounds_least, cap_s=settings["cap_s"], operand_sets=1
+    )
+    *sizes, largest = working_sets(
+        settings["smallest_bytes"], settings["largest_bytes"], cache, machine.free_memory(device)
+    )
+    anchor, clock = copying(largest, device), clock_for(device)
+    targets = {str(size): copying(size, device) for size in (ONE_ELEMENT, *sizes)}
+    _settle(anchor, scan, clock, settings["seed"])
+    what: dict[str, JsonValue] = {
+        "item": Item.WORKING_SETS.value,
+        "operation": "copy",
+        "working_set_bytes": largest,
+    }
+    return trial.compare(what, anchor, targets, scan, clock, settings["seed"])
+
+
+def _settle(work: Work[Pair], protocol: Protocol, clock: Clock, seed: int) -> None:
+    """Bring the device to its clock; the operands are given back before anything is measured."""
+    operands = work.prepare(torch.Generator(clock.device).manual_seed(seed))
+    trial.settle(lambda: work.run(operands), protocol, clock)
+
+
+def bandwidth(copies: Trial, least_rate: float | None) -> Trial:
+    """The bandwidth of memory: that of the largest working set.
+
+    The bound on the bus holds even where the rounds were void: whatever was copied had to pass.
+
+    Args:
+        copies: The trial of all working sets.
+        least_rate: Transfers per second of the fastest memory there is, to bound the bus width
+            from below: slower memory would need more bits. None where the width is known.
+    """
+    what = {"item": Item.BANDWIDTH.value}
+    source = "copy with torch; bytes read and bytes written, both counted once"
+    values = {**_median_rate(copies), **(_bus_bound(copies, least_rate) if least_rate else {})}
+    return Trial(
+        what=what,
+        status=copies.status,
+        reason=copies.reason,
+        result={**values, "source": source} if values else {},
+    )
+
+
+def _median_rate(copies: Trial) -> dict[str, float]:
+    arms: Any = copies.result.get("arms")
+    if not arms:
+        return {}
+    seen = arms[trial.ANCHOR]
+    size = seen["units_per_call"]
+    return {
+        "working_set_bytes": size,
+        "bandwidth_bytes_per_s": size / seen["time_median_s"],
+        "bandwidth_low_bytes_per_s": size / seen["time_high_s"],
+        "bandwidth_high_bytes_per_s": size / seen["time_low_s"],
+    }
+
+
+def _bus_bound(copies: Trial, least_rate: float) -> dict[str, float]:
+    blocks: Any = copies.samples.get(trial.ANCHOR)
+    size: Any = copies.what["working_set_bytes"]
+    if not blocks:
+        return {}
+    fastest = size / min(blocks)
+    return {
+        "fastest_bytes_per_s": fastest,
+        "bus_width_at_least_bits": math.ceil(8 * fastest / least_rate),
+        "at_transfer_rate_mts": least_rate / 1e6,
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Probe the device that the command line names."""
+    job.run("hardware", {}, measure, argv)
+
+
+if __name__ == "__main__":
+    main()
