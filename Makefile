@@ -29,7 +29,7 @@ test: .venv/.installed-test ## Set up, test tools included, and run every test
 	@$(python) -m pytest $(ARGS)
 
 bench: .venv/.installed ## Measure how good the instrument is
-	@$(python) benchmarks/instrument.py $(ARGS)
+	@PYTHONPATH=workflow/scripts $(python) benchmarks/instrument.py $(ARGS)
 
 plan: .venv/.installed ## Jobs and expected minutes per question, before anything runs
 	@$(python) workflow/plan.py $(ARGS)

@@ -5,8 +5,6 @@ import os
 import pytest
 import torch
 from assay import device
-from hypothesis import given
-from hypothesis import strategies as st
 
 UUIDS = ["GPU-aaa1", "GPU-aaa2", "GPU-bbb"]
 
@@ -76,26 +74,32 @@ def test_threads_are_clamped_to_the_usable_cores():
         torch.set_num_threads(before)
 
 
-@given(st.sampled_from(["max 100000", "200000 100000", "50000 100000"]))
-def test_quota_of_control_groups_version_2(tmp_path_factory, text):
-    root = tmp_path_factory.mktemp("cgroup")
-    (root / "cpu.max").write_text(text)
-    limit, period = text.split()
-    expected = None if limit == "max" else int(limit) / int(period)
-    assert device.cgroup_quota(root) == expected
+@pytest.mark.parametrize(
+    ("text", "cores"), [("max 100000", None), ("200000 100000", 2.0), ("50000 100000", 0.5)]
+)
+def test_quota_of_control_groups_version_2(tmp_path, text, cores):
+    (tmp_path / "cpu.max").write_text(text)
+    assert device.cpu_quota(tmp_path) == cores
 
 
 def test_quota_of_control_groups_version_1(tmp_path):
-    (tmp_path / "cpu").mkdir()
-    (tmp_path / "cpu/cpu.cfs_quota_us").write_text("150000")
-    (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000")
-    assert device.cgroup_quota(tmp_path) == 1.5
-    (tmp_path / "cpu/cpu.cfs_quota_us").write_text("-1")
-    assert device.cgroup_quota(tmp_path) is None
+    (tmp_path / "cpu.cfs_quota_us").write_text("150000")
+    (tmp_path / "cpu.cfs_period_us").write_text("100000")
+    assert device.cpu_quota(tmp_path) == 1.5
+    (tmp_path / "cpu.cfs_quota_us").write_text("-1")
+    assert device.cpu_quota(tmp_path) is None
 
 
 def test_no_control_group_no_quota(tmp_path):
-    assert device.cgroup_quota(tmp_path) is None
+    assert device.cpu_quota(tmp_path) is None
+
+
+def test_groups_above_count_too(tmp_path):
+    """A cluster's job is limited by its own group, a user by that of the session."""
+    seen = device.control_groups("cpu", "0::/slurm/job\n", tmp_path)
+    assert seen == [tmp_path / "slurm/job", tmp_path / "slurm", tmp_path]
+    old = device.control_groups("cpu", "3:cpu,cpuacct:/a\n4:memory:/b\n", tmp_path)
+    assert old == [tmp_path / "cpu/a", tmp_path / "cpu"]
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs CPU affinity (Linux)")

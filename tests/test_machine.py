@@ -14,7 +14,7 @@ import psutil
 import pynvml
 import pytest
 import torch
-from assay import accelerator, cache, dimm, hardware, machine, probe
+from assay import accelerator, cache, device, dimm, hardware, machine, probe
 from assay.dimm import Module, UnknownBus
 from assay.hardware import Item, Reading
 from hypothesis import given
@@ -358,7 +358,8 @@ def test_memory_limit_of_version_2_counts_the_groups_above(tmp_path: Path) -> No
             "slurm/memory.stat": "inactive_file 0",
         },
     )
-    limits = machine.memory_limits("0::/slurm/job/task\n", tmp_path)
+    groups = device.control_groups("memory", "0::/slurm/job/task\n", tmp_path)
+    limits = machine.memory_limits(groups)
     assert [(each.limit, each.used) for each in limits] == [(8000, 2000), (5000, 4500)]
 
 
@@ -373,13 +374,12 @@ def test_memory_limit_of_version_1(tmp_path: Path) -> None:
     )
     # The path is the host's, which a container does not see.
     membership = "5:cpu,cpuacct:/\n4:memory:/docker/0123\n0::/\n"
-    [limit] = machine.memory_limits(membership, tmp_path)
+    [limit] = machine.memory_limits(device.control_groups("memory", membership, tmp_path))
     assert (limit.limit, limit.used) == (9000, 3000)
 
 
 def test_no_memory_limit(tmp_path: Path) -> None:
-    assert machine.memory_limits("0::/\n", tmp_path) == []
-    assert machine.memory_limits("", tmp_path) == []
+    assert machine.memory_limits(device.control_groups("memory", "0::/\n", tmp_path)) == []
 
 
 def test_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -262,8 +262,8 @@ def _sentence(groups: dict[tuple[str, str], str]) -> str:
 
 def _short(text: str) -> str:
     """A verdict without its figures."""
-    names = [part.split(" (")[0] for part in text.split("; ")]
-    return " and ".join(names)
+    *names, last = [part.split(" (")[0] for part in text.split("; ")]
+    return f"{', '.join(names)} and {last}" if names else last
 
 
 def _numbers(
@@ -351,57 +351,67 @@ def _alternative(table: pd.DataFrame) -> str:
 
 
 def _figure(table: pd.DataFrame) -> Figure:
-    """A column of panels per device, a row per number format."""
+    """A column of panels per device, a row per number format; one place per size in each."""
     done = table[table["status"] == Status.OK]
     devices, dtypes = list(dict.fromkeys(done["device"])), list(dict.fromkeys(done["dtype"]))
     if not devices:
-        drawn, grid = figure.panels(1)
-        grid[0, 0].text(0.5, 0.5, "Nothing could be measured", ha="center", va="center")
-        grid[0, 0].set_axis_off()
-        return drawn
-    drawn, grid = figure.panels(len(dtypes), len(devices), height_in=2.1)
+        return figure.nothing()
+    places = _places(table)
+    drawn, grid = figure.panels(len(dtypes), len(devices), height_in=1.9, sharex=True)
     for i, dtype in enumerate(dtypes):
         for j, device in enumerate(devices):
             here = done[(done["device"] == device) & (done["dtype"] == dtype)]
-            _panel(grid[i, j], f"{device}, {dtype}", here)
-    drawn.supylabel("time per FLOP relative to the anchor", fontsize=10, color=figure.INK)
-    for axes in grid[-1]:
-        axes.set_xlabel("matrix size n, and the largest power of two that divides it")
+            _panel(grid[i, j], f"{device}, {dtype}", here, places)
+    drawn.supylabel("time per FLOP relative to the anchor", fontsize="medium", color=figure.INK)
+    drawn.supxlabel(
+        "matrix size, and the largest power of two that divides it; right: other addresses",
+        fontsize="medium",
+        color=figure.INK,
+    )
     return drawn
 
 
-def _panel(axes: Axes, title: str, here: pd.DataFrame) -> None:
-    here = here.sort_values(["layout", "n"], na_position="first").reset_index(drop=True)
+Place = tuple[str, int]  # layout ("" for dense) and size
+
+
+def _places(table: pd.DataFrame) -> dict[Place, int]:
+    """Where each size stands on the axis: the dense sizes, a gap, then the other layouts."""
+    keys = sorted({(str(layout), int(n)) for layout, n in _keys(table)})
+    gap = {key: bool(key[0]) for key in keys}  # dense comes first: "" sorts before any name
+    return {key: place + gap[key] for place, key in enumerate(keys)}
+
+
+def _keys(table: pd.DataFrame) -> zip[tuple[Any, Any]]:
+    return zip(table["layout"].fillna(""), table["n"], strict=True)
+
+
+def _panel(axes: Axes, title: str, here: pd.DataFrame, places: dict[Place, int]) -> None:
     kernels = ", ".join(dict.fromkeys(here["kernel"].dropna()))
-    axes.set_title(f"{title}   ({kernels})" if kernels else title)
+    axes.set_title(f"{title} · {kernels}" if kernels else title)
+    axes.set_xticks(list(places.values()), [_tick(*key) for key in places])
+    axes.tick_params(axis="x", labelsize=7)
     if here.empty:
         axes.text(0.5, 0.5, "not measured", ha="center", va="center", transform=axes.transAxes)
         return
     bound = here["bound"].median()
     axes.axhspan(1 - bound, 1 + bound, color=figure.BAND, lw=0)
     axes.axhline(1, color=figure.MUTED, lw=0.8)
-    gap = here["layout"].notna().astype(int)  # the controls of the address stand apart
-    for step, marker in ((0, "o"), (1, "D")):
-        part = here[gap == step]
-        for x, (_, row) in zip(part.index + step, part.iterrows(), strict=True):
-            figure.interval(
-                axes,
-                [x],
-                [row["target_ratio"]],
-                [row["target_ratio_low"]],
-                [row["target_ratio_high"]],
-                fmt=marker,
-                color=figure.SCALE[min(4, int(math.log2(row["power_of_two"])))],
-            )
-    axes.set_xticks(list(here.index + gap), [_tick(row) for _, row in here.iterrows()])
-    axes.tick_params(axis="x", labelsize=7.5)
+    for (layout, n), (_, row) in zip(_keys(here), here.iterrows(), strict=True):
+        figure.interval(
+            axes,
+            [places[layout, n]],
+            [row["target_ratio"]],
+            [row["target_ratio_low"]],
+            [row["target_ratio_high"]],
+            fmt="D" if layout else "o",
+            color=figure.SCALE[min(len(figure.SCALE) - 1, int(math.log2(power_of_two(n))))],
+        )
 
 
-def _tick(row: pd.Series) -> str:
+def _tick(layout: str, n: int) -> str:
     short = {"offset": "moved", "odd_leading_dimension": "odd ld"}
     short["padded_leading_dimension"] = "padded"
-    below = short[row["layout"]] if isinstance(row["layout"], str) else f"÷{row['power_of_two']}"
-    return f"{row['n']}\n{below}"
+    return f"{n}\n{short.get(layout) or f'÷{power_of_two(n)}'}"
 
 
 SNIPPET = Snippet(

@@ -303,7 +303,8 @@ def _caveats(records: Sequence[Record]) -> list[str]:
         if place := hardware.virtual_machine(record):
             caveats.append(
                 f"{label(record)}: this is a {place}; it shows the host's caches, of which others "
-                "may use a part, so the measured knee stands beside them."
+                "may use a part, so the measured knee stands beside them. Others also share the "
+                "memory bus, unseen from here: another run can differ by more than the interval."
             )
         copies = hardware.row(record, Item.BANDWIDTH)
         if copies and (bound := copies.result.get("bus_width_at_least_bits")):

@@ -83,20 +83,53 @@ def usable_cores() -> int:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS
         cores = os.cpu_count() or 1
-    quota = cgroup_quota()
+    quota = own_cpu_quota()
     return cores if quota is None else max(1, min(cores, math.floor(quota)))
 
 
-def cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """CPU quota of the control group in cores, version 2 or 1; None where there is none."""
+def own_cpu_quota() -> float | None:
+    """The tightest quota on this process in cores; None where there is none."""
+    quotas = map(cpu_quota, control_groups("cpu"))
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def control_groups(
+    controller: str, membership: str | None = None, root: Path = Path("/sys/fs/cgroup")
+) -> list[Path]:
+    """Folders of this process's control group and of all groups above it, version 2 or 1.
+
+    Args:
+        controller: ``cpu`` or ``memory``.
+        membership: Text of ``/proc/<pid>/cgroup``; that of this process when None.
+        root: Where the control groups are mounted.
+    """
+    if membership is None:
+        try:
+            membership = Path("/proc/self/cgroup").read_text()
+        except OSError:  # not Linux
+            return []
+    folders = []
+    for line in membership.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        base = root / controller if controllers else root
+        # Inside a container the path may be the host's and lead nowhere: then only the base counts.
+        group = base / path.lstrip("/")
+        folders += [each for each in (group, *group.parents) if each.is_relative_to(base)]
+    return folders
+
+
+def cpu_quota(group: Path) -> float | None:
+    """CPU quota of one control group in cores, version 2 or 1; None where there is none."""
     try:
-        limit, period = (root / "cpu.max").read_text().split()
+        limit, period = (group / "cpu.max").read_text().split()
         return None if limit == "max" else int(limit) / int(period)
     except (OSError, ValueError):
         pass
     try:
-        limit = (root / "cpu/cpu.cfs_quota_us").read_text()
-        period = (root / "cpu/cpu.cfs_period_us").read_text()
+        limit = (group / "cpu.cfs_quota_us").read_text()
+        period = (group / "cpu.cfs_period_us").read_text()
         return int(limit) / int(period) if int(limit) > 0 else None
     except (OSError, ValueError):
         return None

@@ -54,6 +54,9 @@ STYLE = {
     "ytick.color": INK,
     "grid.color": BAND,
     "font.size": 10,
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -87,6 +90,14 @@ def panels(
         layout="constrained",
         **options,
     )
+
+
+def nothing() -> Figure:
+    """The figure of an answer for which nothing could be measured."""
+    figure, grid = panels(1)
+    grid[0, 0].text(0.5, 0.5, "Nothing could be measured", ha="center", va="center")
+    grid[0, 0].set_axis_off()
+    return figure
 
 
 def interval(

@@ -111,16 +111,11 @@ def rate(bytes_per_s: float) -> str:
     return f"{giga:.3g} GB/s" if giga < 1000 else f"{giga:.0f} GB/s"
 
 
-def cache_name(cache: Mapping[str, Any]) -> str:
-    """The name of a level: ``L1d``, ``L1i``, ``L2``."""
-    letter = {"data": "d", "instruction": "i"}.get(cache["type"], "")
-    return f"L{cache['level']}{letter}"
-
-
 def cache(entry: Mapping[str, Any]) -> str:
-    """One row of the caches: ``2 × 48 KiB L1d``."""
+    """One kind of cache: ``2 × 48 KiB L1d``."""
     count = f"{entry['instances']} × " if entry["instances"] > 1 else ""
-    return f"{count}{size(entry['size_bytes'])} {cache_name(entry)}"
+    letter = {"data": "d", "instruction": "i"}.get(entry["type"], "")
+    return f"{count}{size(entry['size_bytes'])} L{entry['level']}{letter}"
 
 
 # ---- this machine in four lines --------------------------------------------------------------

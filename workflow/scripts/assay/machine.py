@@ -10,7 +10,7 @@ import hashlib
 import platform
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,8 @@ import psutil
 import pynvml
 import torch
 from pydantic import JsonValue
+
+from assay.device import control_groups
 
 T = TypeVar("T")
 
@@ -234,37 +236,16 @@ def free_memory(device: torch.device) -> int | None:
 
 def own_memory_limits() -> list[MemoryLimit]:
     """The memory limits on this process; empty outside Linux."""
-    try:
-        membership = Path("/proc/self/cgroup").read_text()
-    except OSError:
-        return []
-    return memory_limits(membership, CGROUPS)
+    return memory_limits(control_groups("memory"))
 
 
-def memory_limits(membership: str, root: Path) -> list[MemoryLimit]:
-    """Limits of a control group and of all groups above it, version 2 or 1.
-
-    Args:
-        membership: Text of ``/proc/<pid>/cgroup``.
-        root: Where the control groups are mounted.
-    """
-    limits = []
-    for line in membership.splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            names = ("memory.max", "memory.current", "inactive_file")
-            limits += _limits_upward(root, path, names)
-        elif "memory" in controllers.split(","):
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-            limits += _limits_upward(root / "memory", path, names)
-    return limits
-
-
-def _limits_upward(base: Path, path: str, names: tuple[str, str, str]) -> list[MemoryLimit]:
-    # Inside a container the path may be the host's and lead nowhere: then only the base counts.
-    folder = base / path.lstrip("/")
-    groups = [folder, *folder.parents]
-    found = [_limit(group, *names) for group in groups if group.is_relative_to(base)]
+def memory_limits(groups: Iterable[Path]) -> list[MemoryLimit]:
+    """The limits of control groups, version 2 or 1."""
+    names = (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    )
+    found = [_limit(group, *each) for group in groups for each in names]
     return [limit for limit in found if limit]
 
 

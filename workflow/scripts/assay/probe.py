@@ -258,7 +258,7 @@ def limits() -> Reading:
         Item.LIMITS,
         {
             "affinity_cores": affinity,
-            "quota_cores": device.cgroup_quota(),
+            "quota_cores": device.own_cpu_quota(),
             "memory_limit_bytes": min(bounds, default=None),
         },
         source="affinity and control groups (null: no limit)",

@@ -1,0 +1,241 @@
+"""How good the instrument is: its own tests, run on this machine.
+
+- *A/A*: the same work against itself must not differ.
+- *5 % more work* (21 calls against 20) must be seen, and its size must be right.
+- *A busy neighbour* on every core must never make a false difference.
+- *Agreement* with ``torch.utils.benchmark`` on the same call, in turn.
+- *Share* of a measuring job's wall time that is spent in rounds that count.
+- *Verdicts*: how many comparisons of a default run's alignment end in a verdict.
+
+Leave the machine alone meanwhile: the first two and the last three need it quiet. `make bench`
+runs it with workflow/scripts on the path.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import answer_alignment
+import numpy as np
+import torch
+import yaml
+from assay import device, question, record, trial
+from assay.clock import HostClock
+from assay.question import Word
+from assay.record import Status, Trial
+from assay.trial import Protocol, Work
+from measure_alignment import product
+from torch.utils.benchmark import Timer
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = ROOT / "workflow/scripts"
+
+CPU = torch.device("cpu")
+PRODUCTS = [(16, "float32"), (128, "float32"), (1024, "float32"), (1024, "bfloat16")]
+CALLS, MORE_CALLS = 20, 21  # 5 % more work exactly
+TURNS = 20  # of each timer, one after the other
+# Twenty products of 1024 a block need more than a default trial's budget; in return those trials
+# stop at the first look that suffices for a verdict on 5 %.
+LONG_CAP_S, LONG_HALF_WIDTH = 30, 0.02
+BUSY_CAP_S = 4  # beside neighbours nearly every trial runs into its cap
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    test: str
+    work: str
+    seen: str
+    goal: str
+    met: bool
+
+
+def name(n: int, dtype: str) -> str:
+    """How the table calls a product."""
+    return f"{n}, {dtype}"
+
+
+def square(n: int, dtype: str) -> Work[Any]:
+    """The product of two n × n matrices."""
+    return product(n, getattr(torch, dtype), CPU)
+
+
+def repeated(work: Work[Any], calls: int) -> Work[Any]:
+    """That many calls of a work as one; both sides of a comparison count as one unit."""
+
+    def run(operands: Any) -> None:
+        for _ in range(calls):
+            work.run(operands)
+
+    return Work(work.prepare, run)
+
+
+def words(trials: Sequence[Trial]) -> list[str]:
+    """The verdict of each trial, or its status where it has none."""
+    return [
+        question.verdicts([question.comparison(each.result, "target")])[0].value
+        if each.status == Status.OK
+        else each.status.value
+        for each in trials
+    ]
+
+
+def share(values: Sequence[str], *which: str) -> float:
+    """Share of the values that are one of these."""
+    return sum(value in which for value in values) / len(values)
+
+
+def run_trials(
+    anchor: Work[Any], target: Work[Any], protocol: Protocol, count: int, what: str
+) -> list[Trial]:
+    """The same trial over and over, each with its own seed."""
+    clock = HostClock(CPU)
+    done = []
+    for seed in range(count):
+        print(f"\r{what}: {seed + 1} of {count} ", end="", file=sys.stderr, flush=True)
+        done.append(trial.compare({}, anchor, {"target": target}, protocol, clock, seed))
+    print(file=sys.stderr)
+    return done
+
+
+def quiet(protocol: Protocol, count: int) -> Iterator[Row]:
+    """A/A, and 5 % more work, on a quiet machine."""
+    for n, dtype in PRODUCTS:
+        seen = words(run_trials(square(n, dtype), square(n, dtype), protocol, count, "A/A"))
+        differ, same = share(seen, Word.FASTER, Word.SLOWER), share(seen, Word.SAME)
+        yield Row("A/A differs", name(n, dtype), f"{differ:.1%}", "≤ 5 %", differ <= 0.05)
+        yield Row("A/A the same", name(n, dtype), f"{same:.1%}", "≥ 90 %", same >= 0.9)
+        lost = share(seen, Status.CONTENDED)
+        yield Row("A/A contended", name(n, dtype), f"{lost:.1%}", "0 %", lost == 0)
+    long = replace(protocol, cap_s=LONG_CAP_S, half_width=LONG_HALF_WIDTH)
+    for n, dtype in PRODUCTS:
+        arms = (repeated(square(n, dtype), calls) for calls in (CALLS, MORE_CALLS))
+        trials = run_trials(*arms, long, count, "5 % more work")
+        slower = share(words(trials), Word.SLOWER)
+        yield Row("5 % more is slower", name(n, dtype), f"{slower:.1%}", "≥ 90 %", slower >= 0.9)
+        ratios: list[Any] = [each.result["ratios"] for each in trials if each.status == Status.OK]
+        hits = [r["target"]["ratio_low"] <= 1.05 <= r["target"]["ratio_high"] for r in ratios]
+        held = sum(hits) / len(trials)
+        yield Row("interval holds 1.05", name(n, dtype), f"{held:.1%}", "≥ 90 %", held >= 0.9)
+
+
+@contextmanager
+def busy_neighbours() -> Iterator[None]:
+    """One process per core that does nothing but compute."""
+    command = [sys.executable, "-c", "while True: pass"]
+    neighbours = [subprocess.Popen(command) for _ in range(device.usable_cores())]
+    try:
+        yield
+    finally:
+        for each in neighbours:
+            each.kill()
+            each.wait()
+
+
+def neighbour(protocol: Protocol, count: int) -> Iterator[Row]:
+    """A/A beside a busy neighbour on every core."""
+    protocol = replace(protocol, cap_s=BUSY_CAP_S)
+    with busy_neighbours():
+        for n, dtype in PRODUCTS:
+            trials = run_trials(square(n, dtype), square(n, dtype), protocol, count, "neighbour")
+            seen = words(trials)
+            right = share(seen, Status.CONTENDED, Word.UNKNOWN, Word.SAME)
+            yield Row("neighbour: no false word", name(n, dtype), f"{right:.1%}", "≥ 95 %",
+                      right >= 0.95)  # fmt: skip
+            told = sum(any(each.samples["void"]) for each in trials) / len(trials)
+            yield Row("neighbour: record says why", name(n, dtype), f"{told:.1%}", "≥ 95 %",
+                      told >= 0.95)  # fmt: skip
+
+
+def agreement(protocol: Protocol) -> Iterator[Row]:
+    """Our clock and torch.utils.benchmark on the same call, in turn."""
+    clock = HostClock(CPU)
+    for n, dtype in PRODUCTS:
+        work = square(n, dtype)
+        operands = work.prepare(torch.Generator().manual_seed(0))
+
+        def call(work: Work[Any] = work, operands: Any = operands) -> None:
+            work.run(operands)
+
+        timer = Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
+        block = clock.calibrate(call, protocol.block_s)
+        ours, theirs = [], []
+        for _ in range(TURNS):
+            theirs.append(timer.blocked_autorange(min_run_time=0.1).median)
+            ours.append(np.median([clock.time(call, block) for _ in range(TURNS)]))
+        ratio = float(np.median(np.array(ours) / np.array(theirs)))
+        yield Row("ours / torch.utils.benchmark", name(n, dtype), f"{ratio:.3f}", "1 ± 2 %",
+                  abs(ratio - 1) <= 0.02)  # fmt: skip
+
+
+def default_run(sizes: Sequence[int]) -> Iterator[Row]:
+    """Jobs of the default run's alignment: the share of time that counts, and the verdicts."""
+    with tempfile.TemporaryDirectory() as folder:
+        records = []
+        for n in sizes:
+            print(f"\ralignment: n = {n} ", end="", file=sys.stderr, flush=True)
+            path = Path(folder) / f"{n}.json"
+            script = SCRIPTS / "measure_alignment.py"
+            command = [sys.executable, str(script), "--n", str(n), "--output", str(path)]
+            subprocess.run(command, check=True)
+            records.append(record.read(path))
+        print(file=sys.stderr)
+    spent = sum(map(counting_s, records)) / sum(r.provenance.duration_s for r in records)
+    yield Row("share of time that counts", "alignment, default", f"{spent:.1%}", "≥ 60 %",
+              spent >= 0.6)  # fmt: skip
+    table = answer_alignment.rows(records)
+    seen = list(table.loc[table["status"] == Status.OK, "verdict"])
+    said = 1 - share(seen, Word.UNKNOWN)
+    yield Row("comparisons with a verdict", f"{len(seen)} of alignment", f"{said:.1%}", "≥ 80 %",
+              said >= 0.8)  # fmt: skip
+
+
+def counting_s(seen: record.Record) -> float:
+    """Seconds that a job spent in rounds that were kept."""
+    total = 0.0
+    for each in seen.trials:
+        arms: Any = each.result.get("arms", {})
+        for arm, summary in arms.items():
+            kept = zip(each.samples[arm], each.samples["void"], strict=True)
+            total += sum(float(s or 0) for s, void in kept if not void) * summary["calls_per_block"]
+    return total
+
+
+def main() -> None:
+    """Run the tests that are asked for, print the table, and keep it as JSON."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    protocol = Protocol.from_settings(config["protocol"], CPU)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=40, help="trials per product and test (40)")
+    parser.add_argument("--only", nargs="+", help="quiet, neighbour, agreement, default (all)")
+    parser.add_argument("--output", type=Path, default=ROOT / "results/benchmarks/instrument.json")
+    arguments = parser.parse_args()
+    device.use_threads(None)
+    sizes = config["studies"]["alignment"]["axes"]["n"]
+    tests: dict[str, Callable[[], Iterator[Row]]] = {
+        "quiet": lambda: quiet(protocol, arguments.trials),
+        "neighbour": lambda: neighbour(protocol, arguments.trials),
+        "agreement": lambda: agreement(protocol),
+        "default": lambda: default_run(sizes),
+    }
+    rows = [row for test in arguments.only or tests for row in tests[test]()]
+    print(f"{'test':<30}{'work':<22}{'seen':>8}  {'goal':<9}met")
+    for row in rows:
+        said = "yes" if row.met else "NO"
+        print(f"{row.test:<30}{row.work:<22}{row.seen:>8}  {row.goal:<9}{said}")
+    kept = {"trials": arguments.trials, "rows": [asdict(row) for row in rows]}
+    record.write_atomically(arguments.output, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
