@@ -58,12 +58,12 @@ def both(n):
 @pytest.mark.parametrize(
     ("law", "says"),
     [
-        (odd, "alignment"),
-        (past_the_edge, "tile quantisation"),
-        (both, "alignment and tile quantisation"),
+        (odd, "alignment +10.0 %"),
+        (past_the_edge, "tile quantisation +10.0 %"),
+        (both, "alignment +10.0 %, tile quantisation +10.0 %"),
         (lambda n: 1.0, "neither"),
-        (lambda n: 1.0 if n == 1024 else 0.9, "power of two"),
-        (lambda n: 1 / odd(n), "alignment, reversed"),
+        (lambda n: 1.0 if n == 1024 else 0.9, "power of two +11.1 %"),
+        (lambda n: 1 / odd(n), "alignment −9.1 %"),
     ],
 )
 def test_the_verdict_is_the_pattern(law, says):
@@ -87,8 +87,10 @@ def test_devices_and_layouts_each_get_their_say():
     two = records(odd) + records(past_the_edge, device="gpu")
     two[4].trials.append(trial(1024, 1.08, layout="offset"))
     found = answer.answer(two)
-    assert found.sentence == "cpu – float32: alignment. gpu – float32: tile quantisation."
-    assert "moved by one element is slower (1.08 [1.07, 1.09] ×" in found.findings[0]
+    assert found.sentence == (
+        "cpu – float32: alignment +10.0 %. gpu – float32: tile quantisation +10.0 %."
+    )
+    assert "1024 moved by one element 1.080 [1.075, 1.085] × (slower)" in found.findings[1]
 
 
 def test_when_nothing_could_be_measured_it_says_so():

@@ -94,7 +94,7 @@ def test_a_mistake_gets_one_sentence(path, value, says):
 
 @pytest.mark.parametrize(
     "devices",
-    ["auto", ["cpu"], ["cpu", "gpu", "gpu1", "mps"], {"h100": {"device": "cuda:0", "threads": 8}}],
+    ["auto", ["cpu"], ["cpu", "gpu", "gpu1", "mps"], {"h100": {"device": "cuda:0"}}],
 )
 def test_forms_of_devices(devices):
     configuration.check(changed("devices", devices), SCHEMA)

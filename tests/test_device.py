@@ -41,7 +41,7 @@ def test_a_list_is_short_for_labels_of_those_names():
 
 
 def test_a_mapping_is_taken_as_it_stands():
-    labels = {"h100": {"device": "cuda:1", "threads": 8}}
+    labels = {"h100": {"device": "cuda:1"}}
     assert device.resolve(labels) == labels
 
 

@@ -26,17 +26,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 ALIGNED, MISALIGNED = 16, 4  # smallest and largest power of two that divides such a size
+NO_BREAK = "\u00a0"
 NEAR = 32  # "just above" and "just below": at most this far from the anchor
 
 EFFECTS = {
-    "alignment": "misaligned sizes against aligned ones",
-    "tile quantisation": "sizes just above the anchor against those just below",
-    "power of two": "the anchor against aligned sizes just below it",
+    "alignment": "misaligned sizes take {} the time per FLOP of aligned ones",
+    "tile quantisation": "sizes just above the anchor take {} that of those just below",
+    "power of two": "the anchor takes {} that of aligned sizes just below it",
 }
 LAYOUT_NAMES = {
     "offset": "moved by one element",
-    "odd_leading_dimension": "odd leading dimension",
-    "padded_leading_dimension": "padded leading dimension",
+    "odd_leading_dimension": "with an odd leading dimension",
+    "padded_leading_dimension": "with a padded leading dimension",
 }
 
 
@@ -47,7 +48,8 @@ def power_of_two(n: int) -> int:
 
 def rows(records: Sequence[Record]) -> pd.DataFrame:
     """The tidy table: one row per trial, with its verdict."""
-    table = pd.DataFrame([_row(each, trial) for each in records for trial in each.trials])
+    found = [_row(each, trial) for each in records for trial in each.trials]
+    table = pd.DataFrame(sorted(found, key=lambda row: (row["layout"] or "", row["n"])))
     if table.empty:
         raise SystemExit("No record of alignment holds a trial; see the records' reasons.")
     measured = table.index[table["status"] == Status.OK]
@@ -55,7 +57,7 @@ def rows(records: Sequence[Record]) -> pd.DataFrame:
     table["verdict"] = ""
     table.loc[measured, "verdict"] = [word.value for word in question.verdicts(comparisons)]
     table.loc[measured, "bound"] = [each.bound for each in comparisons]
-    return table.sort_values(["device", "dtype", "layout", "n"], na_position="first")
+    return table
 
 
 def _row(each: Record, trial: Any) -> dict[str, Any]:
@@ -162,67 +164,68 @@ def judge(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([row | {"word": word} for row, word in zip(found, words, strict=True)])
 
 
+DIFFERENT = (Word.SLOWER, Word.FASTER)
+
+
 def verdict(effects: pd.DataFrame) -> str:
-    """The verdict on one device and number format, in words."""
+    """The verdict on one device and number format: what matters, and by how much."""
     if len(effects) < len(EFFECTS):
         return "cannot tell (no control sizes on both sides of the anchor were measured)"
-    named = [_phrase(row) for _, row in effects.iterrows() if row["word"] in _DIFFERENT]
-    unknown = [row["effect"] for _, row in effects.iterrows() if row["word"] == Word.UNKNOWN]
-    if named:
-        return "; ".join(named) + (f" ({' and '.join(unknown)}: cannot tell)" if unknown else "")
-    if unknown:
-        return f"cannot tell ({', '.join(unknown)})"
-    bound = max(row["seen"].bound for _, row in effects.iterrows())
-    return f"neither (all the same within {100 * bound:.1f} %)"
+    different = effects[effects["word"].isin(DIFFERENT)]
+    if len(different):
+        return ", ".join(
+            f"{row['effect']} {percent(row['seen'].ratio)}" for _, row in different.iterrows()
+        )
+    return "cannot tell" if Word.UNKNOWN in list(effects["word"]) else "neither"
 
 
-_DIFFERENT = (Word.SLOWER, Word.FASTER)
-
-
-def _phrase(row: pd.Series) -> str:
-    slower = row["word"] == Word.SLOWER
-    name = row["effect"] if slower else f"{row['effect']}, reversed"
-    return f"{name} ({EFFECTS[row['effect']]}: {times(row['seen'])} the time per FLOP)"
+def percent(ratio: float) -> str:
+    """A ratio as a difference in per cent: ``+5.1 %``."""
+    return f"{100 * (ratio - 1):+.1f} %".replace("-", "−")
 
 
 def times(seen: Comparison) -> str:
-    """A ratio with its interval: ``1.08 [1.06, 1.10] ×``."""
-    return f"{seen.ratio:.2f} [{seen.low:.2f}, {seen.high:.2f}] ×"
+    """A ratio with its interval: ``1.081 [1.062, 1.104] ×``."""
+    return f"{seen.ratio:.3f} [{seen.low:.3f}, {seen.high:.3f}] ×"
 
 
-def address_or_size(layouts: pd.DataFrame) -> str:
-    """What the layout controls of one device and number format say."""
-    parts = [
-        f"{row['n']} with {_article(LAYOUT_NAMES[row['layout']])} is {row['verdict']} "
-        f"({times(_comparison(row))} the dense {row['n']})"
-        for _, row in layouts.iterrows()
-    ]
+def evidence(effects: pd.DataFrame) -> str:
+    """The contrasts behind a verdict, each with its interval and its word."""
+    parts = []
+    for _, row in effects.iterrows():
+        word = "the same" if row["word"] == Word.SAME else "cannot tell"
+        said = "" if row["word"] in DIFFERENT else f" ({word})"
+        parts.append(EFFECTS[row["effect"]].format(times(row["seen"])) + said)
     return "; ".join(parts)
 
 
-def _article(name: str) -> str:
-    return (
-        f"its matrices {name}"
-        if name.startswith("moved")
-        else f"a{'n' * (name[0] in 'aeiou')} {name}"
-    )
+def addresses(layouts: pd.DataFrame) -> str:
+    """What other addresses did to the same size on one device and in one number format."""
+    parts = [
+        f"{row['n']} {LAYOUT_NAMES[row['layout']]} {times(_comparison(row))} ({row['verdict']})"
+        for _, row in layouts.iterrows()
+    ]
+    return f"the same size at other addresses, against dense: {'; '.join(parts)}"
 
 
 def answer(records: list[Record]) -> Findings:
     """Answer from the records of every device and size."""
     table = rows(records)
     effects = judge(table)
-    groups = _verdicts(table, effects)
+    groups = _grouped(table, effects)
+    verdicts = {key: verdict(group) for key, group in groups.items()}
     findings = []
-    for (device, dtype), text in groups.items():
+    for (device, dtype), group in groups.items():
         here = table[(table["device"] == device) & (table["dtype"] == dtype)]
+        said = f"{device}, {dtype}: {verdicts[device, dtype]}"
+        findings.append(f"{said} – {evidence(group)}." if len(group) else f"{said}.")
         layouts = here[here["layout"].notna() & (here["status"] == Status.OK)]
-        detail = f" Address or size? {address_or_size(layouts)}." if len(layouts) else ""
-        findings.append(f"{device}, {dtype}: {text}.{detail}")
+        if len(layouts):
+            findings.append(f"{device}, {dtype}: {addresses(layouts)}.")
     return Findings(
-        sentence=_sentence(groups),
+        sentence=_sentence(verdicts),
         findings=findings,
-        numbers=_numbers(table, effects, groups),
+        numbers=_numbers(table, effects, verdicts),
         method=_method(records, table),
         caveats=_caveats(records),
         picture=Picture(title="Time per FLOP against matrix size", alternative=_alternative(table)),
@@ -233,46 +236,47 @@ def answer(records: list[Record]) -> Findings:
     )
 
 
-def _verdicts(table: pd.DataFrame, effects: pd.DataFrame) -> dict[tuple[str, str], str]:
-    measured = table[(table["status"] == Status.OK) & table["layout"].isna()]
-    keys = list(dict.fromkeys(zip(measured["device"], measured["dtype"], strict=True)))
+Group = tuple[str, str]  # device and number format
+
+
+def _grouped(table: pd.DataFrame, effects: pd.DataFrame) -> dict[Group, pd.DataFrame]:
+    """The effects of each device and number format that was measured."""
+    done = table[(table["status"] == Status.OK) & table["layout"].isna()]
+    groups = sorted(
+        set(zip(done["device"], done["dtype"], strict=True)),
+        key=lambda group: (list(table["device"]).index(group[0]), _rank(group[1])),
+    )
     if effects.empty:
-        return {key: verdict(effects) for key in keys}
+        return dict.fromkeys(groups, effects)
     return {
-        key: verdict(effects[(effects["device"] == key[0]) & (effects["dtype"] == key[1])])
-        for key in keys
+        (device, dtype): effects[(effects["device"] == device) & (effects["dtype"] == dtype)]
+        for device, dtype in groups
     }
 
 
-def _sentence(groups: dict[tuple[str, str], str]) -> str:
-    """One sentence: per device, the short verdict of every number format."""
-    if not groups:
+def _rank(dtype: str) -> int:
+    """Wide number formats first."""
+    return ["float64", "float32", "tf32", "bfloat16", "float16"].index(dtype)
+
+
+def _sentence(verdicts: dict[Group, str]) -> str:
+    """One sentence: per device, the verdict of every number format."""
+    if not verdicts:
         return "Nothing could be measured; the reasons are below."
-    devices = dict.fromkeys(device for device, _ in groups)
     parts = []
-    for device in devices:
-        short: dict[str, list[str]] = {}
-        for (where, dtype), text in groups.items():
-            if where == device:
-                short.setdefault(_short(text), []).append(dtype)
-        said = "; ".join(f"{', '.join(dtypes)}: {word}" for word, dtypes in short.items())
-        parts.append(f"{device} – {said}")
+    for device in dict.fromkeys(device for device, _ in verdicts):
+        said = [f"{dtype}: {text}" for (place, dtype), text in verdicts.items() if place == device]
+        parts.append(f"{device} – {'; '.join(said)}")
     return ". ".join(parts) + "."
 
 
-def _short(text: str) -> str:
-    """A verdict without its figures."""
-    *names, last = [part.split(" (")[0] for part in text.split("; ")]
-    return f"{', '.join(names)} and {last}" if names else last
-
-
 def _numbers(
-    table: pd.DataFrame, effects: pd.DataFrame, groups: dict[tuple[str, str], str]
+    table: pd.DataFrame, effects: pd.DataFrame, verdicts: dict[Group, str]
 ) -> dict[str, Any]:
     words = table.loc[table["status"] == Status.OK, "verdict"].value_counts().to_dict()
     return {
         "comparisons": words,
-        "verdicts": {f"{device}, {dtype}": text for (device, dtype), text in groups.items()},
+        "verdicts": {f"{device}, {dtype}": text for (device, dtype), text in verdicts.items()},
         "effects": [
             {
                 "device": row["device"],
@@ -321,7 +325,7 @@ def _caveats(records: Sequence[Record]) -> list[str]:
 
 def _page_table(table: pd.DataFrame) -> Table:
     """One row per device, size and layout; one column per number format."""
-    dtypes = list(dict.fromkeys(table["dtype"]))
+    dtypes = sorted(set(table["dtype"]), key=_rank)
     body = []
     order = table.fillna({"layout": ""}).groupby(["device", "layout", "n"], sort=True)
     for (device, layout, n), here in order:
@@ -333,9 +337,12 @@ def _page_table(table: pd.DataFrame) -> Table:
 
 
 def _cell(row: pd.Series) -> str:
+    """A ratio with its word, and its interval in a line of its own where the cell is narrow."""
     if row["status"] != Status.OK:
         return str(row["status"]).replace("_", " ")
-    return f"{times(_comparison(row))} {row['verdict']}"
+    seen = _comparison(row)
+    parts = f"{seen.ratio:.3f} {row['verdict']}", f"[{seen.low:.3f}, {seen.high:.3f}]"
+    return " ".join(part.replace(" ", NO_BREAK) for part in parts)
 
 
 def _alternative(table: pd.DataFrame) -> str:
@@ -353,7 +360,7 @@ def _alternative(table: pd.DataFrame) -> str:
 def _figure(table: pd.DataFrame) -> Figure:
     """A column of panels per device, a row per number format; one place per size in each."""
     done = table[table["status"] == Status.OK]
-    devices, dtypes = list(dict.fromkeys(done["device"])), list(dict.fromkeys(done["dtype"]))
+    devices, dtypes = list(dict.fromkeys(done["device"])), sorted(set(done["dtype"]), key=_rank)
     if not devices:
         return figure.nothing()
     places = _places(table)
@@ -374,18 +381,22 @@ def _figure(table: pd.DataFrame) -> Figure:
 Place = tuple[str, int]  # layout ("" for dense) and size
 
 
-def _places(table: pd.DataFrame) -> dict[Place, int]:
+def _places(table: pd.DataFrame) -> dict[Place, float]:
     """Where each size stands on the axis: the dense sizes, a gap, then the other layouts."""
     keys = sorted({(str(layout), int(n)) for layout, n in _keys(table)})
-    gap = {key: bool(key[0]) for key in keys}  # dense comes first: "" sorts before any name
-    return {key: place + gap[key] for place, key in enumerate(keys)}
+    dense = sum(not layout for layout, _ in keys)  # they come first: "" sorts before any name
+    wide = 1.3  # names need more room than numbers
+    return {
+        key: place if place < dense else dense + wide * (place - dense + 0.5)
+        for place, key in enumerate(keys)
+    }
 
 
 def _keys(table: pd.DataFrame) -> zip[tuple[Any, Any]]:
     return zip(table["layout"].fillna(""), table["n"], strict=True)
 
 
-def _panel(axes: Axes, title: str, here: pd.DataFrame, places: dict[Place, int]) -> None:
+def _panel(axes: Axes, title: str, here: pd.DataFrame, places: dict[Place, float]) -> None:
     kernels = ", ".join(dict.fromkeys(here["kernel"].dropna()))
     axes.set_title(f"{title} · {kernels}" if kernels else title)
     axes.set_xticks(list(places.values()), [_tick(*key) for key in places])

@@ -67,7 +67,7 @@ def resolve(devices: str | list[str] | dict[str, dict[str, Any]]) -> dict[str, d
 
     Args:
         devices: ``"auto"`` (the CPU and every GPU that NVML shows), a list of labels, or a
-            mapping of labels to ``{device: …, threads: …, resources: …}``.
+            mapping of labels to ``{device: …}``.
     """
     if devices == "auto":
         count = visible_gpus()
