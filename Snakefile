@@ -12,7 +12,7 @@ min_version("9.25")
 configfile: str(workflow.current_basedir.join("config.yaml"))
 
 
-if os.path.exists("config.yaml"):
+if os.path.exists("config.yaml") and os.getcwd() != str(workflow.current_basedir):
 
     configfile: "config.yaml"
 

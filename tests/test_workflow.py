@@ -178,8 +178,11 @@ def test_quoting_holds_even_without_the_schema(fresh):
     (fresh.folder / "tests/config.yaml").write_text(
         yaml.safe_dump({"devices": {name: {"device": "cpu; touch owned2 #"}}})
     )
-    fresh.run(f"results/records/hardware/device-{name}.json")
-    assert not list(fresh.folder.rglob("owned*"))
+    target = f"results/records/hardware/device-{name}.json"
+    done = fresh.run(target)
+    assert done.returncode == 0, done.stdout
+    assert "torch knows no device" in str(record.read(fresh.folder / target).reason)
+    assert not [path for path in fresh.folder.rglob("owned*") if path.name != Path(target).name]
 
 
 # ---- the users' own commands ---------------------------------------------------------------------

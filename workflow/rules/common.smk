@@ -1,4 +1,4 @@
-"""What every rule file shares: the checked configuration, derived libraries, resources."""
+"""What all rules share: the checked configuration, derived libraries, resources."""
 
 import ast
 import json
@@ -16,7 +16,7 @@ sys.path.insert(0, str(SCRIPTS.resolve()))
 from assay import configuration, device
 
 UNMEASURED = {"record"}  # cannot change a number; its format number guards it
-RECORDS = {}  # study -> path of its records, filled by the rule files
+RECORDS = {}  # study -> path of its records, filled by the files beside this one
 
 try:
     configuration.check(config, WORKFLOW / "schemas/config.schema.yaml")
@@ -81,6 +81,22 @@ def records(wildcards):
         for study in config["questions"][wildcards.question]["studies"]
         for path in collect(RECORDS[study], device=DEVICES, **config["studies"][study]["axes"])
     ]
+
+
+def about(wildcards):
+    """Title and exercise of a question, as one argument."""
+    block = config["questions"][wildcards.question]
+    return json.dumps({key: block[key] for key in ("title", "exercise")}, sort_keys=True)
+
+
+def run_in_words():
+    """What the page says about the run as a whole, as one argument."""
+    words = {
+        "preset": config["preset"],
+        "command": "snakemake --cores all --resources gpu=1",
+        "questions": config["ask"],
+    }
+    return json.dumps(words, sort_keys=True)
 
 
 for name in config["ask"]:

@@ -1,22 +1,6 @@
 """From records to answers, and from answers to the page."""
 
 
-def about(wildcards):
-    """Title and exercise of a question, as one argument."""
-    block = config["questions"][wildcards.question]
-    return json.dumps({key: block[key] for key in ("title", "exercise")}, sort_keys=True)
-
-
-def run_in_words():
-    """What the page says about the run as a whole, as one argument."""
-    words = {
-        "preset": config["preset"],
-        "command": "snakemake --cores all --resources gpu=1",
-        "questions": config["ask"],
-    }
-    return json.dumps(words, sort_keys=True)
-
-
 rule answer:
     """Answer one question from its records."""
     input:
