@@ -29,11 +29,14 @@ wildcard_constraints:
     question="[a-z_]+",
     device="[a-z0-9_]+",
     n="[0-9]+",
+    activation="[a-z_]+",
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
 include: "workflow/rules/hardware.smk"
 include: "workflow/rules/matmul.smk"
+include: "workflow/rules/training.smk"
 include: "workflow/rules/report.smk"
 
 

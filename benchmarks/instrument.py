@@ -228,11 +228,13 @@ def main() -> None:
         "agreement": lambda: agreement(protocol),
         "default": lambda: default_run(sizes),
     }
-    rows = [row for test in arguments.only or tests for row in tests[test]()]
     print(f"{'test':<30}{'work':<22}{'seen':>8}  {'goal':<9}met")
-    for row in rows:
-        said = "yes" if row.met else "NO"
-        print(f"{row.test:<30}{row.work:<22}{row.seen:>8}  {row.goal:<9}{said}")
+    rows = []
+    for test in arguments.only or tests:
+        for row in tests[test]():
+            said = "yes" if row.met else "NO"
+            print(f"{row.test:<30}{row.work:<22}{row.seen:>8}  {row.goal:<9}{said}", flush=True)
+            rows.append(row)
     kept = {"trials": arguments.trials, "rows": [asdict(row) for row in rows]}
     record.write_atomically(arguments.output, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
 

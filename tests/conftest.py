@@ -16,7 +16,15 @@ import pytest
 from assay.record import Conditions, Provenance, Record, Status, Trial
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("Snakefile", "config.yaml", "workflow", "profiles", "envs", "tests/config.yaml")
+PARTS = (
+    "Snakefile",
+    "config.yaml",
+    "workflow",
+    "profiles",
+    "envs",
+    "resources",
+    "tests/config.yaml",
+)
 
 
 def load(path: Path) -> Any:
@@ -117,6 +125,8 @@ PROTOCOL: Mapping[str, Any] = {
     "look_every": 10,
     "cap_s": 4,
     "operand_sets": 2,
+    "operand_sets_least": 2,
+    "operand_bytes": 0,
     "void_delay_share": 0.05,
     "void_clock_share": 0.75,
 }

@@ -7,7 +7,7 @@ import pytest
 import torch
 from assay import record
 from assay.record import Status, Trial
-from conftest import ROOT, load, make_record
+from conftest import PROTOCOL, ROOT, load, make_record
 
 measure = load(ROOT / "workflow/scripts/measure_alignment.py")
 answer = load(ROOT / "workflow/scripts/answer_alignment.py")
@@ -15,7 +15,7 @@ answer = load(ROOT / "workflow/scripts/answer_alignment.py")
 SIZES = [1008, 1016, 1020, 1023, 1024, 1025, 1026, 1028, 1032, 1040, 1056]
 
 
-def trial(n, ratio, dtype="float32", layout=None, **changes):
+def trial(n, ratio, dtype="float32", layout=None, shape="matrix", **changes):
     """A trial that found this ratio to within 0.5 %."""
     result = {
         "ratios": {
@@ -35,7 +35,7 @@ def trial(n, ratio, dtype="float32", layout=None, **changes):
         "relative_error": 1e-7,
     }
     anchor = n if layout else 1024
-    what = {"dtype": dtype, "n": n, "layout": layout, "anchor": anchor}
+    what = {"dtype": dtype, "n": n, "layout": layout, "anchor": anchor, "shape": shape}
     return Trial(**({"what": what, "result": result} | changes))
 
 
@@ -91,6 +91,69 @@ def test_devices_and_layouts_each_get_their_say():
         "cpu – float32: alignment +10.0 %. gpu – float32: tile quantisation +10.0 %."
     )
     assert "1024 moved by one element 1.080 [1.075, 1.085] × (slower)" in found.findings[1]
+
+
+def with_shapes(law, vector_flops=5e9):
+    """Square products without any effect, and the other shapes under a law of theirs."""
+    made = records(lambda n: 1.0)
+    for each in made:
+        n = each.axes["n"]
+        if n not in (1024, 1025, 1026, 1028, 1032):
+            continue
+        each.settings["shapes"] = {"batch": 4}
+        for shape, flops, intensity in (("batched", 1e11, 200), ("vector", vector_flops, 0.5)):
+            for dtype in ("float32", "bfloat16"):
+                other = trial(n, law(n), dtype=dtype, shape=shape)
+                other.result |= {
+                    "throughput_flops": flops,
+                    "throughput_bytes_per_s": flops / intensity,
+                    "bytes_per_call": 1000,
+                }
+                other.result["arms"]["target"]["units_per_call"] = 1000 * intensity
+                each.trials.append(other)
+    made[0].settings["shapes"] = {"batch": 4}
+    return made
+
+
+def test_other_shapes_have_a_finding_and_no_part_in_the_verdict():
+    found = answer.answer(with_shapes(odd))
+    assert found.sentence == "cpu – float32: neither."
+    batched, vector = found.findings[1:]
+    assert batched == (
+        "cpu, tensor × matrix, against its own anchor: "
+        "float32 slower at 1025 (+10.0 %), 1026 (+10.0 %), 1028 (+10.0 %), the same at 1032; "
+        "bfloat16 slower at 1025 (+10.0 %), 1026 (+10.0 %), 1028 (+10.0 %), the same at 1032."
+    )
+    assert (
+        "0.5 FLOP per byte, so bandwidth limits it: 10 GB/s, and 5.0% of the FLOP/s of the "
+        "product of two matrices" in vector
+    )
+    assert {row[3] for row in found.table.rows} == {"dense", "tensor × matrix", "matrix × vector"}
+    assert set(found.frame["shape"]) == {"matrix", "batched", "vector"}
+    assert any("Tensor × matrix: 4 matrices" in each for each in found.method)
+
+
+def test_bandwidth_is_named_only_where_it_limits():
+    found = answer.answer(with_shapes(odd, vector_flops=9e10))
+    assert not any("bandwidth" in each for each in found.findings)
+
+
+def test_the_figure_has_a_panel_per_shape():
+    squares, others = answer._by_shape(answer.rows(with_shapes(odd)))
+    drawn = answer._figure(squares, others)
+    titles = [axes.get_title("left") for axes in drawn.axes]
+    assert titles[0].startswith("cpu, float32")
+    assert titles[1:] == [
+        "cpu, tensor × matrix · float32 full, bfloat16 hollow",
+        "cpu, matrix × vector · float32 full, bfloat16 hollow",
+    ]
+
+
+def test_records_from_before_there_were_shapes_are_of_matrices():
+    old = records(odd)
+    for each in old:
+        del each.trials[0].what["shape"]
+    assert answer.answer(old).sentence == "cpu – float32: alignment +10.0 %."
 
 
 def test_when_nothing_could_be_measured_it_says_so():
@@ -165,6 +228,22 @@ def test_every_layout_gives_the_right_product(name, layout):
     assert work.units == 2 * 48**3
 
 
+@pytest.mark.parametrize("name", ["float64", "float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("shape", "flop", "elements"),
+    [("batched", 3 * 2 * 48**3, (3 + 1 + 3) * 48**2), ("vector", 2 * 48**2, 48**2 + 2 * 48)],
+)
+def test_every_shape_gives_the_right_product(name, shape, flop, elements):
+    dtype = measure.DTYPES[name]
+    work = measure.shaped(shape, 48, dtype, CPU, batch=3)
+    operands = work.prepare(torch.Generator().manual_seed(1))
+    assert 0 < measure.relative_error(work, operands) < measure.tolerance(48, name)
+    assert work.units == flop
+    assert measure.bytes_moved(operands) == elements * dtype.itemsize
+    a, b, out = operands
+    torch.testing.assert_close(out, a @ b, rtol=1e-2, atol=1e-2)
+
+
 def test_a_wrong_product_is_refused():
     work = measure.product(48, torch.float32, CPU)
     wrong = type(work)(work.prepare, lambda operands: operands[2].zero_(), work.units)
@@ -192,6 +271,11 @@ def test_a_dtype_without_a_kernel_is_unavailable_and_the_rest_goes_on(monkeypatc
     assert "Half" in seen.reason
 
 
+# Nothing is void: a busy neighbour of the tests must not change what they see.
+UNDISTURBED = {"rounds_least": 6, "rounds_most": 8, "cap_s": 20, "void_delay_share": 1}
+QUICK = {"half_width": 0.5, "block_s": 5e-4, "warmup_calls": 1, "warmup_s": 0.01, "settle_s": 0.01}
+
+
 def test_by_hand_with_the_settings_of_config_yaml(tmp_path, monkeypatch):
     """A person runs the script with a device and a size only."""
     tiny = {
@@ -199,7 +283,8 @@ def test_by_hand_with_the_settings_of_config_yaml(tmp_path, monkeypatch):
         "anchor": 64,
         "dtypes": ["float32", "tf32"],
         "layouts": [],
-        "protocol": {**measure.job._configured("alignment")["protocol"], "cap_s": 1},
+        "shapes": {"kinds": ["batched", "vector"], "sizes": [65], "dtypes": ["tf32"], "batch": 2},
+        "protocol": {**measure.job._configured("alignment")["protocol"], **UNDISTURBED},
     }
     output = tmp_path / "record.json"
     measure.main(["--n", "65", "--settings", json.dumps(tiny), "--output", str(output)])
@@ -208,6 +293,35 @@ def test_by_hand_with_the_settings_of_config_yaml(tmp_path, monkeypatch):
     assert [each.what["dtype"] for each in seen.trials] == ["float32"]  # tf32 is a GPU's
     assert seen.trials[0].result["throughput_flops"] > 0
     assert math.isfinite(seen.trials[0].result["ratios"]["target"]["ratio"])
+
+
+def test_other_shapes_are_trials_of_the_same_job(tmp_path):
+    settings = {
+        "seed": 1,
+        "anchor": 64,
+        "dtypes": ["float32"],
+        "layouts": [],
+        "shapes": {
+            "kinds": ["batched", "vector"],
+            "sizes": [65],
+            "dtypes": ["float32", "bfloat16"],
+            "batch": 2,
+        },
+        "protocol": {**PROTOCOL, **UNDISTURBED, "cpu": QUICK, "gpu": QUICK},
+    }
+    seen = {}
+    for n in (65, 66):
+        output = tmp_path / f"{n}.json"
+        measure.main(["--n", str(n), "--settings", json.dumps(settings), "--output", str(output)])
+        trials = record.read(output).trials
+        seen[n] = [(each.what["shape"], each.what["dtype"]) for each in trials]
+        assert all(each.status == Status.OK for each in trials), [each.reason for each in trials]
+        for each in trials[1:]:
+            assert each.result["rounds"] == 6
+            assert each.result["throughput_bytes_per_s"] > 0
+    assert seen[66] == [("matrix", "float32")]
+    others = [("batched", "float32"), ("vector", "float32")]
+    assert seen[65] == [*seen[66], *others, ("batched", "bfloat16"), ("vector", "bfloat16")]
 
 
 def test_an_absent_device_is_a_record_not_a_crash(tmp_path):

@@ -30,7 +30,15 @@ def test_cuda_visible_devices(visible, count):
 
 @pytest.mark.parametrize(
     ("label", "name"),
-    [("cpu", "cpu"), ("gpu", "cuda:0"), ("gpu1", "cuda:1"), ("cuda", "cuda:0"), ("mps", "mps")],
+    [
+        ("cpu", "cpu"),
+        ("gpu", "cuda:0"),
+        ("gpu1", "cuda:1"),
+        ("cuda", "cuda:0"),
+        ("cuda_1", "cuda:1"),
+        ("xpu1", "xpu:1"),
+        ("mps", "mps"),
+    ],
 )
 def test_bare_labels(label, name):
     assert device.behind(label) == name

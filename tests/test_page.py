@@ -91,6 +91,7 @@ def answer(question: str = "alignment", **changes: Any) -> Answer:
         ],
         "caveats": ["One process: how far processes differ was not measured."],
         "missing": [],
+        "notices": [],
         "picture": Picture(
             title="Time per FLOP against size, relative to n = 1024",
             alternative="Two panels. In bfloat16 odd sizes lie a third above 1; in float32 every "
@@ -288,6 +289,12 @@ def test_days_and_other_programs_of_several_answers() -> None:
     assert page.others([circumstances(delay_share=None)], 0).startswith("unknown")
     assert page.others([circumstances()], 1).startswith("seen: 1 measurement given up")
     assert "2 of 45 rounds void" in page.others([circumstances()], 0)
+
+
+def test_a_notice_stands_on_the_first_screen_and_at_its_answer(build: Build) -> None:
+    text = Elements(build([answer(notices=[HOSTILE])]).make(LINES)).text
+    assert text.count(HOSTILE) == 2
+    assert text.index(HOSTILE) < text.index("The short answers")
 
 
 def test_structure(two: Elements) -> None:

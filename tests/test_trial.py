@@ -100,7 +100,14 @@ def test_every_operand_set_is_drawn():
     seen: set[int] = set()
     arm = Work(lambda generator: torch.zeros(4), lambda operands: seen.add(operands.data_ptr()))
     clock = HostClock(CPU)
-    trial.compare({}, arm, {"target": arm}, protocol(operand_sets=3, half_width=1), clock, seed=1)
+    trial.compare(
+        {},
+        arm,
+        {"target": arm},
+        protocol(operand_sets=3, operand_sets_least=3, half_width=1),
+        clock,
+        1,
+    )
     assert len(seen) >= 3 * 3
 
 
@@ -150,19 +157,21 @@ def test_the_interval_holds_the_true_ratio_or_is_near(true, seed):
     assert ratio["ratio_low"] <= ratio["ratio"] <= ratio["ratio_high"]
 
 
-@settings(max_examples=50)
-@given(st.integers(1, 1000), st.integers(1, 8), st.integers(0, 4000))
-def test_operand_sets_fit_into_half_of_the_free_memory(monkeypatch_free, size, wanted, free):
-    monkeypatch_free(free)
-    sets = trial._affordable_sets({"a": torch.zeros(size, dtype=torch.uint8)}, wanted, CPU)
-    assert 1 <= sets <= wanted
+@given(
+    size=st.integers(1, 1000),
+    most=st.integers(1, 50),
+    least=st.integers(1, 8),
+    budget=st.integers(0, 4000),
+    free=st.integers(0, 4000),
+)
+def test_operand_sets_fit_into_their_budget_and_half_of_the_free_memory(
+    size, most, least, budget, free
+):
+    limits = protocol(operand_sets=most, operand_sets_least=least, operand_bytes=budget)
+    sets = trial._operand_sets({"a": torch.zeros(size, dtype=torch.uint8)}, limits, free)
+    assert 1 <= sets <= most
     assert sets == 1 or sets * size <= free / 2
-
-
-@pytest.fixture(scope="module")
-def monkeypatch_free():
-    with pytest.MonkeyPatch.context() as patch:
-        yield lambda free: patch.setattr(trial.machine, "free_memory", lambda _: free)
+    assert sets <= least or sets * size <= budget
 
 
 def test_a_real_trial_on_this_cpu_has_every_sample():
@@ -179,9 +188,23 @@ def test_a_real_trial_on_this_cpu_has_every_sample():
     assert seen.result["arms"]["target"]["calls_per_block"] >= 1
 
 
-def test_a_block_lasts_as_long_as_asked():
-    clock = HostClock(CPU)
-    a = torch.randn(64, 64)
-    block = clock.calibrate(lambda: a @ a, 2e-3)
-    assert block.calls > 1
-    assert clock.time(lambda: a @ a, block) * block.calls > 1e-4
+class HiccupClock(HostClock):
+    """A clock on which every call takes 10 µs, but for the hiccups of something else."""
+
+    def __init__(self, hiccups: set[int]) -> None:
+        super().__init__(CPU)
+        self.hiccups, self.readings = hiccups, 0
+
+    def time(self, call, block) -> float:
+        self.readings += 1
+        late = 0.1 if self.readings in self.hiccups else 0.0
+        return 1e-5 + late / block.calls
+
+
+@pytest.mark.parametrize("hiccups", [set(), {1}, {1, 2}, {5, 10, 15}])
+def test_a_block_lasts_as_long_as_asked_whatever_hiccups_there_are(hiccups):
+    assert HiccupClock(hiccups).calibrate(lambda: None, 2e-3) == Block(200)
+
+
+def test_a_slow_call_is_a_block_of_its_own():
+    assert HiccupClock(set()).calibrate(lambda: None, 1e-6) == Block(1)

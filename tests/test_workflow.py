@@ -42,7 +42,7 @@ def other_config(workflow: Workflow, **alignment: object) -> str:
 def test_a_run_leaves_records_tables_figures_answers_and_the_page(finished):
     results = finished.folder / "results"
     page = (results / "report.html").read_text(encoding="utf-8")
-    for question in ("hardware", "alignment"):
+    for question in ("hardware", "alignment", "activation"):
         answer = json.loads((results / f"answers/{question}.json").read_text())
         assert answer["sentence"]
         assert (results / f"tables/{question}.csv").stat().st_size > 0
@@ -99,8 +99,10 @@ def test_editing_the_page_runs_the_page(copied):
     ("module", "jobs"),
     [
         ("kernel", {"measure_alignment": 5}),  # only alignment names kernels
-        ("figure", {"answer": 2}),  # every answer draws
-        ("trial", {"measure_alignment": 5, "measure_hardware": 1}),
+        ("figure", {"answer": 3}),  # every answer draws
+        ("trial", {"measure_alignment": 5, "measure_hardware": 1, "measure_activation": 3}),
+        ("training", {"measure_activation": 3}),
+        ("dataset", {"fetch_dataset": 1, "measure_activation": 3}),
         ("record", {}),  # guarded by its format number
     ],
 )
@@ -266,7 +268,28 @@ def test_the_plan_says_jobs_and_minutes(fresh):
     command = [sys.executable, "workflow/plan.py", "--configfile", "tests/config.yaml"]
     done = subprocess.run(command, cwd=fresh.folder, capture_output=True, text=True, check=True)
     assert re.search(r"^alignment +5 +[0-9.]+$", done.stdout, re.MULTILINE), done.stdout
-    assert "2 answers and 1 page" in done.stdout
+    assert "3 answers and 1 page" in done.stdout
+
+
+def test_the_page_says_when_the_full_data_set_could_not_be_had(copied):
+    change_dataset(copied, sources=[], fallback="sample")
+    done = copied.run()
+    assert done.returncode == 0, done.stdout
+    page = (copied.folder / "results/report.html").read_text(encoding="utf-8")
+    assert page.count("which was asked for and could not be had") == 2  # first screen and answer
+
+
+def test_without_a_fallback_the_run_stops_with_a_sentence(copied):
+    change_dataset(copied, sources=[], fallback="none")
+    done = copied.run("results/data/dataset.safetensors")
+    assert done.returncode != 0
+    assert "dataset.fallback is none: dataset.sources is empty" in done.stdout
+
+
+def change_dataset(workflow: Workflow, **changes: object) -> None:
+    tiny = yaml.safe_load((ROOT / "tests/config.yaml").read_text())
+    tiny["dataset"] = {"size": "full", **changes}
+    (workflow.folder / "tests/config.yaml").write_text(yaml.safe_dump(tiny))
 
 
 # ---- what must survive ---------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from snakemake.exceptions import WorkflowError
 
 WORKFLOW = Path(str(workflow.current_basedir.join("..")))
 SCRIPTS = Path(os.path.relpath(WORKFLOW / "scripts"))
+RESOURCES = os.path.relpath(WORKFLOW / "../resources")
 sys.path.insert(0, str(SCRIPTS.resolve()))
 
 from assay import configuration, device

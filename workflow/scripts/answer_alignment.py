@@ -9,6 +9,9 @@ confound, each a ratio of geometric means of the time per FLOP:
   at least 16;
 - *power of two*: the anchor itself against the sizes just below it that are divisible by at
   least 16 (not those above, which a tile's edge may slow down).
+
+The verdict is on products of two square matrices. Other shapes, a batch of matrices times a matrix
+and a matrix times a vector, stand beside it.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from matplotlib.figure import Figure
 
 ALIGNED, MISALIGNED = 16, 4  # smallest and largest power of two that divides such a size
 NO_BREAK = "\u00a0"
+CROWDED = 20  # places on the axes of a figure's width, above which their names stand upright
 NEAR = 32  # "just above" and "just below": at most this far from the anchor
 
 EFFECTS = {
@@ -39,6 +43,9 @@ LAYOUT_NAMES = {
     "odd_leading_dimension": "with an odd leading dimension",
     "padded_leading_dimension": "with a padded leading dimension",
 }
+SQUARE = "matrix"
+SHAPE_NAMES = {"batched": "tensor × matrix", "vector": "matrix × vector"}
+BOUND_BY_BANDWIDTH = 0.5  # of the FLOP/s of the square product: arithmetic is not what limits
 
 
 def power_of_two(n: int) -> int:
@@ -49,7 +56,10 @@ def power_of_two(n: int) -> int:
 def rows(records: Sequence[Record]) -> pd.DataFrame:
     """The tidy table: one row per trial, with its verdict."""
     found = [_row(each, trial) for each in records for trial in each.trials]
-    table = pd.DataFrame(sorted(found, key=lambda row: (row["layout"] or "", row["n"])))
+    order = [SQUARE, *SHAPE_NAMES]
+    table = pd.DataFrame(
+        sorted(found, key=lambda r: (order.index(r["shape"]), r["layout"] or "", r["n"]))
+    )
     if table.empty:
         raise SystemExit("No record of alignment holds a trial; see the records' reasons.")
     measured = table.index[table["status"] == Status.OK]
@@ -65,6 +75,7 @@ def _row(each: Record, trial: Any) -> dict[str, Any]:
     row = {
         "device": each.axes["device"],
         "dtype": trial.what["dtype"],
+        "shape": trial.what.get("shape", SQUARE),
         "n": n,
         "layout": trial.what["layout"],
         "anchor": trial.what["anchor"],
@@ -75,6 +86,8 @@ def _row(each: Record, trial: Any) -> dict[str, Any]:
     result = trial.result
     for key in (
         "throughput_flops",
+        "throughput_bytes_per_s",
+        "bytes_per_call",
         "kernel",
         "relative_error",
         "rounds",
@@ -85,6 +98,7 @@ def _row(each: Record, trial: Any) -> dict[str, Any]:
         row[key] = result.get(key)
     if result.get("arms"):
         row["time_s"] = result["arms"]["target"]["time_median_s"]
+        row["flop_per_call"] = result["arms"]["target"].get("units_per_call")
     for arm in ("target", "twin"):
         seen = result.get("ratios", {}).get(arm, {})
         row |= {f"{arm}_{key}": seen.get(key) for key in ("ratio", "ratio_low", "ratio_high", "p")}
@@ -211,12 +225,13 @@ def addresses(layouts: pd.DataFrame) -> str:
 def answer(records: list[Record]) -> Findings:
     """Answer from the records of every device and size."""
     table = rows(records)
-    effects = judge(table)
-    groups = _grouped(table, effects)
+    squares, others = _by_shape(table)
+    effects = judge(squares)
+    groups = _grouped(squares, effects)
     verdicts = {key: verdict(group) for key, group in groups.items()}
     findings = []
     for (device, dtype), group in groups.items():
-        here = table[(table["device"] == device) & (table["dtype"] == dtype)]
+        here = squares[(squares["device"] == device) & (squares["dtype"] == dtype)]
         said = f"{device}, {dtype}: {verdicts[device, dtype]}"
         findings.append(f"{said} – {evidence(group)}." if len(group) else f"{said}.")
         layouts = here[here["layout"].notna() & (here["status"] == Status.OK)]
@@ -224,15 +239,69 @@ def answer(records: list[Record]) -> Findings:
             findings.append(f"{device}, {dtype}: {addresses(layouts)}.")
     return Findings(
         sentence=_sentence(verdicts),
-        findings=findings,
+        findings=[*findings, *shape_findings(others, squares)],
         numbers=_numbers(table, effects, verdicts),
         method=_method(records, table),
         caveats=_caveats(records),
-        picture=Picture(title="Time per FLOP against matrix size", alternative=_alternative(table)),
+        picture=Picture(
+            title="Time per FLOP against matrix size", alternative=_alternative(squares, others)
+        ),
         table=_page_table(table),
         frame=table,
-        figure=_figure(table),
+        figure=_figure(squares, others),
         snippet=SNIPPET,
+    )
+
+
+def _by_shape(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The products of square matrices, and all others."""
+    square = table["shape"] == SQUARE
+    return table[square], table[~square]
+
+
+def shape_findings(others: pd.DataFrame, squares: pd.DataFrame) -> list[str]:
+    """Per device and shape: each size against the anchor, and what limits the product."""
+    done = others[others["status"] == Status.OK]
+    found = []
+    for (device, shape), here in done.groupby(["device", "shape"], sort=False):
+        parts = [
+            f"{dtype} {_sizes_in_words(rows)}{_limit(rows, squares)}"
+            for dtype, rows in here.groupby("dtype", sort=False)
+        ]
+        found.append(f"{device}, {SHAPE_NAMES[shape]}, against its own anchor: {'; '.join(parts)}.")
+    return found
+
+
+def _sizes_in_words(here: pd.DataFrame) -> str:
+    """The sizes but the anchor by their word: ``the same: 1026; slower: 1025 (+8.1 %)``."""
+    sizes = here[here["n"] != here["anchor"]]
+    parts = []
+    for word, same in sizes.groupby("verdict", sort=False):
+        names = (
+            f"{row['n']} ({percent(row['target_ratio'])})" if word in DIFFERENT else str(row["n"])
+            for _, row in same.iterrows()
+        )
+        parts.append(f"{word} at {', '.join(names)}")
+    return ", ".join(parts) or "no other size was measured"
+
+
+def _limit(here: pd.DataFrame, squares: pd.DataFrame) -> str:
+    """That memory limits a product, where it does: its FLOP/s are far from the square product's."""
+    first = here.iloc[0]
+    best = squares.loc[
+        (squares["device"] == first["device"])
+        & (squares["dtype"] == first["dtype"])
+        & (squares["status"] == Status.OK),
+        "throughput_flops",
+    ].max()
+    row = here.loc[(here["n"] - here["anchor"]).abs().idxmin()]
+    flops, rate = row["throughput_flops"], row["throughput_bytes_per_s"]
+    if pd.isna(best) or pd.isna(rate) or flops > BOUND_BY_BANDWIDTH * best:
+        return ""
+    intensity = row["flop_per_call"] / row["bytes_per_call"]
+    return (
+        f" ({intensity:.2g} FLOP per byte, so bandwidth limits it: {rate / 1e9:.3g} GB/s, and "
+        f"{flops / best:.1%} of the FLOP/s of the product of two matrices)"
     )
 
 
@@ -303,12 +372,25 @@ def _method(records: Sequence[Record], table: pd.DataFrame) -> list[str]:
         f"{int(table['anchor'].dropna().iloc[0])}, a twin of it on other memory, and the size, in "
         f"an order drawn anew (median {rounds} rounds, at least {protocol['rounds_least']}; "
         f"{void} void for contention or clocks).",
-        f"Every arm has {protocol['operand_sets']} sets of operands (normal random numbers), drawn "
-        "anew for every block; operands are reused, so caches are as warm as the sizes allow.",
+        f"Every arm has {protocol['operand_sets_least']} sets of operands or more (normal random "
+        "numbers at different addresses), drawn anew for every block; operands are reused, so "
+        "caches are as warm as the sizes allow.",
         "The ratio is the median of the per-round ratios of time per FLOP (2n³ each), with the "
         "exact interval of a median; verdicts are Holm-corrected over this question, and no "
         "difference under 2 %, or under what the twin showed, is called one.",
         f"CPU threads: {', '.join(map(str, threads))}. Each product was checked against float64.",
+        *_shapes_method(records, table),
+    ]
+
+
+def _shapes_method(records: Sequence[Record], table: pd.DataFrame) -> list[str]:
+    if (table["shape"] == SQUARE).all():
+        return []
+    batch = records[0].settings["shapes"]["batch"]
+    return [
+        f"Tensor × matrix: {batch} matrices in one call (batched), 2n³ FLOP each; matrix × vector: "
+        "2n² FLOP. Each has trials of its own with the least number of rounds, and no part in the "
+        "verdict."
     ]
 
 
@@ -324,15 +406,15 @@ def _caveats(records: Sequence[Record]) -> list[str]:
 
 
 def _page_table(table: pd.DataFrame) -> Table:
-    """One row per device, size and layout; one column per number format."""
+    """One row per device, shape, layout and size; one column per number format."""
     dtypes = sorted(set(table["dtype"]), key=_rank)
     body = []
-    order = table.fillna({"layout": ""}).groupby(["device", "layout", "n"], sort=True)
-    for (device, layout, n), here in order:
+    order = table.fillna({"layout": ""}).groupby(["device", "shape", "layout", "n"], sort=False)
+    for (device, shape, layout, n), here in sorted(order, key=lambda each: each[0][0]):
         cells = {row["dtype"]: _cell(row) for _, row in here.iterrows()}
-        name = LAYOUT_NAMES.get(layout, "dense")
+        name = SHAPE_NAMES.get(shape) or LAYOUT_NAMES.get(layout, "dense")
         body.append([device, n, power_of_two(n), name, *(cells.get(d, "") for d in dtypes)])
-    columns = ["device", "size", "divisible by", "layout", *dtypes]
+    columns = ["device", "size", "divisible by", "layout or shape", *dtypes]
     return Table(columns=[Column(name=name) for name in columns], rows=body)
 
 
@@ -345,30 +427,42 @@ def _cell(row: pd.Series) -> str:
     return " ".join(part.replace(" ", NO_BREAK) for part in parts)
 
 
-def _alternative(table: pd.DataFrame) -> str:
-    done = table[(table["status"] == Status.OK) & table["layout"].isna()]
+def _alternative(squares: pd.DataFrame, others: pd.DataFrame) -> str:
     parts = []
-    for (device, dtype), here in done.groupby(["device", "dtype"], sort=False):
+    done = pd.concat([squares[squares["layout"].isna()], others])
+    done = done[done["status"] == Status.OK]
+    for (device, shape, dtype), here in done.groupby(["device", "shape", "dtype"], sort=False):
         low, high = here.loc[here["target_ratio"].idxmin()], here.loc[here["target_ratio"].idxmax()]
+        name = f", {SHAPE_NAMES[shape]}" if shape in SHAPE_NAMES else ""
         parts.append(
-            f"{device}, {dtype}: from {low['target_ratio']:.2f} at {low['n']} "
+            f"{device}{name}, {dtype}: from {low['target_ratio']:.2f} at {low['n']} "
             f"to {high['target_ratio']:.2f} at {high['n']}"
         )
     return "Time per FLOP relative to the anchor size, with intervals. " + "; ".join(parts) + "."
 
 
-def _figure(table: pd.DataFrame) -> Figure:
-    """A column of panels per device, a row per number format; one place per size in each."""
-    done = table[table["status"] == Status.OK]
-    devices, dtypes = list(dict.fromkeys(done["device"])), sorted(set(done["dtype"]), key=_rank)
+def _figure(squares: pd.DataFrame, others: pd.DataFrame) -> Figure:
+    """A column of panels per device, a row per number format, then one per other shape.
+
+    Each size has one place in all of them.
+    """
+    done, other = (part[part["status"] == Status.OK] for part in (squares, others))
+    devices = list(dict.fromkeys([*done["device"], *other["device"]]))
+    dtypes = sorted(set(done["dtype"]), key=_rank)
+    shapes = list(dict.fromkeys(other["shape"]))
     if not devices:
         return figure.nothing()
-    places = _places(table)
-    drawn, grid = figure.panels(len(dtypes), len(devices), height_in=1.9, sharex=True)
-    for i, dtype in enumerate(dtypes):
-        for j, device in enumerate(devices):
+    places = _places(squares)
+    drawn, grid = figure.panels(len(dtypes) + len(shapes), len(devices), height_in=1.9, sharex=True)
+    for j, device in enumerate(devices):
+        for axes, dtype in zip(grid[:, j], dtypes, strict=False):
             here = done[(done["device"] == device) & (done["dtype"] == dtype)]
-            _panel(grid[i, j], f"{device}, {dtype}", here, places)
+            _panel(axes, f"{device}, {dtype}", here, places)
+        for axes, shape in zip(grid[len(dtypes) :, j], shapes, strict=True):
+            here = other[(other["device"] == device) & (other["shape"] == shape)]
+            _shape_panel(axes, f"{device}, {SHAPE_NAMES[shape]}", here, places)
+        for axes in grid[:, j]:
+            _name_places(axes, places, len(devices))
     drawn.supylabel("time per FLOP relative to the anchor", fontsize="medium", color=figure.INK)
     drawn.supxlabel(
         "matrix size, and the largest power of two that divides it; right: other addresses",
@@ -399,14 +493,38 @@ def _keys(table: pd.DataFrame) -> zip[tuple[Any, Any]]:
 def _panel(axes: Axes, title: str, here: pd.DataFrame, places: dict[Place, float]) -> None:
     kernels = ", ".join(dict.fromkeys(here["kernel"].dropna()))
     axes.set_title(f"{title} · {kernels}" if kernels else title)
-    axes.set_xticks(list(places.values()), [_tick(*key) for key in places])
-    axes.tick_params(axis="x", labelsize=7)
     if here.empty:
         axes.text(0.5, 0.5, "not measured", ha="center", va="center", transform=axes.transAxes)
         return
+    _frame(axes, here)
+    _points(axes, here, places)
+
+
+def _shape_panel(axes: Axes, title: str, here: pd.DataFrame, places: dict[Place, float]) -> None:
+    """Both number formats side by side: full and hollow."""
+    dtypes = sorted(set(here["dtype"]), key=_rank)
+    marks = dict(zip(dtypes, ("full", "hollow", "square"), strict=False))
+    axes.set_title(f"{title} · {', '.join(f'{dtype} {mark}' for dtype, mark in marks.items())}")
+    if here.empty:
+        axes.text(0.5, 0.5, "not measured", ha="center", va="center", transform=axes.transAxes)
+        return
+    _frame(axes, here)
+    styles: dict[str, dict[str, Any]] = {"full": {}, "hollow": {"mfc": "none"}, "square": {}}
+    styles["square"] = {"fmt": "s"}
+    for i, (dtype, mark) in enumerate(marks.items()):
+        aside = {key: place + 0.3 * (i - (len(marks) - 1) / 2) for key, place in places.items()}
+        _points(axes, here[here["dtype"] == dtype], aside, **styles[mark])
+
+
+def _frame(axes: Axes, here: pd.DataFrame) -> None:
+    """The anchor, and the band of differences that are none."""
     bound = here["bound"].median()
     axes.axhspan(1 - bound, 1 + bound, color=figure.BAND, lw=0)
     axes.axhline(1, color=figure.MUTED, lw=0.8)
+
+
+def _points(axes: Axes, here: pd.DataFrame, places: dict[Place, float], **options: Any) -> None:
+    """Every size in its place, coloured by the largest power of two that divides it."""
     for (layout, n), (_, row) in zip(_keys(here), here.iterrows(), strict=True):
         figure.interval(
             axes,
@@ -414,15 +532,27 @@ def _panel(axes: Axes, title: str, here: pd.DataFrame, places: dict[Place, float
             [row["target_ratio"]],
             [row["target_ratio_low"]],
             [row["target_ratio_high"]],
-            fmt="D" if layout else "o",
-            color=figure.SCALE[min(len(figure.SCALE) - 1, int(math.log2(power_of_two(n))))],
+            **{
+                "fmt": "D" if layout else "o",
+                "color": figure.SCALE[min(len(figure.SCALE) - 1, int(math.log2(power_of_two(n))))],
+                **options,
+            },
         )
 
 
-def _tick(layout: str, n: int) -> str:
+def _name_places(axes: Axes, places: dict[Place, float], columns: int) -> None:
+    """Name each place; upright where so many columns leave no room beside one another."""
+    between, rotation = (" ", 90) if len(places) * columns > CROWDED else ("\n", 0)
+    axes.set_xticks(
+        list(places.values()), [_tick(*key, between) for key in places], rotation=rotation
+    )
+    axes.tick_params(axis="x", labelsize=7)
+
+
+def _tick(layout: str, n: int, between: str) -> str:
     short = {"offset": "moved", "odd_leading_dimension": "odd ld"}
     short["padded_leading_dimension"] = "padded"
-    return f"{n}\n{short.get(layout) or f'÷{power_of_two(n)}'}"
+    return f"{n}{between}{short.get(layout) or f'÷{power_of_two(n)}'}"
 
 
 SNIPPET = Snippet(

@@ -29,7 +29,14 @@ SMALLEST, LARGEST = 1e-4, 1e7
 PLAIN_DIGITS = 4  # of a number in a column that asks for none
 
 # A sign beside the word, so that a column of verdicts can be scanned.
-SIGNS = {Word.FASTER: "▲", Word.SLOWER: "▼", Word.SAME: "=", Word.UNKNOWN: "?"}
+SIGNS = {
+    Word.FASTER: "▲",
+    Word.BETTER: "▲",
+    Word.SLOWER: "▼",
+    Word.WORSE: "▼",
+    Word.SAME: "=",
+    Word.UNKNOWN: "?",
+}
 
 # Colours of figures that the page exchanges for its own: the neutral ones, and the one that a dark
 # ground would swallow.
@@ -397,6 +404,7 @@ def render(about: About, records: Sequence[Record], sections: Sequence[Section])
         about=about,
         lines=lines,
         facts=known,
+        notices=list(dict.fromkeys(text for each in answers for text in each.notices)),
         card=machine_card(lines, known, [machine for each in seen for machine in each.machines]),
         sections=sections,
     )

@@ -57,9 +57,15 @@ def count_visible(uuids: list[str], visible: str | None) -> int:
 
 
 def behind(label: str) -> str:
-    """The device that a bare label stands for: ``gpu`` is ``cuda:0``, ``gpu1`` is ``cuda:1``."""
-    match = re.fullmatch(r"(?:gpu|cuda_?)(\d*)", label)
-    return f"cuda:{match[1] or 0}" if match else label
+    """The device that a bare label stands for.
+
+    ``gpu`` is ``cuda:0``, ``gpu1`` is ``cuda:1``, ``xpu1`` is ``xpu:1``; others are their own.
+    """
+    match = re.fullmatch(r"(gpu|cuda|xpu)_?(\d*)", label)
+    if not match:
+        return label
+    kind, number = match.groups()
+    return f"{'xpu' if kind == 'xpu' else 'cuda'}:{number or 0}"
 
 
 def resolve(devices: str | list[str] | dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -92,6 +92,37 @@ def panels(
     )
 
 
+def mosaic(layout: str, *, height_in: float, **options: Any) -> tuple[Figure, dict[str, Axes]]:
+    """A figure of unequal panels at the page's text width.
+
+    Args:
+        layout: One letter per panel, as :func:`matplotlib.pyplot.subplot_mosaic` takes it.
+        height_in: Height of the figure in inches.
+        options: Passed on to it.
+
+    Returns:
+        The figure and its axes by letter.
+    """
+    sns.set_theme(style="ticks", palette=CYCLE, rc=STYLE)
+    return plt.subplot_mosaic(
+        layout, figsize=(WIDTH_IN, height_in), layout="constrained", **options
+    )
+
+
+def spread(values: Sequence[float], least: float) -> list[float]:
+    """Positions near the values, in their order, but at least so far apart: for direct labels."""
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    placed: list[float] = []
+    for i in order:
+        placed.append(max(values[i], placed[-1] + least) if placed else values[i])
+    # Pushing only upwards would leave the labels above their lines on average.
+    shift = sum(p - values[i] for p, i in zip(placed, order, strict=True)) / max(1, len(order))
+    positions = [0.0] * len(values)
+    for p, i in zip(placed, order, strict=True):
+        positions[i] = p - shift
+    return positions
+
+
 def nothing() -> Figure:
     """The figure of an answer for which nothing could be measured."""
     figure, grid = panels(1)

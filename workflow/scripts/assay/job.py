@@ -16,15 +16,23 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from assay import contention, device, machine, record
-from assay.record import Conditions, Provenance, Record, Status, Trial
+from assay.record import Conditions, DatasetInfo, Provenance, Record, Status, Trial
 
 PACKAGES = ("torch", "numpy", "scipy", "pydantic", "psutil", "nvidia-ml-py", "snakemake")
 ROOT = Path(__file__).resolve().parents[3]
+
+
+class Data(Protocol):
+    """What a study learns from; it knows where it came from."""
+
+    @property
+    def info(self) -> DatasetInfo:
+        """For the record's provenance."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class Job:
     axes: dict[str, Any]  # the wildcards of the record's path, ``device`` is the label
     settings: dict[str, Any]  # everything else from the configuration
     device: torch.device
+    data: Any = None  # what ``read_data`` of :func:`run` returned, for a study that learns
 
 
 Measure = Callable[[Job], list[Trial]]
@@ -44,6 +53,7 @@ def run(
     axes: Mapping[str, Callable[[str], Any]],
     measure: Measure,
     argv: Sequence[str] | None = None,
+    read_data: Callable[[Path], Data] | None = None,
 ) -> None:
     """Parse the arguments, measure, and write the record.
 
@@ -52,14 +62,24 @@ def run(
         axes: The axes of the study besides the device, each with the type of its values.
         measure: Does the measuring.
         argv: The command line; that of the process when None.
+        read_data: Reads the data set, for a study that learns from one.
+
+    Raises:
+        SystemExit: The data set cannot be read, with one sentence that names the file.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
-    arguments = _parse(study, axes, argv)
+    parser = _parser(study, axes)
+    if read_data:
+        parser.add_argument("--dataset", type=Path, required=True, help="what fetch_dataset wrote")
+    arguments = parser.parse_args(argv)
+    if arguments.settings is None:
+        arguments.settings = _configured(study)
+    data = _read(read_data, arguments.dataset) if read_data else None
     values = {"device": arguments.label or _label(arguments.device)}
     values |= {name: getattr(arguments, name) for name in axes}
     threads = device.use_threads(arguments.threads)
     before = contention.read()
-    trials, status, reason = _measure(arguments, values, measure)
+    trials, status, reason = _measure(arguments, values, data, measure)
     conditions = Conditions(
         threads_asked=arguments.threads,
         threads_used=threads,
@@ -70,6 +90,7 @@ def run(
         **_commit(),
         versions=_versions(),
         machine_id=machine.machine_id(),
+        dataset=data.info if data else None,
         started=started.isoformat(timespec="seconds"),
         duration_s=time.perf_counter() - clock,
     )
@@ -89,12 +110,12 @@ def run(
 
 
 def _measure(
-    arguments: argparse.Namespace, axes: dict[str, Any], measure: Measure
+    arguments: argparse.Namespace, axes: dict[str, Any], data: Data | None, measure: Measure
 ) -> tuple[list[Trial], Status, str | None]:
     """Measure; what this machine lacks becomes a status with its reason, a bug stays a crash."""
     try:
         place = device.connect(arguments.device)
-        trials = measure(Job(axes, arguments.settings, place))
+        trials = measure(Job(axes, arguments.settings, place, data))
     except device.Unavailable as missing:
         return [], Status.UNAVAILABLE, str(missing)
     except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
@@ -123,9 +144,14 @@ def _label(name: str) -> str:
     return name.replace(":", "_")
 
 
-def _parse(
-    study: str, axes: Mapping[str, Callable[[str], Any]], argv: Sequence[str] | None
-) -> argparse.Namespace:
+def _read(read_data: Callable[[Path], Data], path: Path) -> Data:
+    try:
+        return read_data(path)
+    except record.InputError as error:
+        raise SystemExit(str(error)) from error
+
+
+def _parser(study: str, axes: Mapping[str, Callable[[str], Any]]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=f"Measure {study}: one job, one JSON record.")
     parser.add_argument("--device", default="cpu", help="torch device: cpu, cuda:0, mps (cpu)")
     parser.add_argument("--label", help="what the record calls the device (its name)")
@@ -138,10 +164,7 @@ def _parse(
         help="JSON object with the other settings (those of config.yaml)",
     )
     parser.add_argument("--output", type=Path, required=True, help="file to write the record to")
-    arguments = parser.parse_args(argv)
-    if arguments.settings is None:
-        arguments.settings = _configured(study)
-    return arguments
+    return parser
 
 
 def _configured(study: str) -> dict[str, Any]:

@@ -27,6 +27,8 @@ class Word(StrEnum):
 
     FASTER = "faster"
     SLOWER = "slower"
+    BETTER = "better"
+    WORSE = "worse"
     SAME = "the same"
     UNKNOWN = "cannot tell"
 
@@ -146,6 +148,7 @@ class Answer(_Model):
     method: list[str] = Field(description="How it was measured, under which conditions")
     caveats: list[str] = Field(description="What limits the answer")
     missing: list[Missing] = Field(description="What could not be measured, and why")
+    notices: list[str] = Field(description="What the report must say before anything else")
     picture: Picture
     table: Table
     snippet: Snippet | None = None
@@ -183,6 +186,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
     arguments = _parse(question, argv)
     try:
         records = [record.read(path) for path in arguments.records]
+        refuse_mixed_data(arguments.records, records)
     except record.RecordError as error:
         raise SystemExit(str(error)) from error
     found = answer(records)
@@ -196,6 +200,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
         method=found.method,
         caveats=found.caveats,
         missing=missing(records),
+        notices=notices(records),
         picture=found.picture,
         table=found.table,
         snippet=found.snippet,
@@ -215,6 +220,36 @@ def _parse(question: str, argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--answer", type=Path, required=True, help="JSON to write")
     parser.add_argument("records", type=Path, nargs="+", help="the question's records")
     return parser.parse_args(argv)
+
+
+def refuse_mixed_data(paths: Sequence[Path], records: Sequence[Record]) -> None:
+    """Records of one question must have learned from the same data.
+
+    Raises:
+        record.RecordError: They did not; the message names a record of each data set.
+    """
+    seen: dict[str, str] = {}
+    for path, each in zip(paths, records, strict=True):
+        if each.provenance.dataset:
+            seen.setdefault(each.provenance.dataset.digest, path.as_posix())
+    if len(seen) > 1:
+        named = " and ".join(f"{path} ({digest[:12]}…)" for digest, path in seen.items())
+        raise record.RecordError(
+            f"Records come from different data sets: {named}. Delete those of one and run again."
+        )
+
+
+def notices(records: Iterable[Record]) -> list[str]:
+    """What a reader must know first: that the data are not those that were asked for."""
+    found = []
+    for each in records:
+        data = each.provenance.dataset
+        if data and data.reason:
+            found.append(
+                f"These figures come from {data.name}, not from {data.asked}, which was asked for "
+                f"and could not be had ({data.reason})."
+            )
+    return list(dict.fromkeys(found))
 
 
 def missing(records: Iterable[Record]) -> list[Missing]:

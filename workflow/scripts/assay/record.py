@@ -18,8 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 FORMAT = 1  # also the literal in Record
 
 
-class RecordError(ValueError):
-    """A file is not a record that this version reads; the message names the file."""
+class InputError(ValueError):
+    """A file cannot be used; the message is one sentence that names it."""
+
+
+class RecordError(InputError):
+    """A file is not a record that this version reads."""
 
 
 class Status(StrEnum):
@@ -65,6 +69,16 @@ class Conditions(_Model):
     )
 
 
+class DatasetInfo(_Model):
+    """Which data set a job learned from."""
+
+    name: str = Field(description="fashion-mnist, or fashion-mnist-10k for the embedded sample")
+    asked: str = Field(description="Which of them the configuration asked for")
+    source: str = Field(description="folder, installed, torchvision, apt or embedded sample")
+    reason: str | None = Field(description="Why it is not what was asked for, if it is not")
+    digest: str = Field(description="SHA-256 of its arrays")
+
+
 class Provenance(_Model):
     """Where a record comes from."""
 
@@ -72,7 +86,7 @@ class Provenance(_Model):
     dirty: bool | None = Field(description="Whether tracked files differed from that commit")
     versions: dict[str, str] = Field(description="Python and the packages that matter")
     machine_id: str = Field(description="A hash that tells machines apart; holds no name")
-    dataset_digest: str | None = Field(None, description="SHA-256 of the data set, if one was used")
+    dataset: DatasetInfo | None = Field(None, description="The data set, if one was used")
     started: str = Field(description="ISO 8601, UTC")
     duration_s: float = Field(description="From the start of the script to the writing, in seconds")
 
@@ -96,8 +110,10 @@ def schema() -> dict[str, Any]:
     return Record.model_json_schema()
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees all of it or nothing, whatever is killed when.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader sees all of it or nothing, whatever is killed when.
+
+    Text is written in UTF-8.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written.
@@ -105,8 +121,8 @@ def write_atomically(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
             os.fchmod(file.fileno(), 0o666 & ~_umask())

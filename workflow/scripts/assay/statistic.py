@@ -107,6 +107,50 @@ def _signed_rank_p(logs: NDArray[np.float64]) -> float:
     return float(stats.wilcoxon(logs, method="approx" if tied else "auto").pvalue)
 
 
+def mean(samples: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Mean with Student's interval; endless for a single sample."""
+    values = np.asarray(samples, dtype=float)
+    if len(values) < 2:
+        return Interval(float(values.mean()), -math.inf, math.inf)
+    bounds: Any = stats.ttest_1samp(values, 0.0).confidence_interval(confidence)
+    return Interval(float(values.mean()), float(bounds.low), float(bounds.high))
+
+
+@dataclass(frozen=True)
+class PairedDifference(Interval):
+    """Mean of paired differences, its interval, and the p-value of Student's paired test."""
+
+    p: float
+
+
+def paired_difference(
+    target: ArrayLike, reference: ArrayLike, confidence: float = 0.95
+) -> PairedDifference:
+    """Difference target − reference of samples that belong together, such as runs of one seed."""
+    differences = np.asarray(target, dtype=float) - np.asarray(reference, dtype=float)
+    middle = mean(differences, confidence)
+    if len(differences) < 2:
+        p = 1.0
+    elif np.ptp(differences) < 1e-12:
+        p = 1.0 if abs(differences[0]) < 1e-12 else 0.0  # the test divides by the spread
+    else:
+        p = float(stats.ttest_1samp(differences, 0.0).pvalue)
+    return PairedDifference(middle.value, middle.low, middle.high, p=p)
+
+
+def detectable_difference(
+    differences_std: float, count: int, significance: float = 0.05, power: float = 0.8
+) -> float:
+    """Smallest true difference that a paired t-test finds with this power, in the data's unit.
+
+    The usual approximation by quantiles of Student's distribution: (t₁₋α/₂ + t_power) · s / √n.
+    """
+    if count < 2:
+        return math.inf
+    quantiles = stats.t.ppf([1 - significance / 2, power], count - 1)
+    return float(quantiles.sum() * differences_std / math.sqrt(count))
+
+
 def two_sided_p(estimate: float, standard_error: float) -> float:
     """p-value of a normally distributed estimate against zero."""
     if standard_error == 0:

@@ -1,0 +1,29 @@
+"""Networks that are trained, for accuracy: one core each, so that jobs run side by side."""
+
+RECORDS["activation"] = "<results>/records/activation/device-{device}/activation-{activation}.json"
+
+
+rule measure_activation:
+    """Train with one activation: tune its rate, then one run per seed."""
+    input:
+        script="<scripts>/measure_activation.py",
+        library=sources("measure_activation.py"),
+        dataset=DATASET,
+    output:
+        RECORDS["activation"],
+    log:
+        "<logs>/activation/device-{device}/activation-{activation}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=gpus,
+    params:
+        device=device_name,
+        settings=settings("activation"),
+    shell:
+        """
+        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
+            --activation {wildcards.activation:q} --dataset {input.dataset:q} \
+            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
+        """

@@ -1,0 +1,157 @@
+"""The training loop and its evaluation: minibatch SGD on data that stay on the device."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from assay.network import hidden_outputs
+
+EVALUATED_AT_ONCE = 10_000  # images; bounds the memory of an evaluation
+CONSTANT = 1e-6  # standard deviation under which a unit says nothing about its input
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Inputs (n, features), float32, and their classes (n,), int64, on one device."""
+
+    inputs: torch.Tensor
+    labels: torch.Tensor
+
+    def rows(self, rows: torch.Tensor) -> Examples:
+        """Some of the examples, by their row numbers."""
+        return Examples(self.inputs[rows], self.labels[rows])
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: plain SGD, no momentum, a new order in every epoch."""
+
+    rate: float
+    epochs: int
+    batch: int
+    seed: int  # of the order of the examples
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a training went.
+
+    Attributes:
+        losses: Mean training loss of each epoch, in nats.
+        accuracies: Validation accuracy after each epoch, between 0 and 1.
+        first_loss: Loss of the first batch before any step.
+        diverged_at: Step (from 0) at which the loss was not finite, or the last step of an epoch
+            that ended above the start; None if it learned.
+        seconds: Wall time of the steps, without evaluation.
+    """
+
+    losses: list[float]
+    accuracies: list[float]
+    first_loss: float
+    diverged_at: int | None
+    seconds: float
+
+
+def train(
+    network: nn.Sequential, examples: Examples, validation: Examples, recipe: Recipe
+) -> Course:
+    """Train a network in place; stop at the end of the epoch in which it diverged."""
+    optimizer = torch.optim.SGD(network.parameters(), lr=recipe.rate)
+    order = torch.Generator().manual_seed(recipe.seed)
+    losses: list[float] = []
+    accuracies: list[float] = []
+    first_loss, seconds = math.nan, 0.0
+    for epoch in range(recipe.epochs):
+        start = time.perf_counter()
+        steps = _epoch(network, optimizer, examples, recipe.batch, order)
+        seconds += time.perf_counter() - start
+        first_loss = steps[0] if epoch == 0 else first_loss
+        diverged = divergence(steps, first_loss)
+        if diverged is not None:
+            return Course(losses, accuracies, first_loss, epoch * len(steps) + diverged, seconds)
+        losses.append(sum(steps) / len(steps))
+        accuracies.append(accuracy(network, validation))
+    return Course(losses, accuracies, first_loss, None, seconds)
+
+
+def _epoch(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    examples: Examples,
+    batch: int,
+    order: torch.Generator,
+) -> list[float]:
+    """One pass over the examples; the loss of every step is fetched once, at the end."""
+    count = len(examples.labels)
+    rows = torch.randperm(count, generator=order).to(examples.labels.device)
+    losses = []
+    for start in range(0, count, batch):
+        chosen = rows[start : start + batch]
+        loss = functional.cross_entropy(network(examples.inputs[chosen]), examples.labels[chosen])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    return list(torch.stack(losses).tolist())
+
+
+def divergence(losses: list[float], first_loss: float) -> int | None:
+    """The step of an epoch at which training went wrong; None if it did not.
+
+    That is the first loss that is no finite number, or the last step when the epoch's mean lies
+    above the loss before training.
+    """
+    for step, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            return step
+    above = sum(losses) / len(losses) > first_loss and len(losses) > 1
+    return len(losses) - 1 if above else None
+
+
+@torch.no_grad()
+def accuracy(network: nn.Module, examples: Examples) -> float:
+    """Share of the examples whose class gets the highest score."""
+    right = 0
+    for inputs, labels in zip(
+        examples.inputs.split(EVALUATED_AT_ONCE),
+        examples.labels.split(EVALUATED_AT_ONCE),
+        strict=True,
+    ):
+        right += int((network(inputs).argmax(1) == labels).sum())
+    return right / len(examples.labels)
+
+
+@torch.no_grad()
+def constant_share(network: nn.Sequential, inputs: torch.Tensor) -> float:
+    """Share of the hidden units whose output is the same for every input: dead units.
+
+    For ReLU these are the units that are never positive; the definition also fits activations
+    that saturate.
+    """
+    spreads = [outputs.std(0) for outputs in hidden_outputs(network, inputs)]
+    return float((torch.cat(spreads) < CONSTANT).float().mean()) if spreads else 0.0
+
+
+def gradient_norm(network: nn.Module, examples: Examples) -> float:
+    """Euclidean norm of the loss's gradient in all parameters, on these examples."""
+    loss = functional.cross_entropy(network(examples.inputs), examples.labels)
+    gradients = torch.autograd.grad(loss, list(network.parameters()))
+    return float(torch.linalg.vector_norm(torch.cat([g.flatten() for g in gradients])))
+
+
+def digest(network: nn.Module) -> str:
+    """SHA-256 of all weights and biases: two networks have the same one only bit for bit.
+
+    The parameters of an activation count, too.
+    """
+    hashed = hashlib.sha256()
+    for parameter in network.parameters():
+        hashed.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+    return hashed.hexdigest()
