@@ -422,25 +422,37 @@ def _curves(axes: Axes, standing: Sequence[Standing], colours: dict[str, str]) -
     epochs = np.arange(1, len(means[0]) + 1)
     bottom = min(float(mean[len(mean) // 2]) for mean in means)
     for i, (each, mean) in enumerate(zip(shown, means, strict=True)):
-        style = "-" if i < len(figure.CYCLE) else "--"
-        axes.plot(epochs, mean, style, color=colours[each.arm.activation], linewidth=1.5)
+        axes.plot(epochs, mean, _dash(i), color=colours[each.arm.activation], linewidth=1.5)
     top = max(float(mean.max()) for mean in means)
     axes.set_ylim(bottom - 0.4 * (top - bottom) - 0.5, top + 0.5)
-    height = np.diff(axes.get_ylim())[0]
-    ends = figure.spread([float(mean[-1]) for mean in means], 0.06 * height)
-    for each, mean, end in zip(shown, means, ends, strict=True):
+    low, high = axes.get_ylim()
+    ends = figure.spread([float(mean[-1]) for mean in means], 0.06 * (high - low), high)
+    for i, (each, mean, end) in enumerate(zip(shown, means, ends, strict=True)):
+        colour = colours[each.arm.activation]
         axes.annotate(
             each.arm.name,
             xy=(epochs[-1], mean[-1]),
-            xytext=(epochs[-1] + 0.06 * len(epochs), end),
+            xytext=(epochs[-1] + 0.12 * len(epochs), end),
             fontsize=8,
             va="center",
-            color=colours[each.arm.activation],
+            color=colour,
             annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "relpos": (0, 0.5),  # to the label's left end
+                "color": colour,
+                "linewidth": 0.7,
+                "linestyle": _dash(i),
+            },
         )
     axes.set_xlabel("epoch")
     axes.set_ylabel("% of the validation images")
     axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _dash(i: int) -> str:
+    """Line style of the i-th arm: dashed where the colours begin anew."""
+    return "-" if i < len(figure.CYCLE) else "--"
 
 
 def _rates(axes: Axes, arms: Sequence[Arm], order: Sequence[str]) -> None:
@@ -459,7 +471,7 @@ def _rates(axes: Axes, arms: Sequence[Arm], order: Sequence[str]) -> None:
         annot_kws={"fontsize": 8},
         cbar=False,
         linewidths=1,
-        xticklabels=[arm.name.replace(" ", "\n").replace("(", "\n(") for arm in shown],
+        xticklabels=[arm.name.replace(" (", "\n(").replace("ReLU(", "\nReLU\n(") for arm in shown],
         yticklabels=[f"{rate:g}" for rate in rates],
     )
     for column, arm in enumerate(shown):

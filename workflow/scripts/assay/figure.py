@@ -109,14 +109,21 @@ def mosaic(layout: str, *, height_in: float, **options: Any) -> tuple[Figure, di
     )
 
 
-def spread(values: Sequence[float], least: float) -> list[float]:
-    """Positions near the values, in their order, but at least so far apart: for direct labels."""
+def spread(values: Sequence[float], least: float, highest: float) -> list[float]:
+    """Positions for direct labels: near the values and in their order, but apart.
+
+    Args:
+        values: Where the labels belong.
+        least: Distance between two labels, at least.
+        highest: Where the uppermost label may stand.
+    """
     order = sorted(range(len(values)), key=lambda i: values[i])
     placed: list[float] = []
     for i in order:
         placed.append(max(values[i], placed[-1] + least) if placed else values[i])
     # Pushing only upwards would leave the labels above their lines on average.
     shift = sum(p - values[i] for p, i in zip(placed, order, strict=True)) / max(1, len(order))
+    shift = max(shift, placed[-1] - highest) if placed else 0.0
     positions = [0.0] * len(values)
     for p, i in zip(placed, order, strict=True):
         positions[i] = p - shift
