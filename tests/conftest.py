@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,14 @@ def copied(finished: Workflow, tmp_path: Path) -> Workflow:
 def fresh(tmp_path: Path) -> Workflow:
     """The workflow before its first run."""
     return copy_workflow(tmp_path / "fresh")
+
+
+@pytest.fixture(autouse=True)
+def closed_figures() -> Iterator[None]:
+    """A figure that a test draws and does not save is closed."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 PROTOCOL: Mapping[str, Any] = {

@@ -56,10 +56,14 @@ def counts(text: str) -> dict[str, int]:
 
 
 def plan(config: Mapping[str, Any], jobs: Mapping[str, int]) -> list[tuple[str, int, float]]:
-    """Name, jobs and expected minutes of each question; a shared study counts once."""
+    """Name, jobs and expected minutes of each question.
+
+    A shared study counts once: at the question of its own name, or else at the first that reads it.
+    """
     rows, seen = [], set()
     for question in config["ask"]:
-        studies = [s for s in config["questions"][question]["studies"] if s not in seen]
+        reads = config["questions"][question]["studies"]
+        studies = [s for s in reads if s == question or s not in {*config["ask"], *seen}]
         seen.update(studies)
         count = {study: jobs.get(f"measure_{study}", 0) for study in studies}
         seconds = sum(n * config["studies"][study]["expected_s"] for study, n in count.items())

@@ -17,6 +17,7 @@ sys.path.insert(0, str(SCRIPTS.resolve()))
 from assay import configuration, device
 
 UNMEASURED = {"record"}  # cannot change a number; its format number guards it
+CITED = {"decade": f"{RESOURCES}/peak-flops/peak_flops.csv"}
 RECORDS = {}  # study -> path of its records, filled by the files beside this one
 
 try:
@@ -82,6 +83,11 @@ def records(wildcards):
         for study in config["questions"][wildcards.question]["studies"]
         for path in collect(RECORDS[study], device=DEVICES, **config["studies"][study]["axes"])
     ]
+
+
+def tables(wildcards):
+    """The cited table that a question is answered from besides its records, if there is one."""
+    return CITED.get(wildcards.question, [])
 
 
 def about(wildcards):

@@ -1,6 +1,9 @@
 """Matrix products."""
 
 RECORDS["alignment"] = "<results>/records/alignment/device-{device}/n-{n}.json"
+RECORDS["crossover"] = "<results>/records/crossover/device-{device}/n-{n}.json"
+RECORDS["two_devices"] = "<results>/records/two_devices/device-{device}/n-{n}.json"
+RECORDS["norm_log"] = "<results>/records/norm_log/device-{device}.json"
 
 
 rule measure_alignment:
@@ -26,3 +29,42 @@ rule measure_alignment:
             --n {wildcards.n:q} --threads {threads} --settings {params.settings:q} \
             --output {output:q} >{log:q} 2>&1
         """
+
+
+use rule measure_alignment as measure_crossover with:
+    input:
+        script="<scripts>/measure_crossover.py",
+        library=sources("measure_crossover.py"),
+    output:
+        RECORDS["crossover"],
+    log:
+        "<logs>/crossover/device-{device}/n-{n}.log",
+    params:
+        device=device_name,
+        settings=settings("crossover"),
+
+
+use rule measure_alignment as measure_two_devices with:
+    input:
+        script="<scripts>/measure_two_devices.py",
+        library=sources("measure_two_devices.py"),
+    output:
+        RECORDS["two_devices"],
+    log:
+        "<logs>/two_devices/device-{device}/n-{n}.log",
+    params:
+        device=device_name,
+        settings=settings("two_devices"),
+
+
+use rule measure_hardware as measure_norm_log with:
+    input:
+        script="<scripts>/measure_norm_log.py",
+        library=sources("measure_norm_log.py"),
+    output:
+        RECORDS["norm_log"],
+    log:
+        "<logs>/norm_log/device-{device}.log",
+    params:
+        device=device_name,
+        settings=settings("norm_log"),

@@ -6,6 +6,7 @@ rule answer:
     input:
         script="<scripts>/answer_{question}.py",
         library=lambda wildcards: sources(f"answer_{wildcards.question}.py"),
+        tables=tables,
         records=records,
     output:
         table=report(

@@ -30,6 +30,14 @@ from matplotlib.figure import Figure
 
 ALIGNED, MISALIGNED = 16, 4  # smallest and largest power of two that divides such a size
 NO_BREAK = "\u00a0"
+TITLE = 80  # letters across a figure's width
+MARKS: dict[str, dict[str, Any]] = {
+    "full": {},
+    "hollow": {"mfc": "none"},
+    "square": {"fmt": "s"},
+    "hollow square": {"fmt": "s", "mfc": "none"},
+    "triangle": {"fmt": "^"},
+}  # one for each number format
 CROWDED = 20  # places on the axes of a figure's width, above which their names stand upright
 NEAR = 32  # "just above" and "just below": at most this far from the anchor
 
@@ -135,7 +143,9 @@ def contrasts(sizes: pd.DataFrame) -> dict[str, Comparison]:
         found["alignment"] = _contrast(pairs)
     if all(map(len, aligned)):
         found["tile quantisation"] = _contrast([(aligned[1], aligned[0])])
-        found["power of two"] = _contrast([(sizes[sizes["n"] == anchor], aligned[0])])
+    itself = sizes[sizes["n"] == anchor]
+    if len(itself) and len(aligned[0]):
+        found["power of two"] = _contrast([(itself, aligned[0])])
     return found
 
 
@@ -184,7 +194,7 @@ DIFFERENT = (Word.SLOWER, Word.FASTER)
 def verdict(effects: pd.DataFrame) -> str:
     """The verdict on one device and number format: what matters, and by how much."""
     if len(effects) < len(EFFECTS):
-        return "cannot tell (no control sizes on both sides of the anchor were measured)"
+        return "cannot tell (a size that decides was not measured)"
     different = effects[effects["word"].isin(DIFFERENT)]
     if len(different):
         return ", ".join(
@@ -300,7 +310,7 @@ def _limit(here: pd.DataFrame, squares: pd.DataFrame) -> str:
         return ""
     intensity = row["flop_per_call"] / row["bytes_per_call"]
     return (
-        f" ({intensity:.2g} FLOP per byte, so bandwidth limits it: {rate / 1e9:.3g} GB/s, and "
+        f", and with {intensity:.2g} FLOP per byte bandwidth limits it ({rate / 1e9:.3g} GB/s, "
         f"{flops / best:.1%} of the FLOP/s of the product of two matrices)"
     )
 
@@ -457,7 +467,7 @@ def _figure(squares: pd.DataFrame, others: pd.DataFrame) -> Figure:
     for j, device in enumerate(devices):
         for axes, dtype in zip(grid[:, j], dtypes, strict=False):
             here = done[(done["device"] == device) & (done["dtype"] == dtype)]
-            _panel(axes, f"{device}, {dtype}", here, places)
+            _panel(axes, f"{device}, {dtype}", here, places, room=TITLE // len(devices))
         for axes, shape in zip(grid[len(dtypes) :, j], shapes, strict=True):
             here = other[(other["device"] == device) & (other["shape"] == shape)]
             _shape_panel(axes, f"{device}, {SHAPE_NAMES[shape]}", here, places)
@@ -490,9 +500,13 @@ def _keys(table: pd.DataFrame) -> zip[tuple[Any, Any]]:
     return zip(table["layout"].fillna(""), table["n"], strict=True)
 
 
-def _panel(axes: Axes, title: str, here: pd.DataFrame, places: dict[Place, float]) -> None:
+def _panel(
+    axes: Axes, title: str, here: pd.DataFrame, places: dict[Place, float], room: int
+) -> None:
+    """One number format; the kernels beside the title, as far as so many letters allow."""
     kernels = ", ".join(dict.fromkeys(here["kernel"].dropna()))
-    axes.set_title(f"{title} · {kernels}" if kernels else title)
+    whole = f"{title} · {kernels}" if kernels else title
+    axes.set_title(whole if len(whole) <= room else f"{whole[: room - 1]}…")
     if here.empty:
         axes.text(0.5, 0.5, "not measured", ha="center", va="center", transform=axes.transAxes)
         return
@@ -501,19 +515,26 @@ def _panel(axes: Axes, title: str, here: pd.DataFrame, places: dict[Place, float
 
 
 def _shape_panel(axes: Axes, title: str, here: pd.DataFrame, places: dict[Place, float]) -> None:
-    """Both number formats side by side: full and hollow."""
-    dtypes = sorted(set(here["dtype"]), key=_rank)
-    marks = dict(zip(dtypes, ("full", "hollow", "square"), strict=False))
-    axes.set_title(f"{title} · {', '.join(f'{dtype} {mark}' for dtype, mark in marks.items())}")
+    """The number formats side by side, told apart by their marks."""
+    axes.set_title(title)
     if here.empty:
         axes.text(0.5, 0.5, "not measured", ha="center", va="center", transform=axes.transAxes)
         return
     _frame(axes, here)
-    styles: dict[str, dict[str, Any]] = {"full": {}, "hollow": {"mfc": "none"}, "square": {}}
-    styles["square"] = {"fmt": "s"}
+    dtypes = sorted(set(here["dtype"]), key=_rank)
+    marks = dict(zip(dtypes, MARKS, strict=False))
     for i, (dtype, mark) in enumerate(marks.items()):
-        aside = {key: place + 0.3 * (i - (len(marks) - 1) / 2) for key, place in places.items()}
-        _points(axes, here[here["dtype"] == dtype], aside, **styles[mark])
+        shift = 0.3 * (i - (len(marks) - 1) / 2)
+        aside = {key: place + shift for key, place in places.items()}
+        _points(axes, here[here["dtype"] == dtype], aside, **MARKS[mark])
+    axes.text(
+        0.01,
+        0.96,
+        "\n".join(f"{mark}: {dtype}" for dtype, mark in marks.items()),
+        transform=axes.transAxes,
+        va="top",
+        fontsize=8,
+    )
 
 
 def _frame(axes: Axes, here: pd.DataFrame) -> None:

@@ -4,36 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from assay import figure, hardware, question
+from assay import figure, hardware, memory, question
 from assay.hardware import Item
+from assay.memory import Point
 from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 OVERHEADS = 10  # an operation shorter than this many times the overhead is not about memory
-FALL = 1.2  # a knee is claimed where the cache copies at least this much faster than memory
 
 Cell = str | float | int | None
 _NOT_VALUES = ("source", "arms", "ratios")  # in a result, but no quantity of the machine
 
 
 # ---- the copies ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Point:
-    """Bandwidth of copying within one working set, in bytes/s, with its interval."""
-
-    size: int  # bytes of both arrays
-    rate: float
-    low: float
-    high: float
-    overhead: bool  # so short an operation that its start decides
 
 
 def points(record: Record) -> list[Point]:
@@ -52,49 +40,16 @@ def points(record: Record) -> list[Point]:
             rate=arm["units_per_call"] / arm["time_median_s"],
             low=arm["units_per_call"] / arm["time_high_s"],
             high=arm["units_per_call"] / arm["time_low_s"],
-            overhead=arm["time_median_s"] < OVERHEADS * overhead["time_median_s"],
+            overhead_bound=arm["time_median_s"] < OVERHEADS * overhead["time_median_s"],
         )
         for arm in measured
     ]
 
 
 def knee(scan: Sequence[Point]) -> tuple[int, int] | None:
-    """Between which two working sets copies fall to the speed of memory.
-
-    That is where the bandwidth passes the geometric mean of its best and of memory's. None where
-    caches are not clearly faster, or nothing but memory is free of overhead.
-    """
-    clear = [point for point in scan if not point.overhead]
-    if len(clear) < 2:
-        return None
-    best, memory = max(clear, key=lambda point: point.rate), clear[-1]
-    if best.low < FALL * memory.high:
-        return None
-    threshold = math.sqrt(best.rate * memory.rate)
-    last = max(i for i, point in enumerate(clear) if point.rate >= threshold)
-    return clear[last].size, clear[last + 1].size
-
-
-@dataclass(frozen=True)
-class Cache:
-    """A reported cache, all instances together."""
-
-    name: str
-    size: int
-
-
-def reported_caches(record: Record) -> list[Cache]:
-    """The data caches that the threads of the copies can fill, smallest first."""
-    found = []
-    for entry in hardware.values(record, Item.CACHES).get("caches", []):
-        if entry["type"] != "instruction":
-            used = min(entry["instances"], record.conditions.threads_used)
-            found.append(
-                Cache(hardware.cache({**entry, "instances": used}), used * entry["size_bytes"])
-            )
-    if l2 := hardware.values(record, Item.GPU).get("l2_bytes"):
-        found.append(Cache(f"{hardware.size(l2)} L2", l2))
-    return sorted(found, key=lambda each: each.size)
+    """Between which two working sets copies fall to the speed of memory; None where none shows."""
+    found = memory.knees(scan)
+    return (found[-1].start, found[-1].end) if found else None
 
 
 # ---- words -----------------------------------------------------------------------------------
@@ -184,27 +139,19 @@ def bandwidth_finding(record: Record) -> str:
         f"{label(record)}: copying within {hardware.size(measured['working_set_bytes'])} moves "
         f"{hardware.rate(measured['bandwidth_bytes_per_s'])} [{low}, {high}]"
     )
-    if theory := theoretical(record):
+    if theory := memory.theoretical(record):
         text += f", {measured['bandwidth_bytes_per_s'] / theory:.0%} of theory"
     return f"{text}. {knee_words(record)}"
 
 
 def knee_words(record: Record) -> str:
     """The measured knee beside the largest cache that was reported."""
-    reported = reported_caches(record)
+    reported = memory.reported_caches(record, record.conditions.threads_used)
     beside = f"; the largest reported cache is {reported[-1].name}" if reported else ""
     if found := knee(points(record)):
         ends = " and ".join(hardware.size(end) for end in found)
         return f"Copies fall to the speed of memory between {ends}{beside}."
     return f"No cache shows clearly above the overhead of a copy{beside}."
-
-
-def theoretical(record: Record) -> float | None:
-    """Theoretical bandwidth of a device's memory in bytes/s; None where it is not known."""
-    for item in (Item.GPU_BANDWIDTH, Item.CPU_BUS):
-        if theory := hardware.values(record, item).get("bandwidth_bytes_per_s"):
-            return float(theory)
-    return None
 
 
 # ---- the answer ------------------------------------------------------------------------------
@@ -255,7 +202,7 @@ def _numbers(records: Iterable[Record]) -> dict[str, Any]:
         found = knee(points(record))
         numbers[label(record)] = {
             "bus_width_bits": bus.get("bus_width_bits"),
-            "theory_bytes_per_s": theoretical(record),
+            "theory_bytes_per_s": memory.theoretical(record),
             "bandwidth_bytes_per_s": measured.get("bandwidth_bytes_per_s"),
             "bandwidth_low_bytes_per_s": measured.get("bandwidth_low_bytes_per_s"),
             "bandwidth_high_bytes_per_s": measured.get("bandwidth_high_bytes_per_s"),
@@ -357,7 +304,7 @@ def _frame(records: Iterable[Record]) -> pd.DataFrame:
                 "value": point.rate,
                 "low": point.low,
                 "high": point.high,
-                "overhead": point.overhead,
+                "overhead_bound": point.overhead_bound,
             }
             for point in points(record)
         ]
@@ -410,8 +357,11 @@ def _panel(axes: Axes, record: Record, scan: Sequence[Point], colour: str) -> No
     figure.interval(axes, sizes, rates, lows, highs, color=colour)
     _name_last(axes, scan[-1], colour)
     _shade_overhead(axes, scan)
-    _mark_caches(axes, reported_caches(record))
-    _mark_theory(axes, theoretical(record))
+    for cache in memory.reported_caches(record, record.conditions.threads_used):
+        figure.mark_x(axes, cache.size, cache.name)
+    if theory := memory.theoretical(record):
+        axes.set_ylim(0, max(axes.get_ylim()[1], 1.25 * theory / 1e9))
+        figure.mark_y(axes, theory / 1e9, f"memory in theory: {hardware.rate(theory)}")
     axes.set_xticks(sizes[::2], [hardware.size(size) for size in sizes[::2]])
     axes.minorticks_off()
     axes.set_xlabel("working set (both arrays)")
@@ -439,7 +389,7 @@ def _device_name(record: Record) -> str:
 
 
 def _shade_overhead(axes: Axes, scan: Sequence[Point]) -> None:
-    short = [point.size for point in scan if point.overhead]
+    short = [point.size for point in scan if point.overhead_bound]
     if short:
         left = axes.get_xlim()[0]
         right = max(short) * math.sqrt(2)
@@ -452,39 +402,6 @@ def _shade_overhead(axes: Axes, scan: Sequence[Point]) -> None:
             fontsize=8,
             color=figure.INK,
         )
-
-
-def _mark_caches(axes: Axes, caches: Sequence[Cache]) -> None:
-    left, right = axes.get_xlim()
-    for cache in caches:
-        if left < cache.size < right:
-            axes.axvline(cache.size, color=figure.MUTED, lw=1, ls=(0, (4, 3)))
-            axes.annotate(
-                cache.name,
-                (cache.size, 1),
-                (3, -2),
-                xycoords=axes.get_xaxis_transform(),
-                textcoords="offset points",
-                va="top",
-                fontsize=8,
-                color=figure.INK,
-            )
-
-
-def _mark_theory(axes: Axes, theory: float | None) -> None:
-    if theory is None:
-        return
-    axes.set_ylim(0, max(axes.get_ylim()[1], 1.25 * theory / 1e9))
-    axes.axhline(theory / 1e9, color=figure.MUTED, lw=1)
-    axes.annotate(
-        f"memory in theory: {hardware.rate(theory)}",
-        (0.01, theory / 1e9),
-        (0, 3),
-        xycoords=axes.get_yaxis_transform(),
-        textcoords="offset points",
-        fontsize=8,
-        color=figure.INK,
-    )
 
 
 SNIPPET = Snippet(

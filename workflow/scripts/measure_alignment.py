@@ -1,4 +1,4 @@
-"""Time one matrix size against the anchor, for every dtype and memory layout asked for.
+"""Time one matrix size against the anchor, for every dtype, memory layout and shape asked for.
 
 python workflow/scripts/measure_alignment.py --device cpu --n 1025 --output 1025.json
 """
@@ -6,7 +6,8 @@ python workflow/scripts/measure_alignment.py --device cpu --n 1025 --output 1025
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -28,6 +29,8 @@ TF32_EPSILON = 2.0**-10  # ten explicit bits of mantissa
 PADDING = 64  # elements; a multiple of a cache line and of a GPU's 128 bytes for every dtype
 PEAK_TOLERANCE = 1.05
 LAUNCH_BLOCK_S = 2e-3
+
+SQUARE = "matrix"  # the shape of the question; the others are named in the settings
 
 Operands = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -66,15 +69,56 @@ def product(n: int, dtype: torch.dtype, place: torch.device, layout: Layout = de
 
     def prepare(generator: torch.Generator) -> Operands:
         a, b, out = (layout(n, dtype, place) for _ in range(3))
-        # Drawn in float32: not every dtype has a generator on every device.
-        for matrix in (a, b):
-            matrix.copy_(torch.randn(n, n, generator=generator, device=place))
-        return a, b, out
+        return _normal(a, generator), _normal(b, generator), out
 
     def run(operands: Operands) -> torch.Tensor:
         return torch.mm(operands[0], operands[1], out=operands[2])
 
     return Work(prepare, run, units=2.0 * n**3)
+
+
+def batched_product(n: int, dtype: torch.dtype, place: torch.device, batch: int) -> Work[Any]:
+    """Each n × n matrix of a batch times the same n × n matrix: 2n³ FLOP each."""
+
+    def prepare(generator: torch.Generator) -> Operands:
+        a, out = (torch.empty(batch, n, n, dtype=dtype, device=place) for _ in range(2))
+        return _normal(a, generator), _normal(dense(n, dtype, place), generator), out
+
+    def run(operands: Operands) -> torch.Tensor:
+        a, b, out = operands
+        return torch.bmm(a, b.expand(a.shape[0], -1, -1), out=out)
+
+    return Work(prepare, run, units=2.0 * batch * n**3)
+
+
+def matrix_vector(n: int, dtype: torch.dtype, place: torch.device) -> Work[Any]:
+    """An n × n matrix times a vector: 2n² FLOP, and every element of the matrix is read for two."""
+
+    def prepare(generator: torch.Generator) -> Operands:
+        x, out = (torch.empty(n, dtype=dtype, device=place) for _ in range(2))
+        return _normal(dense(n, dtype, place), generator), _normal(x, generator), out
+
+    def run(operands: Operands) -> torch.Tensor:
+        return torch.mv(operands[0], operands[1], out=operands[2])
+
+    return Work(prepare, run, units=2.0 * n**2)
+
+
+def _normal(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Fill with normal random numbers, drawn in float32: not every dtype has a generator."""
+    return tensor.copy_(torch.randn(tensor.shape, generator=generator, device=tensor.device))
+
+
+def shaped(shape: str, n: int, dtype: torch.dtype, place: torch.device, batch: int) -> Work[Any]:
+    """The product of that shape: ``batched`` or ``vector``."""
+    if shape == "batched":
+        return batched_product(n, dtype, place, batch)
+    return matrix_vector(n, dtype, place)
+
+
+def bytes_moved(operands: Operands) -> int:
+    """Bytes of all operands: what a product reads and writes at least."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in operands)
 
 
 def relative_error(work: Work[Operands], operands: Operands) -> float:
@@ -87,8 +131,8 @@ def relative_error(work: Work[Operands], operands: Operands) -> float:
     place = operands[0].device
     exact = torch.device("cpu") if place.type == "mps" else place  # MPS has no float64
     a, b, out = (matrix.to(exact, torch.float64) for matrix in operands)
-    half = a.shape[1] // 2
-    reference = a[:, :half] @ b[:half] + a[:, half:] @ b[half:]
+    half = a.shape[-1] // 2
+    reference = a[..., :half] @ b[:half] + a[..., half:] @ b[half:]
     return float(torch.linalg.norm(out - reference) / torch.linalg.norm(reference))
 
 
@@ -99,26 +143,53 @@ def tolerance(n: int, name: str) -> float:
 
 
 def measure(job: Job) -> list[Trial]:
-    """One trial per dtype for the size, and one per dtype and layout asked for this size."""
+    """One trial per dtype, and one per dtype and layout or shape asked for this size."""
     n, settings, place = job.axes["n"], job.settings, job.device
     protocol = Protocol.from_settings(settings["protocol"], place)
     clock = clock_for(place)
     layouts = [each["layout"] for each in settings["layouts"] if each["n"] == n]
-    names = [name for name in settings["dtypes"] if name != "tf32" or place.type == "cuda"]
     _settle(settings["anchor"], protocol, clock)
     trials = []
-    for name in names:
-        torch.backends.cuda.matmul.fp32_precision = "tf32" if name == "tf32" else "ieee"
+    for name in _precisions(settings["dtypes"], place):
         arms = [(None, settings["anchor"], product(n, DTYPES[name], place))]
         for layout in layouts:
             arms.append((layout, n, product(n, DTYPES[name], place, LAYOUTS[layout])))
         for layout, anchor_n, target in arms:
-            what = {"dtype": name, "n": n, "layout": layout, "anchor": anchor_n}
+            what = {"dtype": name, "n": n, "layout": layout, "anchor": anchor_n, "shape": SQUARE}
             if layout and trials[-1].status == Status.SKIPPED:  # as slow as the dense product
                 trials.append(trials[-1].model_copy(update={"what": what}))
                 continue
             anchor = product(anchor_n, DTYPES[name], place)
             trials.append(_trial(what, anchor, target, protocol, clock, settings["seed"]))
+    return [*trials, *_other_shapes(job, protocol, clock)]
+
+
+def _precisions(names: Sequence[str], place: torch.device) -> Iterator[str]:
+    """The dtypes that this device has, each after torch was told how to multiply float32."""
+    for name in names:
+        if name != "tf32" or place.type == "cuda":
+            torch.backends.cuda.matmul.fp32_precision = "tf32" if name == "tf32" else "ieee"
+            yield name
+
+
+def _other_shapes(job: Job, protocol: Protocol, clock: Clock) -> list[Trial]:
+    """One trial per other shape and dtype asked for this size, each against its own anchor.
+
+    They take the least number of rounds: they stand beside the verdict and do not make it.
+    """
+    n, settings, place = job.axes["n"], job.settings, job.device
+    shapes, anchor_n = settings["shapes"], settings["anchor"]
+    if n not in shapes["sizes"]:
+        return []
+    short = replace(protocol, rounds_most=protocol.rounds_least)
+    trials = []
+    for name in _precisions(shapes["dtypes"], place):
+        for shape in shapes["kinds"]:
+            target, anchor = (
+                shaped(shape, size, DTYPES[name], place, shapes["batch"]) for size in (n, anchor_n)
+            )
+            what = {"dtype": name, "n": n, "layout": None, "anchor": anchor_n, "shape": shape}
+            trials.append(_trial(what, anchor, target, short, clock, settings["seed"]))
     return trials
 
 
@@ -171,14 +242,17 @@ def _prove(measured: Trial, target: Work[Operands], clock: Clock, seed: int) -> 
         "relative_error": error,
         "relative_error_allowed": allowed,
         "peak_flops": peak,
+        "bytes_per_call": bytes_moved(operands),
     }
     if error > allowed:
         _refuse(measured, f"wrong product: relative error {error:.1e}, at most {allowed:.1e}")
     arms = measured.result["arms"]
     if not isinstance(arms, dict) or not arms:
         return
-    flops = target.units / arms["target"]["time_median_s"]
+    time_s = arms["target"]["time_median_s"]
+    flops = target.units / time_s
     measured.result["throughput_flops"] = flops
+    measured.result["throughput_bytes_per_s"] = bytes_moved(operands) / time_s
     if isinstance(clock, CudaClock):
         measured.result |= _launch_times(lambda: target.run(operands), clock)
     if peak and flops > PEAK_TOLERANCE * peak:

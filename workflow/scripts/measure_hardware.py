@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from assay import accelerator, job, machine, probe, trial
+from assay import accelerator, job, machine, memory, probe, trial
 from assay.clock import Clock, clock_for
 from assay.hardware import Item, Reading
 from assay.job import Job
@@ -63,7 +63,7 @@ def working_sets(smallest: int, largest: int, cache: int, free: int | None) -> l
     most = max(largest, BEYOND_CACHE * cache)
     if free is not None:
         most = min(most, int(free * MEMORY_SHARE))
-    return [smallest << step for step in range(int(math.log2(max(1, most / smallest))) + 1)]
+    return memory.working_sets(smallest, int(most))
 
 
 def copying(size: int, device: torch.device) -> Work[Pair]:

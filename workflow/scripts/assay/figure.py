@@ -157,6 +157,37 @@ def interval(
     )
 
 
+def mark_x(axes: Axes, x: float, name: str) -> None:
+    """A named vertical line behind the data; nothing where it lies outside the panel."""
+    left, right = axes.get_xlim()
+    if left < x < right:
+        axes.axvline(x, color=MUTED, lw=1, ls=(0, (4, 3)), zorder=0)
+        axes.annotate(
+            name,
+            (x, 1),
+            (3, -2),
+            xycoords=axes.get_xaxis_transform(),
+            textcoords="offset points",
+            va="top",
+            fontsize=8,
+            color=INK,
+        )
+
+
+def mark_y(axes: Axes, y: float, name: str) -> None:
+    """A named horizontal line behind the data."""
+    axes.axhline(y, color=MUTED, lw=1, zorder=0)
+    axes.annotate(
+        name,
+        (0.01, y),
+        (0, 3),
+        xycoords=axes.get_yaxis_transform(),
+        textcoords="offset points",
+        fontsize=8,
+        color=INK,
+    )
+
+
 def save(figure: Figure, path: Path, alternative: str) -> None:
     """Write the figure as SVG and, beside it, as PNG on white; then close it.
 

@@ -147,7 +147,7 @@ def detectable_difference(
     """
     if count < 2:
         return math.inf
-    quantiles = stats.t.ppf([1 - significance / 2, power], count - 1)
+    quantiles = np.asarray(stats.t.ppf([1 - significance / 2, power], count - 1))
     return float(quantiles.sum() * differences_std / math.sqrt(count))
 
 

@@ -1,0 +1,534 @@
+"""Crossover: the size is the one that is put into made-up records; a real job on this CPU."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import answer_crossover as answer
+import matplotlib.pyplot as plt
+import measure_crossover as measure
+import pytest
+import torch
+from assay import question, record
+from assay.clock import Block
+from assay.record import Record, Status, Trial
+from assay.trial import Work
+from conftest import PROTOCOL, make_record
+from hypothesis import given
+from hypothesis import strategies as st
+
+CPU = torch.device("cpu")
+SIZES = [2**i for i in range(13)]
+QUICK = {"half_width": 0.5, "block_s": 5e-4, "warmup_calls": 1, "warmup_s": 0.01, "settle_s": 0.01}
+SETTINGS: dict[str, Any] = {
+    "seed": 1,
+    # Nothing is void: a busy neighbour of the tests must not change what they see.
+    "protocol": {
+        **PROTOCOL,
+        "rounds_least": 6,
+        "rounds_most": 6,
+        "void_delay_share": 1,
+        "cpu": QUICK,
+        "gpu": QUICK,
+    },
+    "operations": {"product": ["float32", "bfloat16"], "elementwise": ["float32"]},
+    "cell_s": 20,
+    "half_width": 0.5,
+    "operand_sets_least": 1,
+}
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    """Answers that are not written leave their figure open."""
+    yield
+    plt.close("all")
+
+
+# ---- the crossover of a curve ----------------------------------------------------------------
+
+
+@given(st.floats(1.01, 4095), st.floats(0.1, 3), st.floats(0.9, 0.98))
+def test_a_power_law_crosses_where_it_should(crosses: float, slope: float, faster: float) -> None:
+    margins = [(n / crosses) ** -slope for n in SIZES]
+    assert answer.crossing(SIZES, margins) == pytest.approx(crosses, rel=1e-6)
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 100), st.floats(1, 3)), min_size=1, max_size=13))
+def test_the_ends_enclose_the_value(curve: list[tuple[float, float]]) -> None:
+    sizes = SIZES[: len(curve)]
+    low, value, high = (
+        answer.crossing(sizes, [ratio * error**power for ratio, error in curve])
+        for power in (-1, 0, 1)
+    )
+    assert low <= value <= high
+
+
+@pytest.mark.parametrize(
+    ("margins", "expected"),
+    [
+        ([0.5, 0.6, 0.7], 0.0),
+        ([2.0, 1.5, 1.0], math.inf),
+        ([0.5, 0.6, 1.2], math.inf),  # faster only where it is small
+        ([2.0, 0.5, 0.25], math.sqrt(2)),
+        ([2.0, 0.5, 2.0, 0.5], 4 * math.sqrt(2)),  # the last time it falls below
+    ],
+)
+def test_always_never_and_the_last_crossing(margins: list[float], expected: float) -> None:
+    assert answer.crossing(SIZES[: len(margins)], margins) == pytest.approx(expected)
+
+
+# ---- made-up records -------------------------------------------------------------------------
+
+Law = Callable[[int], float]
+
+
+def arm(seconds: float, flop: float, width: float) -> dict[str, float]:
+    return {
+        "time_median_s": seconds,
+        "time_low_s": seconds * (1 - width),
+        "time_high_s": seconds * (1 + width),
+        "units_per_call": flop,
+    }
+
+
+def ratio(value: float, width: float) -> dict[str, float]:
+    low, high = value * (1 - width), value * (1 + width)
+    return {
+        "ratio": value,
+        "ratio_low": low,
+        "ratio_high": high,
+        "p": 0.5 if low <= 1 <= high else 1e-9,
+    }
+
+
+def trial(
+    n: int, operation: str, anchor: str, laws: dict[str, Law], width: float, **extra: Any
+) -> Trial:
+    """A trial whose ways take these times."""
+    flop = measure.OPERATIONS[operation].flops(n)
+    seconds = {name: law(n) for name, law in laws.items()}
+    names = {anchor: "anchor"}
+    arms = {names.get(name, name): arm(value, flop, width) for name, value in seconds.items()}
+    others = [name for name in seconds if name != anchor]
+    return Trial(
+        what={"operation": operation, "dtype": "float32", "n": n, "anchor": anchor},
+        result={
+            "arms": {**arms, "twin": arms["anchor"]},
+            "ratios": {
+                "twin": ratio(1.0, min(width, 0.01)),
+                **{name: ratio(seconds[name] / seconds[anchor], width) for name in others},
+            },
+            "rounds": 20,
+            "rounds_void": 0,
+            "bytes_per_call": 12 * n**2,
+            **extra,
+        },
+    )
+
+
+def one_thread(n: int) -> float:
+    return 1e-6 + 2 * n**3 / 1e11
+
+
+def all_threads(n: int) -> float:
+    """Half the time for the work, and 2 µs to begin: as fast as one thread at n = 58.5."""
+    return 3e-6 + n**3 / 1e11
+
+
+def small_work(n: int) -> float:
+    return 1e-6 + n**2 / 1e9
+
+
+def device(
+    label: str, products: dict[str, Law], small: dict[str, Law], width: float = 0.002, **extra: Any
+) -> list[Record]:
+    """The records of one device; the first way is the anchor."""
+    anchor = next(iter(products))
+    settings = {**SETTINGS, "protocol": dict(PROTOCOL)}
+    return [
+        make_record(
+            "crossover",
+            {"device": label, "n": n},
+            [
+                trial(n, "product", anchor, products, width, **extra),
+                trial(n, "elementwise", anchor, small, width, **extra),
+            ],
+            settings=settings,
+        )
+        for n in SIZES
+    ]
+
+
+def cpu(width: float = 0.002) -> list[Record]:
+    products: dict[str, Law] = {"one_thread": one_thread, "all_threads": all_threads}
+    small: dict[str, Law] = {
+        "one_thread": small_work,
+        "all_threads": small_work,
+        "printed": lambda n: small_work(n) + 1e-4,
+    }
+    return device("cpu", products, small, width)
+
+
+def gpu(width: float = 0.002, **extra: Any) -> list[Record]:
+    """Launches of 10 µs, a hundred times the speed, and 10 GB/s in between."""
+
+    def product(n: int) -> float:
+        return 1e-5 + n**3 / 1e13
+
+    def small(n: int) -> float:
+        return 1e-5 + n**2 / 1e12
+
+    def away(law: Law) -> Law:
+        return lambda n: law(n) + 3e-5 + 12 * n**2 / 1e10
+
+    products: dict[str, Law] = {"resident": product, "transfer": away(product)}
+    tasks: dict[str, Law] = {
+        "resident": small,
+        "waited": lambda n: small(n) + 1e-5,
+        "transfer": away(small),
+    }
+    return device("gpu", products, tasks, width, **extra)
+
+
+def numbers(found: question.Findings, way: str, operation: str = "product") -> dict[str, Any]:
+    return next(
+        each
+        for each in found.numbers["crossovers"]
+        if (each["way"], each["operation"]) == (way, operation)
+    )
+
+
+def test_without_a_gpu_threads_are_compared_and_it_is_said_plainly() -> None:
+    found = answer.answer(cpu())
+    assert found.sentence.startswith(
+        "No GPU was measured; so one thread against all instead: all 2 threads of cpu are "
+        "worth it for the float32 product from n = 59 ["
+    )
+    assert "elementwise product at no size up to n = 4096" in found.sentence
+    seen = numbers(found, "all_threads")
+    assert seen["between"] == [32, 64]
+    assert 58 < seen["n"] < 64  # straight lines between powers of two are not the law itself
+    assert seen["n_low"] <= seen["n"] <= seen["n_high"]
+    assert seen["verdict_at_largest_n"] == "faster"
+    assert any("A CPU has no transfer" in text for text in found.caveats)
+
+
+def test_with_a_gpu_it_is_compared_with_the_whole_cpu() -> None:
+    found = answer.answer([*cpu(), *gpu()])
+    resident, transfer = numbers(found, "resident"), numbers(found, "transfer")
+    # 1e-5 s of launch against 3e-6 + n³/1e11: n = 89; with transfer 4e-5 + 1.2e-9 n²: n = 209.
+    assert resident["n"] == pytest.approx(89, rel=0.1)
+    assert transfer["n"] == pytest.approx(209, rel=0.1)
+    assert resident["against_way"] == "all_threads"
+    assert numbers(found, "transfer", "elementwise")["case"] == "never"
+    assert found.sentence.startswith(
+        "gpu is worth it against cpu on all 2 threads: for the float32 product, with the operands "
+        "already there from n = "
+    )
+    assert "with transfer there and back at no size up to n = 4096" in found.sentence
+    assert any("separate processes" in text for text in found.method)
+
+
+def test_intervals_of_separate_processes_are_propagated() -> None:
+    sharp, blunt = (numbers(answer.answer([*cpu(w), *gpu(w)]), "resident") for w in (0.001, 0.1))
+    assert blunt["n_low"] < sharp["n_low"] < sharp["n_high"] < blunt["n_high"]
+    ours, theirs = answer.timings(gpu(0.1))[0], answer.timings(cpu(0.1))[1]
+    seen = answer.separate(ours, theirs)
+    assert seen.low == pytest.approx(seen.ratio * 0.9 / 1.1)
+    assert seen.high == pytest.approx(seen.ratio * 1.1 / 0.9)
+
+
+def test_noise_cannot_tell_and_widens_the_interval() -> None:
+    found = answer.answer(cpu(width=0.45))
+    seen = numbers(found, "all_threads", "elementwise")
+    assert seen["verdict_at_largest_n"] == "cannot tell"
+    assert seen["case"] == "never"
+    assert "cannot tell: n* may be in [≤ 1, > 4096]" in found.sentence
+
+
+def slower(n: int) -> float:
+    return 2 * one_thread(n)
+
+
+def faster(n: int) -> float:
+    return one_thread(n) / 2
+
+
+@pytest.mark.parametrize(
+    ("law", "word", "case", "says"),
+    [
+        (slower, "slower", "never", "at no size up to n = 4096"),
+        (faster, "faster", "always", "at every size measured, from n = 1"),
+        (one_thread, "the same", "never", "at no size up to n = 4096"),
+        (
+            lambda n: faster(n) if n in (8, 16) else slower(n),
+            "slower",
+            "never",
+            "at no size up to n = 4096 for good (only at 8, 16)",
+        ),
+    ],
+)
+def test_every_verdict(law: Law, word: str, case: str, says: str) -> None:
+    laws: dict[str, Law] = {"one_thread": one_thread, "all_threads": law}
+    found = answer.answer(device("cpu", laws, laws))
+    seen = numbers(found, "all_threads")
+    assert (seen["verdict_at_largest_n"], seen["case"]) == (word, case)
+    assert says in found.sentence
+
+
+def test_products_are_counted_against_the_best_measured_one() -> None:
+    found = answer.answer(cpu())
+    best = found.numbers["best_products"][0]
+    assert (best["n"], best["way"]) == (4096, "all_threads")
+    assert best["throughput_flops"] == pytest.approx(2e11, rel=0.01)
+    assert best["share_by_n"]["4096"] == 1
+    assert best["share_by_n"]["1"] < 0.001
+    text = " ".join(found.findings)
+    assert "100 % is the best measured product, 200 GFLOP/s" in text
+    assert "10% of it is reached at n = 32; 50% of it is reached at n = 128" in text
+
+
+def test_launch_printing_and_synchronisation_are_said() -> None:
+    extra = {"unsynchronised_s": 5e-6, "device_s": 1e-6}
+    text = " ".join(answer.answer([*cpu(), *gpu(**extra)]).findings)
+    assert "cpu: launch latency, an operation on one float32 element: 1 µs" in text
+    assert "one float32 element, one after the other: 10 µs" in text
+    assert "one float32 element, each waited for: 20 µs" in text
+    assert "the elementwise product of n = 1 takes 101 µs" in text
+    assert "99% would be printing" in text
+    assert "a product of n = 4096 returns after 5 µs" in text
+    assert "would say 2.75e+04 TFLOP/s" in text
+
+
+def test_a_cpu_with_one_thread_is_still_the_reference() -> None:
+    laws: dict[str, Law] = {"one_thread": one_thread}
+    found = answer.answer([*device("cpu", laws, laws), *gpu()])
+    assert numbers(found, "resident")["against_way"] == "one_thread"
+    assert "against cpu on one thread" in found.sentence
+    alone = answer.answer(device("cpu", laws, laws))
+    assert alone.sentence == (
+        "No GPU was measured, and cpu in one way only, so there is nothing to compare."
+    )
+
+
+def test_a_gpu_alone_has_nothing_to_be_compared_with() -> None:
+    found = answer.answer(gpu())
+    assert found.sentence == "No CPU was measured beside gpu, so there is nothing to compare."
+    assert found.numbers["best_products"]
+
+
+def test_when_nothing_could_be_measured_it_says_so() -> None:
+    gone = Trial(
+        what={"operation": "product", "dtype": "float32", "n": 4096},
+        status=Status.SKIPPED,
+        reason="20 rounds would take about 66 s",
+        result={"estimate_s": 66},
+    )
+    absent = make_record(
+        "crossover", {"device": "gpu", "n": 4096}, [], status=Status.UNAVAILABLE, reason="no GPU"
+    )
+    one = make_record("crossover", {"device": "cpu", "n": 4096}, [gone], settings=SETTINGS)
+    found = answer.answer([one, absent])
+    assert found.sentence.startswith("Nothing could be measured")
+    assert sorted(found.frame["status"]) == ["skipped", "unavailable"]
+
+
+def answered(folder: Path, records: Sequence[Record]) -> question.Answer:
+    """Write the records, answer from them, and read the answer."""
+    paths = [folder / f"{i}.json" for i in range(len(records))]
+    for path, each in zip(paths, records, strict=True):
+        record.write(path, each)
+    about = json.dumps({"title": "t", "exercise": "e"})
+    ends = (("table", "csv"), ("figure", "svg"), ("answer", "json"))
+    out = [f"--{kind}={folder / kind}.{end}" for kind, end in ends]
+    answer.main(["--about", about, *out, *map(str, paths)])
+    return question.read(folder / "answer.json")
+
+
+def test_the_files_of_an_answer(tmp_path: Path) -> None:
+    seen = answered(tmp_path, [*cpu(), *gpu(unsynchronised_s=5e-6, device_s=1e-6)])
+    lines = (tmp_path / "table.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(SIZES) * (2 + 3 + 2 + 3)
+    assert "<svg" in (tmp_path / "figure.svg").read_text()
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+    assert len(seen.table.rows) == 2 + 4  # threads and GPU, both tasks
+
+
+def test_the_snippet_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(answer.SNIPPET.code, "snippet", "exec"), {})
+    assert "waited for:" in capsys.readouterr().out
+
+
+# ---- the measuring script --------------------------------------------------------------------
+
+
+def cell(operation: str = "product", n: int = 48, dtype: str = "float32") -> measure.Cell:
+    return measure.Cell(operation, dtype, n, CPU)
+
+
+def test_a_real_job_leaves_the_threads_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    before = torch.get_num_threads()
+    measure.main(["--n", "40", "--settings", json.dumps(SETTINGS), "--output", str(path)])
+    assert torch.get_num_threads() == before
+    seen = record.read(path)
+    assert seen.axes == {"device": "cpu", "n": 40}
+    assert [each.status for each in seen.trials] == [Status.OK] * 3
+    product, _, small = seen.trials
+    result: Any = product.result
+    assert product.what["operation"] == "product"
+    assert result["throughput_flops"] > 0
+    assert result["transfer"].startswith("none: the operands of a CPU")
+    if seen.conditions.threads_used > 1:
+        assert product.what["anchor"] == "one_thread"
+        assert set(result["ratios"]) == {"twin", "all_threads"}
+    arms: Any = small.result["arms"]
+    assert arms["printed"]["time_median_s"] > arms["anchor"]["time_median_s"]
+    found = answered(tmp_path, [seen])
+    assert found.numbers["best_products"]
+
+
+def test_an_absent_device_is_a_record_not_a_crash(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    settings = json.dumps(SETTINGS)
+    measure.main(["--n", "8", "--device", "cuda:7", "--settings", settings, "--output", str(path)])
+    assert record.read(path).status == Status.UNAVAILABLE
+
+
+def test_a_cell_over_its_budget_is_skipped_with_its_estimate(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    settings = json.dumps({**SETTINGS, "cell_s": 0.001})
+    measure.main(["--n", "64", "--settings", settings, "--output", str(path)])
+    seen = record.read(path)
+    assert seen.status == Status.SKIPPED
+    assert "over the budget of 0.001 s a cell (cell_s)" in str(seen.reason)
+    estimate: Any = seen.trials[0].result["estimate_s"]
+    assert 0.001 < estimate < 60
+
+
+def test_a_long_call_is_estimated_from_a_short_one() -> None:
+    asked = []
+
+    def way(probe: measure.Cell) -> Work[None]:
+        asked.append(probe.n)
+        return Work(lambda _: None, lambda _: time.sleep(0.006 * (probe.n / 256) ** 3))
+
+    seconds = measure.call_s(way, cell(n=16384), measure.ThreadClock())
+    assert asked == [256, 512]  # 48 ms is long enough
+    assert seconds == pytest.approx(0.006 * 64**3, rel=0.1)
+
+
+def test_if_one_thread_takes_too_long_all_are_measured_alone() -> None:
+    names = ["one_thread", "all_threads", "printed"]
+    assert measure.plans(names, "product") == [["one_thread", "all_threads"], ["all_threads"]]
+    assert measure.plans(names, "elementwise") == [names, ["all_threads", "printed"]]
+    assert measure.plans(["resident", "transfer", "printed"], "product") == [
+        ["resident", "transfer"]
+    ]
+
+
+def test_a_size_that_does_not_fit_is_out_of_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(measure.machine, "free_memory", lambda _: 1000)
+    path = tmp_path / "record.json"
+    measure.main(["--n", "64", "--settings", json.dumps(SETTINGS), "--output", str(path)])
+    seen = record.read(path)
+    assert seen.status == Status.OUT_OF_MEMORY
+    assert "GB of cpu are free" in str(seen.reason)
+
+
+def test_setting_the_threads_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = []
+
+    def set_slowly(threads: int) -> None:
+        slow.append(threads)
+        time.sleep(0.05)
+
+    monkeypatch.setattr(torch, "set_num_threads", set_slowly)
+    clock = measure.ThreadClock()
+    called = []
+    threads = torch.get_num_threads() + 1
+    work = measure.threaded(Work(lambda _: None, called.append), threads, clock)
+    assert clock.time(lambda: work.run("operands"), Block(3)) < 0.01
+    assert slow == [threads]
+    assert called == ["operands"] * 3  # the call that sets the threads does not work
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_work_runs_on_the_threads_it_was_given(threads: int) -> None:
+    clock = measure.ThreadClock()
+    seen: list[int] = []
+    work = measure.threaded(
+        Work(lambda _: None, lambda _: seen.append(torch.get_num_threads())), threads, clock
+    )
+    with measure.threads_kept():
+        before = torch.get_num_threads()
+        torch.set_num_threads(3 - threads)
+        clock.time(lambda: work.run(None), Block(2))
+        assert seen == [threads] * 2
+    assert torch.get_num_threads() == before
+
+
+def test_threads_are_restored_after_an_error() -> None:
+    before = torch.get_num_threads()
+
+    def fail() -> None:
+        torch.set_num_threads(before + 1)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), measure.threads_kept():
+        fail()
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("operation", ["product", "elementwise"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("n", [1, 3, 100])
+def test_every_way_gives_the_right_result(operation: str, dtype: str, n: int) -> None:
+    here = cell(operation, n, dtype)
+    clock = measure.HostClock(CPU)
+    for work in (measure.resident(here), measure.waited(here, clock), measure.transfer(here)):
+        operands: Any = work.prepare(torch.Generator().manual_seed(1))
+        work.run(operands)
+        triple = operands[0] if isinstance(operands[0], tuple) else operands
+        assert measure.relative_error(here, triple, seed=1) <= measure.tolerance(here)
+        assert work.units == here.flops
+
+
+def test_a_wrong_result_is_refused() -> None:
+    here = cell()
+    right = measure.resident(here)
+    wrong = Work(right.prepare, lambda operands: operands[2].zero_())
+    seen = trial(48, "product", "one_thread", {"one_thread": one_thread}, 0.01)
+    measure._prove(seen, "resident", wrong, here, seed=1)
+    assert seen.status == Status.REFUSED
+    assert "wrong result (resident)" in str(seen.reason)
+
+
+def test_a_speed_beyond_the_peak_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure.machine, "peak_flops", lambda *_: 1.0)
+    seen = trial(48, "product", "one_thread", {"one_thread": one_thread}, 0.01)
+    seen.result["throughput_flops"] = 2.0
+    measure._refuse_beyond_peak(seen, cell())
+    assert seen.status == Status.REFUSED
+    assert "missed part of the work" in str(seen.reason)
+
+
+def test_a_dtype_without_a_kernel_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_kernel(*_: Any) -> Trial:
+        raise RuntimeError("\"addmm_impl_cpu_\" not implemented for 'Half'")
+
+    monkeypatch.setattr(measure, "_compare", no_kernel)
+    protocol = measure.Protocol.from_settings(SETTINGS["protocol"], CPU)
+    clock = measure.ThreadClock()
+    with open("/dev/null", "w") as sink:
+        seen = measure._trial(cell(), measure.ways(clock, 1, sink), protocol, clock, 1)
+    assert seen.status == Status.UNAVAILABLE
+    assert "Half" in str(seen.reason)

@@ -1,0 +1,305 @@
+"""The log of norms: every way logs the same, reads as often as it says, and is judged as it is."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import answer_norm_log as answer
+import matplotlib.pyplot as plt
+import measure_norm_log as measure
+import pytest
+import torch
+from assay import question, record
+from assay.record import Record, Status, Trial
+from assay.trial import Work
+from conftest import PROTOCOL, make_record
+
+CPU = torch.device("cpu")
+QUICK = {"half_width": 0.5, "block_s": 5e-4, "warmup_calls": 1, "warmup_s": 0.01, "settle_s": 0.01}
+SETTINGS: dict[str, Any] = {
+    "seed": 1,
+    # Nothing is void: a busy neighbour of the tests must not change what they see.
+    "protocol": {
+        **PROTOCOL,
+        "rounds_least": 6,
+        "rounds_most": 6,
+        "void_delay_share": 1,
+        "cpu": QUICK,
+        "gpu": QUICK,
+    },
+    "products": 1000,
+    "n": 100,
+    "cap_s": 60,
+    "operand_sets": 1,
+}
+
+
+def measured(folder: Path, **changes: Any) -> Record:
+    """The record of a run of the measuring script, on one thread: a busy core stops two."""
+    path = folder / "record.json"
+    settings = json.dumps(SETTINGS | changes)
+    before = torch.get_num_threads()
+    measure.main(["--threads", "1", "--settings", settings, "--output", str(path)])
+    torch.set_num_threads(before)
+    return record.read(path)
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    """Answers that are not written leave their figure open."""
+    yield
+    plt.close("all")
+
+
+# ---- this machine ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    return measured(tmp_path_factory.mktemp("here"))
+
+
+def test_a_real_job_measures_every_way(here: Record) -> None:
+    assert here.status == Status.OK
+    ways, graph, _ = here.trials
+    assert ways.status == Status.OK
+    result: Any = ways.result
+    assert set(result["ratios"]) == {"twin", "list", "buffer", "print", "batched"}
+    assert graph.what == {"way": "graph"}
+    assert graph.status == Status.UNAVAILABLE
+    assert graph.reason == "a CUDA graph needs a CUDA device, this is cpu"
+
+
+def test_the_norms_are_those_of_normal_matrices(here: Record) -> None:
+    result: Any = here.trials[0].result
+    assert result["norm_expected"] == pytest.approx(1000)
+    assert 990 < result["norm_mean_low"] < result["norm_mean"] < result["norm_mean_high"] < 1010
+
+
+def test_the_host_reads_as_often_as_the_way_says(here: Record) -> None:
+    reads = here.trials[0].result["reads"]
+    assert reads == {"item": 1000, "list": 1, "buffer": 1, "batched": 1, "print": 1000}
+
+
+def test_the_published_loop_overflows(here: Record) -> None:
+    result: Any = here.trials[2].result
+    assert 50 < result["first_infinite"] < 80
+    assert result["first_infinite_norm"] < result["first_infinite"]
+
+
+def test_this_machine_is_answered(here: Record, tmp_path: Path) -> None:
+    found = answered(tmp_path, here)
+    assert found.sentence.startswith("cpu – 1000 products take ")
+    assert [row[1] for row in found.table.rows] == [
+        ".item() each",
+        "list, then stack",
+        "preallocated buffer",
+        "print each",
+        "batched bmm",
+    ]
+    assert found.missing[0].reason.startswith("a CUDA graph needs")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+# ---- the ways --------------------------------------------------------------------------------
+
+
+def test_every_way_logs_the_same_norms() -> None:
+    prepare = measure.one_at_a_time(20, 30, CPU)
+    chain = prepare(torch.Generator().manual_seed(1))[0].double()
+    expected = [torch.linalg.norm(chain[i] @ chain[i + 1]).item() for i in range(20)]
+    text = io.StringIO()
+    with torch.random.fork_rng():
+        works = measure._works(20, 30, CPU, text)
+    for name, work in works.items():
+        log = work.run(work.prepare(torch.Generator().manual_seed(1)))
+        if name == "print":
+            log = [float(line.removeprefix("tensor(")[:-1]) for line in text.getvalue().split()]
+        assert list(log) == pytest.approx(expected, rel=1e-5), name
+        assert work.units == 20
+
+
+@pytest.mark.parametrize("products", [1, 7])
+def test_reads_are_counted(products: int) -> None:
+    operands = measure.one_at_a_time(products, 8, CPU)(torch.Generator().manual_seed(1))
+    assert measure.reads(measure.item_each, operands) == products
+    assert measure.reads(measure.list_and_stack, operands) == 1
+    assert measure.reads(measure.buffer, operands) == 1
+    assert measure.reads(lambda _: None, operands) == 0
+
+
+def test_printing_writes_a_line_for_every_value() -> None:
+    text = io.StringIO()
+    operands = measure.one_at_a_time(5, 8, CPU)(torch.Generator().manual_seed(1))
+    partial(measure.print_each, sink=text)(operands)
+    assert len(text.getvalue().splitlines()) == 5
+
+
+def test_matrices_are_all_different_and_memory_stays_small() -> None:
+    chain, product, log = measure.one_at_a_time(9, 4, CPU)(torch.Generator().manual_seed(1))
+    assert len({tuple(matrix.flatten().tolist()) for matrix in chain}) == 10
+    assert (product.numel(), log.numel()) == (16, 9)
+
+
+def test_ways_that_log_different_values_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = measure._works
+
+    def with_a_wrong_one(*arguments: Any) -> dict[str, Work[Any]]:
+        works = real(*arguments)
+        right = works["list"]
+        wrong = Work(right.prepare, lambda operands: 2 * right.run(operands), right.units)
+        return {**works, "list": wrong}
+
+    monkeypatch.setattr(measure, "_works", with_a_wrong_one)
+    settings = {**SETTINGS, "products": 5, "n": 8}
+    seen = measure.measure(measure.Job({}, settings, CPU))[0]
+    assert seen.status == Status.REFUSED
+    assert seen.reason == "the ways list and item log different values"
+
+
+def test_what_does_not_fit_is_out_of_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(measure.machine, "free_memory", lambda _: 1000)
+    seen = measured(tmp_path)
+    assert seen.trials[0].status == Status.OUT_OF_MEMORY
+    assert "GB of cpu are free" in str(seen.trials[0].reason)
+    assert "Nothing could be measured" in answered(tmp_path, seen).sentence
+
+
+def test_an_absent_device_is_a_record_not_a_crash(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    settings = json.dumps(SETTINGS)
+    measure.main(["--device", "cuda:7", "--settings", settings, "--output", str(path)])
+    assert record.read(path).status == Status.UNAVAILABLE
+
+
+# ---- made-up records -------------------------------------------------------------------------
+
+
+def made_up(device: str, ways: dict[str, float], width: float = 0.005, **extra: Any) -> Record:
+    """A record whose ways take so many milliseconds per 1000 products."""
+
+    def arm(ms: float) -> dict[str, float]:
+        low, high = ms * (1 - width) / 1e3, ms * (1 + width) / 1e3
+        return {
+            "time_median_s": ms / 1e3,
+            "time_low_s": low,
+            "time_high_s": high,
+            "units_per_call": 1000,
+        }
+
+    def ratio(value: float) -> dict[str, float]:
+        low, high = value * (1 - width), value * (1 + width)
+        p = 0.5 if low <= 1 <= high else 1e-6
+        return {"ratio": value, "ratio_low": low, "ratio_high": high, "p": p}
+
+    ratios = {name: ratio(ms / ways["item"]) for name, ms in ways.items() if name != "item"}
+    arms = {"anchor" if name == "item" else name: arm(ms) for name, ms in ways.items()}
+    result = {
+        "arms": {**arms, "twin": arm(ways["item"])},
+        "ratios": {**ratios, "twin": {"ratio": 1, "ratio_low": 0.99, "ratio_high": 1.01, "p": 0.5}},
+        "rounds": 20,
+        "rounds_void": 0,
+        "operand_sets": 2,
+        "reads": {name: 1000 if name in ("item", "print") else 1 for name in ways},
+        "norm_mean": 1000.2,
+        "norm_mean_low": 999.5,
+        "norm_mean_high": 1000.9,
+        "norm_expected": 1000.0,
+        **extra,
+    }
+    trials = [
+        Trial(what={"products": 1000, "n": 100, "anchor": "item"}, result=result),
+        Trial(
+            what={"way": "published", "operation": "z = z * x"},
+            result={"first_infinite": 64, "first_infinite_norm": 32, "iterations": 1000},
+        ),
+    ]
+    return make_record("norm_log", {"device": device}, trials, settings=SETTINGS)
+
+
+CPU_MS = {"item": 25.0, "list": 40.0, "buffer": 25.1, "print": 90.0, "batched": 20.0}
+GPU_MS = {"item": 30.0, "list": 16.0, "buffer": 15.0, "print": 200.0, "batched": 0.6, "graph": 8.0}
+
+
+def test_every_way_gets_its_verdict() -> None:
+    found = answer.answer([made_up("cpu", CPU_MS)])
+    words = {row["way"]: row["verdict"] for row in found.numbers["ways"]}
+    assert words == {
+        "item": None,
+        "list": "slower",
+        "buffer": "the same",
+        "print": "slower",
+        "batched": "faster",
+    }
+    assert found.sentence == (
+        "cpu – 1000 products take 25 [24.9, 25.1] ms with .item() each, kept on the device and "
+        "transferred once: list, then stack 40 [39.8, 40.2] ms (slower); preallocated buffer 25.1 "
+        "[25, 25.2] ms (the same). Fastest: batched bmm, 20 [19.9, 20.1] ms (0.8 [0.796, 0.804] × "
+        "the time: faster)."
+    )
+
+
+def test_noise_cannot_tell() -> None:
+    found = answer.answer([made_up("cpu", CPU_MS, width=0.7)])
+    words = {row["verdict"] for row in found.numbers["ways"] if row["way"] in ("list", "buffer")}
+    assert words == {"cannot tell"}
+
+
+def test_a_gpu_has_a_graph_and_counted_synchronisations() -> None:
+    counts = {"item": 1000, "list": 1, "buffer": 1, "print": 9000, "batched": 1, "graph": 1}
+    found = answer.answer([made_up("cpu", CPU_MS), made_up("gpu", GPU_MS, synchronisations=counts)])
+    graph = next(row for row in found.numbers["ways"] if row["way"] == "graph")
+    assert graph["verdict"] == "faster"
+    assert graph["synchronisations"] == 1
+    text = " ".join(found.findings)
+    assert "gpu, print each: 200 [199, 201] ms per 1000 products, 9000 synchronisations" in text
+    assert "gpu, preallocated buffer: 15 [14.9, 15.1] ms per 1000 products, 1 synchron" in text
+    assert found.sentence.count("1000 products take") == 2
+
+
+def test_the_norms_and_the_counter_example_are_said() -> None:
+    text = " ".join(answer.answer([made_up("cpu", CPU_MS)]).findings)
+    assert "the mean norm is 1000.2 [999.5, 1000.9], expected 1000" in text
+    assert "an infinite norm from iteration 32 and infinite elements from iteration 64" in text
+
+
+def test_a_contended_trial_is_not_judged() -> None:
+    busy = made_up("cpu", CPU_MS)
+    busy.trials[0].status, busy.trials[0].reason = Status.CONTENDED, "3 of 20 rounds"
+    busy.trials[0].result |= {"arms": {}, "ratios": {}}
+    found = answer.answer([busy])
+    assert found.sentence.startswith("Nothing could be measured")
+    assert "contended" in set(found.frame["status"])
+
+
+def answered(folder: Path, *records: Record) -> question.Answer:
+    """Write the records, answer from them, and read the answer."""
+    paths = [folder / f"{i}.json" for i in range(len(records))]
+    for path, each in zip(paths, records, strict=True):
+        record.write(path, each)
+    about = json.dumps({"title": "t", "exercise": "e"})
+    ends = (("table", "csv"), ("figure", "svg"), ("answer", "json"))
+    out = [f"--{kind}={folder / kind}.{end}" for kind, end in ends]
+    answer.main(["--about", about, *out, *map(str, paths)])
+    return question.read(folder / "answer.json")
+
+
+def test_the_files_of_an_answer(tmp_path: Path) -> None:
+    seen = answered(tmp_path, made_up("cpu", CPU_MS), made_up("gpu", GPU_MS))
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 1 + 5 + 6 + 2
+    assert "<svg" in (tmp_path / "figure.svg").read_text()
+    assert len(seen.table.rows) == 11
+
+
+def test_the_snippet_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(answer.SNIPPET.code, "snippet", "exec"), {})
+    out = capsys.readouterr().out
+    assert "has norm nan" in out or "has norm inf" in out
+    assert "expected 1000" in out

@@ -1,0 +1,463 @@
+"""Two devices: the lanes do what devices do, and the answer follows what is put into records."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import answer_two_devices as answer
+import measure_two_devices as measure
+import pytest
+import torch
+from answer_two_devices import Scaling
+from assay import question, record
+from assay.question import Comparison, Word
+from assay.record import Record, Status, Trial
+from conftest import PROTOCOL, make_record
+from hypothesis import given
+from hypothesis import strategies as st
+
+CPU = torch.device("cpu")
+QUICK = {"half_width": 0.5, "block_s": 5e-4, "warmup_calls": 1, "warmup_s": 0.01, "settle_s": 0.01}
+SETTINGS = {
+    "seed": 1,
+    # Nothing is void: a busy neighbour of the tests must not change what they see.
+    "protocol": {
+        **PROTOCOL,
+        "rounds_least": 6,
+        "rounds_most": 8,
+        "look_every": 2,
+        "cap_s": 20,
+        "void_delay_share": 1,
+        "cpu": QUICK,
+        "gpu": QUICK,
+    },
+    "dtype": "float32",
+    "work_s": 0.002,
+}
+TWO_CPUS = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) >= 2
+needs_two_cpus = pytest.mark.skipif(not TWO_CPUS, reason="needs two CPUs and Linux")
+
+
+# ---- lanes -----------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=9))
+def test_halves_are_disjoint_and_have_as_many_cores(threads_per_core: list[int]) -> None:
+    numbers = iter(range(100))
+    cores = [[next(numbers) for _ in range(count)] for count in threads_per_core]
+    left, right = measure.halve(cores) or ([], [])
+    assert not set(left) & set(right)
+    if len(cores) > 1:  # no core is split
+        touched = [{i for i, core in enumerate(cores) if set(core) & set(h)} for h in (left, right)]
+        assert not touched[0] & touched[1]
+        assert len(touched[0]) == len(touched[1]) == len(cores) // 2
+    else:
+        assert len(left) == len(right) == len(cores[0]) // 2
+
+
+def test_halves_are_not_known_everywhere() -> None:
+    assert measure.halve(None) is None
+
+
+@needs_two_cpus
+def test_cores_are_told_by_the_system(tmp_path: Path) -> None:
+    usable = sorted(os.sched_getaffinity(0))
+    for i, cpu in enumerate(usable):  # neighbours share a core
+        folder = tmp_path / f"cpu{cpu}/topology"
+        folder.mkdir(parents=True)
+        (folder / "physical_package_id").write_text("0\n")
+        (folder / "core_id").write_text(f"{i // 2}\n")
+    assert (measure.physical_cores(tmp_path) or [])[0] == usable[:2]
+    nothing_told = measure.physical_cores(tmp_path / "none")
+    assert nothing_told == [[cpu] for cpu in usable]
+
+
+@needs_two_cpus
+def test_each_half_has_its_own_cores_and_threads() -> None:
+    threads = torch.get_num_threads()
+    with measure.two_halves(2) as lanes:
+        seen: list[tuple[set[int], int]] = []
+        for lane in lanes:
+            lane.start(lambda: torch.mm(torch.ones(300, 300), torch.ones(300, 300)))
+            lane.start(lambda: seen.append((os.sched_getaffinity(0), torch.get_num_threads())))
+            lane.wait()
+        assert not seen[0][0] & seen[1][0]
+        assert [each[1] for each in seen] == [1, 1]
+        assert torch.get_num_threads() == threads  # the caller keeps its own
+        assert len(os.sched_getaffinity(0)) >= 2
+    torch.set_num_threads(threads)
+
+
+@needs_two_cpus
+def test_lanes_work_at_once_and_a_caller_goes_on() -> None:
+    meeting = threading.Barrier(3)
+    with measure.two_halves(2) as lanes:
+        for lane in lanes:
+            lane.start(lambda: meeting.wait(timeout=20))
+        meeting.wait(timeout=20)  # would time out if one waited for the other, or start() for it
+        for lane in lanes:
+            lane.wait()
+
+
+@needs_two_cpus
+def test_lanes_are_closed_whatever_happens() -> None:
+    def fails() -> None:
+        raise ValueError("in the lane")
+
+    before = threading.active_count()
+    with measure.two_halves(2) as lanes:
+        lanes[1].start(fails)
+        with pytest.raises(ValueError, match="in the lane"):
+            lanes[1].wait()
+        lanes[0].start(lambda: time.sleep(0.1))  # still at work when they are closed
+    assert threading.active_count() == before
+
+
+def test_one_thread_has_no_halves() -> None:
+    with pytest.raises(measure.Unavailable, match="found 1"), measure.two_halves(1):
+        pass
+
+
+def test_who_measures_what() -> None:
+    def names(place: str, gpus: int) -> list[str]:
+        return [each.name for each in measure.pairs(torch.device(place), gpus, 2)]
+
+    halves, streams = "two halves of the CPU's cores", "two streams of one GPU"
+    assert names("cpu", 0) == names("cpu", 1) == ["two GPUs", halves]
+    assert names("cpu", 2) == [halves]
+    assert names("cuda:0", 1) == ["two GPUs", streams]
+    assert names("cuda:1", 2) == ["two GPUs"]
+
+
+@pytest.mark.parametrize(("count", "found"), [(0, "found none"), (1, "found 1")])
+def test_two_gpus_that_are_not_there(count: int, found: str) -> None:
+    with pytest.raises(measure.Unavailable, match=found), measure.two_gpus(CPU, count):
+        pass
+
+
+def test_streams_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_streams(device: torch.device) -> None:
+        raise RuntimeError("Backend doesn't support streams\nat …")
+
+    monkeypatch.setattr(torch, "Stream", no_streams)
+    says = "no streams on cpu: Backend doesn't support streams"
+    with pytest.raises(measure.Unavailable, match=says), measure.two_streams(CPU):
+        pass
+
+
+# ---- the work --------------------------------------------------------------------------------
+
+
+class SlowLane:
+    """A lane that takes a known time, to test the clock."""
+
+    device = CPU
+
+    def __init__(self) -> None:
+        self.until = 0.0
+
+    def start(self, call: Any) -> None:
+        call()
+        self.until = max(self.until, time.perf_counter()) + 0.02
+
+    def wait(self) -> None:
+        time.sleep(max(0.0, self.until - time.perf_counter()))
+
+    def described(self) -> dict[str, Any]:
+        return {"device": "made up"}
+
+
+def test_the_clock_waits_for_both_and_adds_only_what_is_in_sequence() -> None:
+    first, second = SlowLane(), SlowLane()
+    clock = measure.LanesClock((first, second))
+    one = measure.products((first, first), 8, torch.float32, 1)
+    both = measure.products((first, second), 8, torch.float32, 1)
+    generator = torch.Generator().manual_seed(1)
+    ratios = []
+    for _ in range(3):
+        times = []
+        for work in (one, both):
+            sets = work.prepare(generator)
+            times.append(clock.time(lambda work=work, sets=sets: work.run(sets), measure.ONCE))
+        ratios.append(times[0] / times[1])
+    assert max(ratios) == pytest.approx(2, rel=0.2)
+    assert one.units == both.units == 2 * 2 * 8**3
+
+
+@needs_two_cpus
+def test_both_lanes_compute_their_own_product() -> None:
+    with measure.two_halves(2) as lanes:
+        work = measure.products(lanes, 48, torch.float32, 3)
+        sets = work.prepare(torch.Generator().manual_seed(1))
+        assert not torch.equal(sets[0][0], sets[1][0])
+        work.run(sets)
+        for lane in lanes:
+            lane.wait()
+        for each in sets:
+            assert 0 < measure.relative_error(each) < measure.tolerance(48, "float32")
+        sets[1][2].zero_()
+        assert measure.relative_error(sets[1]) == pytest.approx(1)
+
+
+@needs_two_cpus
+def test_enough_repeats_fill_the_time() -> None:
+    with measure.two_halves(2) as lanes:
+        clock = measure.LanesClock(lanes)
+        assert measure.enough_repeats(lanes[0], 32, torch.float32, 1e-9, clock, 1) == 1
+        assert measure.enough_repeats(lanes[0], 32, torch.float32, 2e-3, clock, 1) > 20
+
+
+# ---- this machine ----------------------------------------------------------------------------
+
+
+def measured(folder: Path, device: str = "cpu", **changes: Any) -> Record:
+    path = folder / "record.json"
+    arguments = ["--n", "64", "--device", device, "--output", str(path)]
+    measure.main([*arguments, "--settings", json.dumps(SETTINGS | changes)])
+    return record.read(path)
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="needs a machine without a GPU")
+@needs_two_cpus
+def test_without_a_gpu_the_question_is_unavailable_and_its_stand_in_measured(
+    tmp_path: Path,
+) -> None:
+    real, stand_in = measured(tmp_path).trials
+    assert real.status == Status.UNAVAILABLE
+    assert real.reason == "needs two GPUs, found none"
+    assert stand_in.status == Status.OK, stand_in.reason
+    assert stand_in.what["role"] == "stand-in"
+    result: Any = stand_in.result
+    assert 0.2 < 1 / result["ratios"]["at_once"]["ratio"] < 5  # the tests' neighbours are busy
+    assert result["arms"]["anchor"]["units_per_call"] == result["arms"]["at_once"]["units_per_call"]
+    assert result["arms"]["at_once"]["calls_per_block"] <= 2  # the hand-over is not what repeats
+    assert 0 < result["handover_s"] < result["arms"]["at_once"]["time_median_s"]
+    assert result["wrong_stream_s"] is None
+    found = answer.answer([measured(tmp_path)])
+    assert found.sentence.startswith("Two GPUs were not measured: needs two GPUs, found none; ")
+    assert "stand-in, two halves of the CPU's cores: " in found.sentence
+
+
+def test_a_dtype_without_a_kernel_is_a_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_kernel(*_: Any) -> None:
+        raise RuntimeError("\"addmm_impl_cpu_\" not implemented for 'Half'")
+
+    monkeypatch.setattr(measure, "multiply", no_kernel)
+    last = measured(tmp_path, dtype="float16").trials[-1]
+    assert last.status == Status.UNAVAILABLE
+    assert last.reason
+
+
+def test_memory_that_is_not_there_is_a_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_: Any) -> None:
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(measure, "operands", no_memory)
+    if TWO_CPUS:
+        assert measured(tmp_path).trials[-1].status == Status.OUT_OF_MEMORY
+
+
+def test_a_bug_is_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bug(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(measure, "multiply", bug)
+    if TWO_CPUS:
+        with pytest.raises(RuntimeError, match="a bug"):
+            measured(tmp_path)
+
+
+def test_an_absent_device_is_a_record(tmp_path: Path) -> None:
+    seen = measured(tmp_path, device="cuda:7")
+    assert seen.status == Status.UNAVAILABLE
+    assert seen.reason
+
+
+# ---- made-up records -------------------------------------------------------------------------
+
+
+def trial(n: int, speedup: float, width: float = 0.005, **changes: Any) -> Trial:
+    """A trial that found this speed-up to within ± that share."""
+    ratio = 1 / speedup
+    at_once = 2 * 2.0 * n**3 / 100e12  # two products at 100 TFLOP/s in all
+    result: dict[str, Any] = {
+        "ratios": {
+            "at_once": {
+                "ratio": ratio,
+                "ratio_low": ratio / (1 + width),
+                "ratio_high": ratio * (1 + width),
+                "p": 1e-6 if abs(ratio - 1) > width else 0.5,
+            },
+            "twin": {"ratio": 1.0, "ratio_low": 0.995, "ratio_high": 1.005, "p": 0.5},
+        },
+        "arms": {
+            "anchor": {"time_median_s": speedup * at_once},
+            "at_once": {"time_median_s": at_once, "units_per_call": 4.0 * n**3},
+        },
+        "repeats": 1,
+        "rounds": 20,
+        "rounds_void": 0,
+        "handover_s": 3e-5,
+        "wrong_stream_s": 4e-6,
+        "kernel": "sgemm",
+        "throughput_flops": 100e12,
+        "lanes": [{"device": f"cuda:{i}", "name": "Made-up GPU"} for i in range(2)],
+    }
+    what = {"pair": "two GPUs", "role": "question", "n": n, "dtype": "float32"}
+    return Trial(**({"what": what, "result": result} | changes))
+
+
+def stand_in(n: int, speedup: float) -> Trial:
+    made = trial(n, speedup)
+    made.what |= {"pair": "two halves of the CPU's cores", "role": "stand-in"}
+    lanes: Any = [
+        {"device": "cpu", "threads": 4, "pinned_to_cpus": [0, 1, 2, 3]},
+        {"device": "cpu", "threads": 4, "pinned_to_cpus": [4, 5, 6, 9]},
+    ]
+    made.result |= {"lanes": lanes, "wrong_stream_s": None}
+    return made
+
+
+def records(*trials: Trial, device: str = "gpu0") -> list[Record]:
+    settings = {"protocol": dict(PROTOCOL), "dtype": "float32", "work_s": 0.02}
+    return [
+        make_record(
+            "two_devices", {"device": device, "n": each.what["n"]}, [each], settings=settings
+        )
+        for each in trials
+    ]
+
+
+@pytest.mark.parametrize(
+    ("speedup", "says"),
+    [
+        (1.98, "almost linear"),
+        (1.5, "faster, but less than linear"),
+        (1.9, "faster, but cannot tell whether almost linear"),
+        (1.0, "no speed-up"),
+        (0.8, "slower than in sequence"),
+        (2.4, "more than twice as fast"),
+    ],
+)
+def test_the_verdict_is_the_speedup(speedup: float, says: str) -> None:
+    found = answer.answer(records(trial(8192, speedup)))
+    assert found.sentence.startswith(f"two GPUs: {says} at n = 8192 ({speedup:.2f} [")
+    assert found.table.rows[0][-1] == says
+
+
+def test_noise_cannot_tell() -> None:
+    found = answer.answer(records(trial(8192, 1.1, width=0.3)))
+    assert "cannot tell at n = 8192" in found.sentence
+
+
+@given(st.floats(0.3, 4), st.floats(0, 0.3), st.sampled_from(list(Word)))
+def test_every_speedup_has_one_scaling(speedup: float, width: float, word: Word) -> None:
+    low, high = 1 / speedup / (1 + width), (1 + width) / speedup
+    seen = answer.scaling(Comparison(1 / speedup, low, high, 0, 1, 1), word)
+    if seen == Scaling.LINEAR:
+        assert word == Word.FASTER
+        assert abs(speedup - 2) <= 0.1
+    if word == Word.UNKNOWN:
+        assert seen == Scaling.UNKNOWN
+
+
+def test_small_and_large_products_differ_and_the_launch_is_named() -> None:
+    small = trial(512, 1.2)
+    small.result["handover_s"] = 0.9 * small.result["arms"]["at_once"]["time_median_s"]
+    found = answer.answer(records(small, trial(4096, 1.97), trial(8192, 1.98)))
+    assert found.sentence == (
+        "two GPUs: almost linear at n = 4096 to 8192 (1.98 [1.97, 1.99] times as fast at n = 8192, "
+        "ideal 2), faster, but less than linear at n = 512 (1.20 [1.19, 1.21] times as fast, "
+        "ideal 2)."
+    )
+    text = " ".join(found.findings)
+    assert "cuda:0 (Made-up GPU) | cuda:1 (Made-up GPU)" in text
+    assert "Two GPUs, n = 512: handing the work over takes 50% of the time or more" in text
+    assert "which would be 7.33e+04 TFLOP/s instead of 100 TFLOP/s" in text
+    assert "two events on another stream than the work's: 4 µs" in text
+
+
+def test_stand_ins_are_labelled_everywhere() -> None:
+    missing = Trial(
+        what={"pair": "two GPUs", "role": "question", "n": 1024, "dtype": "float32"},
+        status=Status.UNAVAILABLE,
+        reason="needs two GPUs, found 1",
+    )
+    found = answer.answer(records(missing, stand_in(1024, 1.6), device="cpu"))
+    assert found.sentence == (
+        "Two GPUs were not measured: needs two GPUs, found 1; stand-in, two halves of the CPU's "
+        "cores: faster, but less than linear at n = 1024 "
+        "(1.60 [1.59, 1.61] times as fast, ideal 2)."
+    )
+    assert found.findings[0].startswith(
+        "Stand-in, two halves of the CPU's cores (CPUs 0-3 | CPUs 4-6, 9; 4 threads each): "
+    )
+    assert [row[0] for row in found.table.rows] == [
+        "two GPUs",
+        "two halves of the CPU's cores (stand-in)",
+    ]
+    assert any("A stand-in is not two GPUs" in each for each in found.caveats)
+    assert found.numbers["speedups"][0]["role"] == "stand-in"
+
+
+def test_the_published_time_is_impossible() -> None:
+    implied = 2 * 2 * 10000**3 / 0.00299954
+    assert implied == pytest.approx(1334e12, rel=1e-3)
+    assert any("1334 TFLOP/s" in each for each in answer.answer(records(trial(64, 2))).caveats)
+
+
+def test_when_nothing_could_be_measured_it_says_so() -> None:
+    busy = Trial(
+        what={"pair": "two GPUs", "role": "question", "n": 8192, "dtype": "float32"},
+        status=Status.CONTENDED,
+        reason="3 of 20 rounds could be kept",
+        result={"rounds": 20, "rounds_void": 17, "arms": {}, "ratios": {}},
+    )
+    found = answer.answer(records(busy))
+    assert found.sentence == "Two GPUs were not measured: 3 of 20 rounds could be kept."
+    assert found.table.rows[0][-1] == "contended"
+
+
+def test_a_job_without_any_trial() -> None:
+    lost = make_record(
+        "two_devices",
+        {"device": "gpu", "n": 64},
+        [],
+        status=Status.UNAVAILABLE,
+        reason="no GPU",
+        settings={"protocol": dict(PROTOCOL), "dtype": "float32", "work_s": 0.02},
+    )
+    assert "no job ran on a GPU" in answer.answer([lost]).sentence
+
+
+def test_the_files_of_an_answer(tmp_path: Path) -> None:
+    made = records(trial(512, 1.2), trial(8192, 1.98)) + records(stand_in(512, 1.7), device="cpu")
+    paths = []
+    for i, each in enumerate(made):
+        paths.append(tmp_path / f"{i}.json")
+        record.write(paths[-1], each)
+    out = [
+        f"--{kind}={tmp_path / kind}.{end}"
+        for kind, end in (("table", "csv"), ("figure", "svg"), ("answer", "json"))
+    ]
+    answer.main(["--about", '{"title": "t", "exercise": "e"}', *out, *map(str, paths)])
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 4
+    assert "<svg" in (tmp_path / "figure.svg").read_text()
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+    found = question.read(tmp_path / "answer.json")
+    assert "1.98 at n = 8192" in found.picture.alternative
+
+
+def test_the_snippet_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    code = answer.SNIPPET.code.replace("1024", "64")
+    exec(compile(code, "snippet", "exec"), {})
+    assert capsys.readouterr().out.count("TFLOP/s") == 4
