@@ -108,9 +108,12 @@ def run_trials(
     return done
 
 
-def quiet(protocol: Protocol, count: int) -> Iterator[Row]:
+Products = Sequence[tuple[int, str]]
+
+
+def quiet(protocol: Protocol, count: int, products: Products) -> Iterator[Row]:
     """A/A, and 5 % more work, on a quiet machine."""
-    for n, dtype in PRODUCTS:
+    for n, dtype in products:
         seen = words(run_trials(square(n, dtype), square(n, dtype), protocol, count, "A/A"))
         differ, same = share(seen, Word.FASTER, Word.SLOWER), share(seen, Word.SAME)
         yield Row("A/A differs", name(n, dtype), f"{differ:.1%}", "≤ 5 %", differ <= 0.05)
@@ -118,7 +121,7 @@ def quiet(protocol: Protocol, count: int) -> Iterator[Row]:
         lost = share(seen, Status.CONTENDED)
         yield Row("A/A contended", name(n, dtype), f"{lost:.1%}", "0 %", lost == 0)
     long = replace(protocol, cap_s=LONG_CAP_S, half_width=LONG_HALF_WIDTH)
-    for n, dtype in PRODUCTS:
+    for n, dtype in products:
         arms = (repeated(square(n, dtype), calls) for calls in (CALLS, MORE_CALLS))
         trials = run_trials(*arms, long, count, "5 % more work")
         slower = share(words(trials), Word.SLOWER)
@@ -142,11 +145,11 @@ def busy_neighbours() -> Iterator[None]:
             each.wait()
 
 
-def neighbour(protocol: Protocol, count: int) -> Iterator[Row]:
+def neighbour(protocol: Protocol, count: int, products: Products) -> Iterator[Row]:
     """A/A beside a busy neighbour on every core."""
     protocol = replace(protocol, cap_s=BUSY_CAP_S)
     with busy_neighbours():
-        for n, dtype in PRODUCTS:
+        for n, dtype in products:
             trials = run_trials(square(n, dtype), square(n, dtype), protocol, count, "neighbour")
             seen = words(trials)
             right = share(seen, Status.CONTENDED, Word.UNKNOWN, Word.SAME)
@@ -157,10 +160,10 @@ def neighbour(protocol: Protocol, count: int) -> Iterator[Row]:
                       told >= 0.95)  # fmt: skip
 
 
-def agreement(protocol: Protocol) -> Iterator[Row]:
+def agreement(protocol: Protocol, products: Products) -> Iterator[Row]:
     """Our clock and torch.utils.benchmark on the same call, in turn."""
     clock = HostClock(CPU)
-    for n, dtype in PRODUCTS:
+    for n, dtype in products:
         work = square(n, dtype)
         operands = work.prepare(torch.Generator().manual_seed(0))
 
@@ -218,14 +221,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=40, help="trials per product and test (40)")
     parser.add_argument("--only", nargs="+", help="quiet, neighbour, agreement, default (all)")
+    parser.add_argument(
+        "--products",
+        nargs="+",
+        choices=[name(*each) for each in PRODUCTS],
+        help="the products to test with (all)",
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "results/benchmarks/instrument.json")
     arguments = parser.parse_args()
     device.use_threads(None)
+    asked = arguments.products or [name(*each) for each in PRODUCTS]
+    products = [each for each in PRODUCTS if name(*each) in asked]
     sizes = config["studies"]["alignment"]["axes"]["n"]
     tests: dict[str, Callable[[], Iterator[Row]]] = {
-        "quiet": lambda: quiet(protocol, arguments.trials),
-        "neighbour": lambda: neighbour(protocol, arguments.trials),
-        "agreement": lambda: agreement(protocol),
+        "quiet": lambda: quiet(protocol, arguments.trials, products),
+        "neighbour": lambda: neighbour(protocol, arguments.trials, products),
+        "agreement": lambda: agreement(protocol, products),
         "default": lambda: default_run(sizes),
     }
     print(f"{'test':<30}{'work':<22}{'seen':>8}  {'goal':<9}met")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import socket
@@ -706,3 +707,26 @@ def test_apple() -> None:
 
 def test_what_computes_nowhere_known_has_no_rows() -> None:
     assert accelerator.rows(torch.device("meta")) == []
+
+
+@pytest.mark.parametrize(
+    ("busy", "seen"),
+    [
+        ([], None),
+        (["own"], None),
+        ([99], None),  # ours, as the driver numbers it outside a container
+        (["own", 99], "another process on the GPU"),
+        ([98, 99], "another process on the GPU"),
+    ],
+)
+def test_somebody_else_on_the_gpu(monkeypatch, busy: list[Any], seen: str | None) -> None:
+    numbers = [os.getpid() if each == "own" else each for each in busy]
+    samples = [SimpleNamespace(pid=number, smUtil=50) for number in numbers]
+    idle = SimpleNamespace(pid=97, smUtil=0)
+    monkeypatch.setattr(machine, "nvml_handle", lambda device: "handle")
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetProcessUtilization", lambda *_: [*samples, idle])
+    assert machine.others_on_gpu(torch.device("cuda:0")) == seen
+
+
+def test_nobody_else_is_seen_on_a_cpu() -> None:
+    assert machine.others_on_gpu(torch.device("cpu")) is None

@@ -42,7 +42,7 @@ def other_config(workflow: Workflow, **alignment: object) -> str:
 def test_a_run_leaves_records_tables_figures_answers_and_the_page(finished):
     results = finished.folder / "results"
     page = (results / "report.html").read_text(encoding="utf-8")
-    for question in ("hardware", "alignment", "activation"):
+    for question in yaml.safe_load((ROOT / "config.yaml").read_text())["ask"]:
         answer = json.loads((results / f"answers/{question}.json").read_text())
         assert answer["sentence"]
         assert (results / f"tables/{question}.csv").stat().st_size > 0
@@ -98,9 +98,20 @@ def test_editing_the_page_runs_the_page(copied):
 @pytest.mark.parametrize(
     ("module", "jobs"),
     [
-        ("kernel", {"measure_alignment": 5}),  # only alignment names kernels
-        ("figure", {"answer": 3}),  # every answer draws
-        ("trial", {"measure_alignment": 5, "measure_hardware": 1, "measure_activation": 3}),
+        ("kernel", {"measure_alignment": 5, "measure_two_devices": 1}),  # only they name kernels
+        ("figure", {"answer": 8}),  # every answer draws
+        (
+            "trial",
+            {
+                "measure_alignment": 5,
+                "measure_hardware": 1,
+                "measure_bandwidth": 1,
+                "measure_crossover": 2,
+                "measure_norm_log": 1,
+                "measure_two_devices": 1,
+                "measure_activation": 3,
+            },
+        ),
         ("training", {"measure_activation": 3}),
         ("dataset", {"fetch_dataset": 1, "measure_activation": 3}),
         ("record", {}),  # guarded by its format number
@@ -115,10 +126,10 @@ def test_editing_a_module_runs_exactly_what_uses_it(copied, module, jobs):
     assert bool(planned) == bool(jobs)
 
 
-def test_adding_a_size_runs_that_size_and_its_answer(copied):
+def test_adding_a_size_runs_that_size_and_the_answers_that_read_it(copied):
     other_config(copied, axes={"n": [48, 63, 64, 65, 66, 80]})
     assert copied.planned() == {
-        "measure_alignment": 1, "answer": 1, "page": 1, "all": 1, "total": 4,
+        "measure_alignment": 1, "answer": 3, "page": 1, "all": 1, "total": 6,
     }  # fmt: skip
 
 
@@ -268,7 +279,7 @@ def test_the_plan_says_jobs_and_minutes(fresh):
     command = [sys.executable, "workflow/plan.py", "--configfile", "tests/config.yaml"]
     done = subprocess.run(command, cwd=fresh.folder, capture_output=True, text=True, check=True)
     assert re.search(r"^alignment +5 +[0-9.]+$", done.stdout, re.MULTILINE), done.stdout
-    assert "3 answers and 1 page" in done.stdout
+    assert "8 answers and 1 page" in done.stdout
 
 
 def test_the_page_says_when_the_full_data_set_could_not_be_had(copied):

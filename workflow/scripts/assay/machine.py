@@ -7,8 +7,10 @@ of what is in the machine is made by :mod:`assay.probe` and :mod:`assay.accelera
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import re
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -81,6 +83,22 @@ def throttled(device: torch.device) -> str | None:
     """
     bits = _event_bits(nvml_handle(device))
     return ", ".join(_words(bits, SLOWDOWN)) or None if bits else None
+
+
+def others_on_gpu(device: torch.device) -> str | None:
+    """That another process computed on the GPU in the last second; None when none is seen.
+
+    One busy process with a number that is not ours may still be ours: a container sees other
+    numbers than the driver. So only a second one is taken for somebody else's.
+    """
+    handle = nvml_handle(device)
+    if handle is None:
+        return None
+    since_us = int((time.time() - 1) * 1e6)
+    samples = ask(pynvml.nvmlDeviceGetProcessUtilization, handle, since_us) or []
+    busy = {sample.pid for sample in samples if sample.smUtil > 0} | {os.getpid()}
+    hidden = len(busy) > 1 and not any(sample.pid == os.getpid() for sample in samples)
+    return "another process on the GPU" if len(busy) - hidden > 1 else None
 
 
 def gpu_conditions(device: torch.device) -> dict[str, JsonValue] | None:

@@ -253,8 +253,9 @@ class _Rounds:
     def _void_reason(self, seen: contention.Contention) -> str | None:
         if seen.delay_share is not None and seen.delay_share > self.protocol.void_delay_share:
             return "run-queue delay"
-        if throttle := machine.throttled(self.clock.device):
-            return throttle
+        spoilt = machine.throttled(self.clock.device) or machine.others_on_gpu(self.clock.device)
+        if spoilt:
+            return spoilt
         now = machine.sm_clock_hz(self.clock.device) if self.settled_hz else None
         if now and self.settled_hz and now < self.protocol.void_clock_share * self.settled_hz:
             return "SM clock"
