@@ -170,10 +170,13 @@ def _set_up(
     """Allocate every arm's operand sets, warm up and decide the calls of a block."""
     first = {name: work.prepare(generator) for name, work in works.items()}
     sets = _operand_sets(first, protocol, machine.free_memory(clock.device))
+    operands = {name: [own] for name, own in first.items()}
+    for _ in range(sets - 1):  # in turn, so that no arm has the better part of the memory
+        for name, work in works.items():
+            operands[name].append(work.prepare(generator))
     arms = {}
     for name, work in works.items():
-        operands = [first[name], *(work.prepare(generator) for _ in range(sets - 1))]
-        arm = _Arm(work, operands, Block(1))
+        arm = _Arm(work, operands[name], Block(1))
         _warm_up(arm, protocol, clock)
         arm.block = clock.calibrate(arm.call(0), protocol.block_s)
         arms[name] = arm
