@@ -187,7 +187,8 @@ def _operand_sets(operands: Mapping[str, Any], protocol: Protocol, free: int | N
     """How many operand sets each arm gets.
 
     Small operands get many: a product of 128 differs by up to 4 % between places in memory, and
-    four places a side made one A/A trial in ten find a difference; forty-eight, none of sixteen.
+    four places a side made one A/A trial in ten find a difference; forty-eight, allocated in turn
+    with those of the other arms, none of forty.
     All sets together never take more than half of the free memory.
     """
     size = sum(_bytes(item) for item in operands.values())
