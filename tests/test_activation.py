@@ -8,7 +8,7 @@ import measure_activation as measure
 import numpy as np
 import pytest
 import torch
-from assay import record
+from assay import accuracy, record
 from assay.question import Word
 from assay.record import DatasetInfo, Status, Trial
 from assay.statistic import PairedDifference
@@ -92,7 +92,7 @@ def test_a_clear_difference_is_worse_and_a_small_one_is_not():
     ],
 )
 def test_words(value, low, high, p, said):
-    assert answer.word(PairedDifference(value, low, high, p), p, bound=0.003) == said
+    assert accuracy.word(PairedDifference(value, low, high, p), p, bound=0.003) == said
 
 
 def test_the_placebo_is_relu_and_says_so():
@@ -109,7 +109,7 @@ def test_a_placebo_that_differs_is_told():
 
 def test_the_sampling_error_of_the_method():
     """88 % of 10,000 images: 0.32 points."""
-    seen = answer.sampling_error(answer.read(arm("relu", 0.88)))
+    seen = accuracy.sampling_error(accuracy.runs(arm("relu", 0.88)))
     assert seen == pytest.approx(0.0032, abs=5e-5)
 
 

@@ -77,6 +77,17 @@ def test_the_placebo_is_relu_bit_for_bit():
     assert placebo[1].losses == train("relu")[1].losses
 
 
+def test_it_ends_with_the_weights_of_its_best_epoch_in_validation():
+    data, early = blobs(), network.perceptron(WIDTHS, "relu", 0)
+    training.train(early, data, data, Recipe(rate=0.01, epochs=1, batch=32, seed=0))
+    as_after_one = Examples(data.inputs, early(data.inputs).argmax(1))
+    net = network.perceptron(WIDTHS, "relu", 0)
+    course = training.train(net, data, as_after_one, Recipe(0.01, epochs=4, batch=32, seed=0))
+    assert course.best == 0
+    assert course.accuracies[-1] < course.accuracies[0] == 1.0
+    assert training.digest(net) == training.digest(early)
+
+
 def test_plain_sgd_against_a_step_by_hand():
     net = network.perceptron(WIDTHS, "tanh", seed=3)
     by_hand = network.perceptron(WIDTHS, "tanh", seed=3)
@@ -100,6 +111,7 @@ def test_divergence_is_recorded_with_its_step():
         ([1.0, math.nan, 0.5], 1.0, 1),
         ([1.0, math.inf], 1.0, 1),
         ([1.0, 3.0, 2.0], 1.0, 2),  # the epoch's mean is above the start
+        ([1.05, 1.05], 1.0, None),  # wanders, as a network does that cannot learn
         ([1.0], 1.0, None),
     ],
 )

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from assay import figure, question, statistic
+from assay import accuracy, figure, question
 from assay.question import Column, Comparison, Findings, Picture, Snippet, Table, Word
-from assay.record import Record, Status, Trial
-from assay.statistic import Interval, PairedDifference
+from assay.record import Phase, Record, Status, Trial
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -57,13 +56,13 @@ class Arm:
 def read(each: Record) -> Arm:
     """The arm of one record."""
     done = [trial for trial in each.trials if trial.status == Status.OK]
-    runs = [trial for trial in done if trial.what["phase"] == "training"]
-    tuning = [trial for trial in each.trials if trial.what["phase"] == "tuning"]
+    runs = [trial for trial in done if trial.what["phase"] == Phase.TRAINING]
+    tuning = [trial for trial in each.trials if trial.what["phase"] == Phase.TUNING]
     steps = [trial for trial in done if trial.what["phase"] == "step time"]
     return Arm(
         device=str(each.axes["device"]),
         activation=str(each.axes["activation"]),
-        runs=pd.DataFrame([{**trial.what, **trial.result} for trial in runs]),
+        runs=accuracy.runs(each),
         curves=[[*map(float, _numbers_of(trial, "validation_accuracy"))] for trial in runs],
         tuning={float(str(t.what["rate"])): _number(t, "validation_accuracy") for t in tuning},
         rate=float(str(runs[0].what["rate"])) if runs else None,
@@ -88,60 +87,27 @@ class Standing:
     """An arm beside the reference of its device."""
 
     arm: Arm
-    accuracy: Interval  # on the test images, over seeds
-    difference: PairedDifference | None  # to the reference; None for the reference itself
-    word: Word | None
+    seen: accuracy.Standing
 
-
-def reference(arms: Sequence[Arm]) -> Arm:
-    """The arm with the best mean accuracy on the validation images; a placebo cannot be it."""
-    real = [arm for arm in arms if arm.activation != PLACEBO]
-    return max(real or arms, key=lambda arm: arm.runs["validation_accuracy"].mean())
+    @property
+    def is_reference(self) -> bool:
+        """Whether the others are compared with this one."""
+        return self.seen.difference is None
 
 
 def standings(arms: Sequence[Arm]) -> list[Standing]:
     """Every arm of one device against the reference, best test accuracy first."""
-    best = reference(arms)
-    others = [arm for arm in arms if arm is not best]
-    differences = [difference(arm, best) for arm in others]
-    corrected = statistic.holm([each.p for each in differences])
-    bound = sampling_error(best)
-    found = [Standing(best, _accuracy(best), None, None)]
-    for arm, seen, p in zip(others, differences, corrected, strict=True):
-        found.append(Standing(arm, _accuracy(arm), seen, word(seen, p, bound)))
-    return sorted(found, key=lambda each: -each.accuracy.value)
+    by_name = {arm.activation: arm for arm in arms}
+    runs = {name: arm.runs for name, arm in by_name.items()}
+    # A placebo cannot be the reference, but for want of any other.
+    reference = accuracy.best({n: r for n, r in runs.items() if n != PLACEBO} or runs)
+    found = accuracy.standings(runs, reference)
+    return [Standing(by_name[name], seen) for name, seen in found.items()]
 
 
-def difference(arm: Arm, best: Arm) -> PairedDifference:
-    """Test accuracy of an arm minus the reference's, over the seeds that both finished."""
-    pairs = arm.runs.merge(best.runs, on="seed", suffixes=("", "_best"))
-    return statistic.paired_difference(pairs["test_accuracy"], pairs["test_accuracy_best"])
-
-
-def word(seen: PairedDifference, corrected_p: float, bound: float) -> Word:
-    """The verdict on a difference: the same rule as for ratios, with a bound of its own.
-
-    Worse or better when the interval excludes 0, the difference exceeds the bound, and p holds;
-    the same when the interval lies within ± bound.
-    """
-    if not seen.low <= 0 <= seen.high and abs(seen.value) > bound and corrected_p < 0.05:
-        return Word.BETTER if seen.value > 0 else Word.WORSE
-    return Word.SAME if -bound <= seen.low and seen.high <= bound else Word.UNKNOWN
-
-
-def sampling_error(arm: Arm) -> float:
-    """Standard error of an arm's accuracy because the test images are a sample: √(p(1−p)/n)."""
-    share = float(arm.runs["test_accuracy"].mean())
-    return math.sqrt(share * (1 - share) / tested_images(arm))
-
-
-def tested_images(arm: Arm) -> int:
-    """Number of images that the test accuracies were read from."""
-    return int(arm.runs["test_images"].iloc[0])
-
-
-def _accuracy(arm: Arm) -> Interval:
-    return statistic.mean(arm.runs["test_accuracy"])
+def the_reference(found: Sequence[Standing]) -> Arm:
+    """The arm that the others were compared with."""
+    return next(each.arm for each in found if each.is_reference)
 
 
 def placebo_difference(arms: Sequence[Arm]) -> float | None:
@@ -160,15 +126,12 @@ def placebo_difference(arms: Sequence[Arm]) -> float | None:
 
 
 def smallest_detectable(found: Sequence[Standing]) -> float:
-    """Smallest difference that the seeds would have shown, median over the comparisons."""
-    best = next(each.arm for each in found if each.difference is None)
-    sizes = []
-    for each in found:
-        if each.difference is not None and each.arm.activation != PLACEBO:
-            pairs = each.arm.runs.merge(best.runs, on="seed", suffixes=("", "_best"))
-            spread = (pairs["test_accuracy"] - pairs["test_accuracy_best"]).std()
-            sizes.append(statistic.detectable_difference(spread, len(pairs)))
-    return float(np.median(sizes)) if sizes else math.inf
+    """Smallest difference that the seeds would have shown, median over the real arms."""
+    runs = {e.arm.activation: e.arm.runs for e in found if e.arm.activation != PLACEBO}
+    reference = the_reference(found)
+    return accuracy.smallest_detectable(
+        runs | {reference.activation: reference.runs}, reference.activation
+    )
 
 
 # ---- telling ------------------------------------------------------------------------------------
@@ -200,22 +163,13 @@ def answer(records: list[Record]) -> Findings:
     )
 
 
-def points(share: float) -> str:
-    """An accuracy or its difference in percentage points, two decimals."""
-    return f"{100 * share:.2f}".replace("-", "−")
-
-
-def _interval(seen: Interval) -> str:
-    return f"{points(seen.value)} [{points(seen.low)}, {points(seen.high)}]"
-
-
 def _sentence(device: str, found: Sequence[Standing]) -> str:
-    best = next(each for each in found if each.difference is None)
+    best = next(each for each in found if each.is_reference)
     groups = {
-        "worse": [each for each in found if each.word == Word.WORSE],
-        "the same": [each for each in found if each.word == Word.SAME],
-        "cannot be told from it": [each for each in found if each.word == Word.UNKNOWN],
-        "better": [each for each in found if each.word == Word.BETTER],
+        "worse": [each for each in found if each.seen.word == Word.WORSE],
+        "the same": [each for each in found if each.seen.word == Word.SAME],
+        "cannot be told from it": [each for each in found if each.seen.word == Word.UNKNOWN],
+        "better": [each for each in found if each.seen.word == Word.BETTER],
     }
     parts = [f"{device} – {best.arm.name} was best in validation ({_percent(best)} of test images)"]
     for said, members in groups.items():
@@ -226,22 +180,23 @@ def _sentence(device: str, found: Sequence[Standing]) -> str:
 
 
 def _percent(each: Standing) -> str:
-    return f"{points(each.accuracy.value)} %"
+    return f"{accuracy.points(each.seen.accuracy.value)} %"
 
 
 def _findings(device: str, found: Sequence[Standing]) -> list[str]:
-    best = next(each for each in found if each.difference is None)
+    best = the_reference(found)
     texts = [
-        f"{device}, {each.arm.name}: {_interval(each.difference)} points against {best.arm.name} "
-        f"({each.word})."
+        f"{device}, {each.arm.name}: {accuracy.interval(each.seen.difference)} points against "
+        f"{best.name} ({each.seen.word})."
         for each in found
-        if each.difference is not None and each.arm.activation != PLACEBO and each.word
+        if each.seen.difference and each.arm.activation != PLACEBO
     ]
-    error, images = sampling_error(best.arm), tested_images(best.arm)
+    error, images = accuracy.sampling_error(best.runs), accuracy.tested_images(best.runs)
     texts.append(
         f"{device}: the smallest difference that these seeds would have shown is "
-        f"{points(smallest_detectable(found))} points (80 % power, median over the arms); the "
-        f"{images:,} test images alone leave a standard error of {points(error)} points."
+        f"{accuracy.points(smallest_detectable(found))} points (80 % power, median over the arms); "
+        f"the {images:,} test images alone leave a standard error of {accuracy.points(error)} "
+        "points."
     )
     same = placebo_difference([each.arm for each in found])
     if same is not None:
@@ -255,7 +210,7 @@ def _findings(device: str, found: Sequence[Standing]) -> list[str]:
 def _numbers(found: dict[str, list[Standing]]) -> dict[str, Any]:
     return {
         device: {
-            "reference": next(e.arm.activation for e in standing if e.difference is None),
+            "reference": the_reference(standing).activation,
             "smallest_detectable_difference": _finite(smallest_detectable(standing)),
             "placebo_difference": placebo_difference([each.arm for each in standing]),
             "arms": {each.arm.activation: _arm_numbers(each) for each in standing},
@@ -265,16 +220,16 @@ def _numbers(found: dict[str, list[Standing]]) -> dict[str, Any]:
 
 
 def _arm_numbers(each: Standing) -> dict[str, Any]:
-    seen = each.difference
+    level, seen, word = each.seen.accuracy, each.seen.difference, each.seen.word
     return {
         "rate": each.arm.rate,
-        "test_accuracy": each.accuracy.value,
-        "test_accuracy_low": _finite(each.accuracy.low),
-        "test_accuracy_high": _finite(each.accuracy.high),
+        "test_accuracy": level.value,
+        "test_accuracy_low": _finite(level.low),
+        "test_accuracy_high": _finite(level.high),
         "difference": seen.value if seen else None,
         "difference_low": _finite(seen.low) if seen else None,
         "difference_high": _finite(seen.high) if seen else None,
-        "word": each.word.value if each.word else None,
+        "word": word.value if word else None,
     }
 
 
@@ -293,8 +248,8 @@ def _method(records: Sequence[Record]) -> list[str]:
         f"{settings['tuning_epochs']} epochs, judged on images set aside from the training images, "
         "with a seed that is not used again. Every arm has the same budget.",
         f"Then {settings['seeds']} runs of {settings['epochs']} epochs. Runs of one seed begin "
-        "with the same weights and see the same batches in every arm; the test images are read "
-        "once, at the end.",
+        "with the same weights and see the same batches in every arm. A run ends with the weights "
+        "of its best epoch in validation; with those the test images are read, once.",
         "The reference is the best arm in validation. Differences to it are paired by seed, with "
         "Student's interval, Holm-corrected. No difference under one standard error of the test "
         "images is called one; 'the same' means that the whole interval lies within it.",
@@ -349,9 +304,9 @@ def _row(each: Standing) -> list[str | float | int | None]:
         each.arm.name,
         each.arm.device,
         each.arm.rate,
-        _interval(each.accuracy),
-        _interval(each.difference) if each.difference else "reference",
-        each.word.value if each.word else None,
+        accuracy.interval(each.seen.accuracy),
+        accuracy.interval(each.seen.difference) if each.seen.difference else "reference",
+        each.seen.word.value if each.seen.word else None,
         f"{step.ratio:.2f} [{step.low:.2f}, {step.high:.2f}]" if step else None,
         100 * float(each.arm.runs["dead_share"].mean()),
         float(each.arm.runs["gradient_norm_start"].mean()),
@@ -400,12 +355,13 @@ def _accuracies(axes: Axes, standing: Sequence[Standing], colours: dict[str, str
         colour = colours[each.arm.activation]
         seeds = 100 * each.arm.runs["test_accuracy"]
         axes.plot(seeds, [place] * len(seeds), "|", color=colour, alpha=0.5, markersize=7)
-        low, high = (100 * bound for bound in (each.accuracy.low, each.accuracy.high))
+        level = each.seen.accuracy
+        low, high = 100 * level.low, 100 * level.high
         if math.isfinite(low):
             axes.plot([low, high], [place, place], color=colour, linewidth=1.6)
         hollow = each.arm.activation == PLACEBO
         axes.plot(
-            100 * each.accuracy.value,
+            100 * level.value,
             place,
             "o",
             color=colour,

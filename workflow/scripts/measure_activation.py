@@ -7,42 +7,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from assay import dataset, job, training, trial
+from assay import dataset, experiment, job, trial
 from assay.clock import clock_for
-from assay.dataset import CLASSES, Dataset
+from assay.dataset import CLASSES
 from assay.job import Job
 from assay.network import PLACEBO, perceptron, perceptron_ignoring
-from assay.record import Status, Trial
-from assay.training import Course, Examples, Recipe
+from assay.record import Trial
+from assay.training import Examples
 from assay.trial import Protocol, Work
 from torch import nn
 from torch.nn import functional
-
-TUNING_SEED = 1_000_000  # added to the seed, so that no seed of the comparison tuned the rate
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The data set on the device: for fitting, for choosing, and for the one look at the end."""
-
-    training: Examples
-    validation: Examples
-    test: Examples
-
-
-def parts(data: Dataset, share: float, seed: int, device: torch.device) -> Parts:
-    """Split the training images and bring everything to the device."""
-    split = dataset.split(data.labels, share, seed)
-    whole = Examples(dataset.pixels(data.images, device), data.labels.to(device).long())
-    return Parts(
-        training=whole.rows(split.training.to(device)),
-        validation=whole.rows(split.validation.to(device)),
-        test=Examples(dataset.pixels(data.test_images, device), data.test_labels.to(device).long()),
-    )
 
 
 def network(activation: str, hidden: Sequence[int], seed: int, examples: Examples) -> nn.Sequential:
@@ -55,68 +32,18 @@ def network(activation: str, hidden: Sequence[int], seed: int, examples: Example
 def measure(job: Job) -> list[Trial]:
     """Tuning runs, one run per seed at the best rate, and the time of a step."""
     settings, activation = job.settings, job.axes["activation"]
-    data = parts(job.data, settings["validation_share"], settings["seed"], job.device)
-    trials = [tune(activation, rate, data, settings) for rate in settings["rates"]]
-    learned = [each for each in trials if each.status == Status.OK]
-    if not learned:
+    data = experiment.parts(job.data, settings["validation_share"], settings["seed"], job.device)
+
+    def build(seed: int) -> nn.Sequential:
+        return network(activation, settings["hidden"], seed, data.training)
+
+    trials = [experiment.tune(build, rate, data, settings) for rate in settings["rates"]]
+    rate = experiment.best_rate(trials)
+    if rate is None:
         return trials
-    best: Any = max(learned, key=lambda each: float(str(each.result["validation_accuracy"])))
-    rate = best.what["rate"]
-    seeds = range(settings["seed"], settings["seed"] + settings["seeds"])
-    trials += [compete(activation, rate, seed, data, settings) for seed in seeds]
+    seeds = experiment.seeds(settings)
+    trials += [experiment.compete(build, rate, seed, data, settings) for seed in seeds]
     return [*trials, step_time(activation, data.training, job)]
-
-
-def tune(activation: str, rate: float, data: Parts, settings: dict[str, Any]) -> Trial:
-    """Train a little at one rate; only the validation part is looked at."""
-    seed = settings["seed"] + TUNING_SEED
-    recipe = Recipe(rate, settings["tuning_epochs"], settings["batch"], seed)
-    arm = network(activation, settings["hidden"], seed, data.training)
-    course = training.train(arm, data.training, data.validation, recipe)
-    return outcome({"phase": "tuning", "rate": rate, "seed": seed}, course)
-
-
-def compete(
-    activation: str, rate: float, seed: int, data: Parts, settings: dict[str, Any]
-) -> Trial:
-    """Train with one seed at the chosen rate, then read the test set, once."""
-    recipe = Recipe(rate, settings["epochs"], settings["batch"], seed)
-    arm = network(activation, settings["hidden"], seed, data.training)
-    first = data.training.rows(torch.arange(settings["batch"], device=data.training.labels.device))
-    norm = training.gradient_norm(arm, first)
-    course = training.train(arm, data.training, data.validation, recipe)
-    seen = outcome({"phase": "training", "rate": rate, "seed": seed}, course)
-    if seen.status == Status.OK:
-        seen.result |= {
-            "test_accuracy": training.accuracy(arm, data.test),
-            "test_images": len(data.test.labels),
-            "dead_share": training.constant_share(arm, data.validation.inputs),
-            "gradient_norm_start": norm,
-            "weights_sha256": training.digest(arm),
-        }
-    return seen
-
-
-def outcome(what: dict[str, Any], course: Course) -> Trial:
-    """A training as a trial; one that diverged keeps its epochs and gets a reason."""
-    curves = {"loss": [*course.losses], "validation_accuracy": [*course.accuracies]}
-    if course.diverged_at is not None:
-        return Trial(
-            what=what,
-            status=Status.DIVERGED,
-            reason=f"diverged in step {course.diverged_at} at rate {what['rate']:g}",
-            samples={**curves},
-            result={"diverged_at_step": course.diverged_at},
-        )
-    return Trial(
-        what=what,
-        samples={**curves},
-        result={
-            "validation_accuracy": course.accuracies[-1],
-            "loss": course.losses[-1],
-            "train_s": course.seconds,
-        },
-    )
 
 
 def step(activation: str, hidden: Sequence[int], batch: Examples) -> Work[Any]:
@@ -138,7 +65,7 @@ def step(activation: str, hidden: Sequence[int], batch: Examples) -> Work[Any]:
 def step_time(activation: str, examples: Examples, job: Job) -> Trial:
     """The time of a step relative to ReLU's, in one paired trial."""
     settings, device = job.settings, job.device
-    batch = examples.rows(torch.arange(settings["batch"], device=device))
+    batch = examples.head(settings["batch"])
     anchor, target = (step(name, settings["hidden"], batch) for name in ("relu", activation))
     protocol = Protocol.from_settings(settings["protocol"], device)
     return trial.compare(

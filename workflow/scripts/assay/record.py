@@ -26,6 +26,13 @@ class RecordError(InputError):
     """A file is not a record that this version reads."""
 
 
+class Phase(StrEnum):
+    """What a training is for: to choose a learning rate, or to be compared."""
+
+    TUNING = "tuning"
+    TRAINING = "training"
+
+
 class Status(StrEnum):
     """How a job or a trial ended. All of them are results, none is a crash."""
 

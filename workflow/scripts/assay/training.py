@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import time
@@ -14,6 +15,8 @@ from torch.nn import functional
 from assay.network import hidden_outputs
 
 EVALUATED_AT_ONCE = 10_000  # images; bounds the memory of an evaluation
+# A network that cannot learn wanders about the loss it began with; one that diverges leaves it.
+WORSE = 1.1
 CONSTANT = 1e-6  # standard deviation under which a unit says nothing about its input
 
 
@@ -27,6 +30,10 @@ class Examples:
     def rows(self, rows: torch.Tensor) -> Examples:
         """Some of the examples, by their row numbers."""
         return Examples(self.inputs[rows], self.labels[rows])
+
+    def head(self, count: int) -> Examples:
+        """The first of the examples, or all where there are fewer."""
+        return Examples(self.inputs[:count], self.labels[:count])
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,9 @@ class Course:
     Attributes:
         losses: Mean training loss of each epoch, in nats.
         accuracies: Validation accuracy after each epoch, between 0 and 1.
-        first_loss: Loss of the first batch before any step.
+        best: The epoch (from 0) of the best validation accuracy, the first among equals; None if
+            no epoch was finished.
+        first_loss: Mean loss of the (first 10,000) training examples before any step.
         diverged_at: Step (from 0) at which the loss was not finite, or the last step of an epoch
             that ended above the start; None if it learned.
         seconds: Wall time of the steps, without evaluation.
@@ -54,6 +63,7 @@ class Course:
 
     losses: list[float]
     accuracies: list[float]
+    best: int | None
     first_loss: float
     diverged_at: int | None
     seconds: float
@@ -62,23 +72,32 @@ class Course:
 def train(
     network: nn.Sequential, examples: Examples, validation: Examples, recipe: Recipe
 ) -> Course:
-    """Train a network in place; stop at the end of the epoch in which it diverged."""
+    """Train a network in place, and leave it with the weights of its best epoch in validation.
+
+    At a constant rate the accuracy moves by a point or two from epoch to epoch, so the last one is
+    a draw; the validation images choose another (early stopping: Prechelt 1998). Training stops at
+    the end of the epoch in which it diverged, with the weights it then has.
+    """
     optimizer = torch.optim.SGD(network.parameters(), lr=recipe.rate)
     order = torch.Generator().manual_seed(recipe.seed)
     losses: list[float] = []
     accuracies: list[float] = []
-    first_loss, seconds = math.nan, 0.0
+    best, weights = None, network.state_dict()
+    first_loss, seconds = _loss(network, examples.head(EVALUATED_AT_ONCE)), 0.0
     for epoch in range(recipe.epochs):
         start = time.perf_counter()
         steps = _epoch(network, optimizer, examples, recipe.batch, order)
         seconds += time.perf_counter() - start
-        first_loss = steps[0] if epoch == 0 else first_loss
         diverged = divergence(steps, first_loss)
         if diverged is not None:
-            return Course(losses, accuracies, first_loss, epoch * len(steps) + diverged, seconds)
+            step = epoch * len(steps) + diverged
+            return Course(losses, accuracies, best, first_loss, step, seconds)
         losses.append(sum(steps) / len(steps))
         accuracies.append(accuracy(network, validation))
-    return Course(losses, accuracies, first_loss, None, seconds)
+        if best is None or accuracies[epoch] > accuracies[best]:
+            best, weights = epoch, copy.deepcopy(network.state_dict())
+    network.load_state_dict(weights)
+    return Course(losses, accuracies, best, first_loss, None, seconds)
 
 
 def _epoch(
@@ -105,14 +124,19 @@ def _epoch(
 def divergence(losses: list[float], first_loss: float) -> int | None:
     """The step of an epoch at which training went wrong; None if it did not.
 
-    That is the first loss that is no finite number, or the last step when the epoch's mean lies
-    above the loss before training.
+    That is the first loss that is no finite number, or the last step when the epoch's mean is
+    worse than the loss before training by a tenth of it.
     """
     for step, loss in enumerate(losses):
         if not math.isfinite(loss):
             return step
-    above = sum(losses) / len(losses) > first_loss and len(losses) > 1
+    above = sum(losses) / len(losses) > WORSE * first_loss
     return len(losses) - 1 if above else None
+
+
+@torch.no_grad()
+def _loss(network: nn.Module, examples: Examples) -> float:
+    return float(functional.cross_entropy(network(examples.inputs), examples.labels))
 
 
 @torch.no_grad()
