@@ -37,6 +37,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/hardware.smk"
 include: "workflow/rules/matmul.smk"
 include: "workflow/rules/training.smk"
+include: "workflow/rules/modules.smk"
 include: "workflow/rules/report.smk"
 
 
