@@ -1,0 +1,1 @@
+"""Building blocks: modules, parameters, custom layers, checkpoints, placement."""
