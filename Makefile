@@ -17,7 +17,7 @@ python = $(in_venv) .venv/bin/python
 snakemake = $(python) -m snakemake
 run_all = snakemake --cores all --resources gpu=1
 
-.PHONY: quick test bench plan accept lint gallery lock clean help
+.PHONY: quick test bench plan compare accept lint gallery lock clean help
 
 quick: .venv/.installed ## Set up and run the quick preset (the default target)
 	@$(python) -m $(run_all) --configfile workflow/presets/quick.yaml $(ARGS)
@@ -33,6 +33,9 @@ bench: .venv/.installed ## Measure how good the instrument is
 
 plan: .venv/.installed ## Jobs and expected minutes per question, before anything runs
 	@$(python) workflow/plan.py $(ARGS)
+
+compare: .venv/.installed ## Several runs in one report, nothing measured: make compare RUNS="../laptop ../cluster"
+	@$(python) workflow/compare.py $(RUNS) $(ARGS)
 
 accept: .venv/.installed ## Keep the results after a harmless edit, without measuring again
 	@$(snakemake) --touch --cores all $(ARGS)

@@ -52,8 +52,11 @@ def sources(script):
 
 
 def every_core(wildcards):
-    """Take every core, so that nothing runs beside a timing."""
-    return workflow.cores
+    """Take every core, so that nothing runs beside a timing; or as many as the label says.
+
+    On a cluster the number of cores of the node is not known here.
+    """
+    return DEVICES.get(wildcards.device, {}).get("threads", workflow.cores or 1)
 
 
 def device_name(wildcards):
@@ -66,8 +69,20 @@ def device_name(wildcards):
 
 
 def gpus(wildcards):
-    """One GPU for a job on a CUDA device, none otherwise."""
-    return 1 if device_name(wildcards).startswith("cuda") else 0
+    """As many GPUs as the label says; else one for a job on a CUDA device, none otherwise."""
+    one = 1 if device_name(wildcards).startswith("cuda") else 0
+    return label_resource("gpu")(wildcards) or one
+
+
+def label_resource(name):
+    """A resource as the label of a job's device gives it; unset where it does not."""
+    return lambda wildcards: DEVICES.get(wildcards.device, {}).get("resources", {}).get(name)
+
+
+def label_resources():
+    """All resources that any label gives, besides gpu."""
+    names = {name for block in DEVICES.values() for name in block.get("resources", {})}
+    return {name: label_resource(name) for name in sorted(names - {"gpu"})}
 
 
 def settings(study):
@@ -77,12 +92,43 @@ def settings(study):
 
 
 def records(wildcards):
-    """The records that a question reads: every cell of its studies' grids."""
+    """The records that a question reads: every cell of its studies' grids, and other runs'."""
     return [
         path
         for study in config["questions"][wildcards.question]["studies"]
-        for path in collect(RECORDS[study], device=DEVICES, **config["studies"][study]["axes"])
+        for path in [
+            *collect(RECORDS[study], device=DEVICES, **config["studies"][study]["axes"]),
+            *others(study),
+        ]
     ]
+
+
+def others(study):
+    """The records of a study in the folders of other runs."""
+    return sorted(
+        path.as_posix()
+        for folder in OTHERS
+        for pattern in (f"{study}/device-*/**/*.json", f"{study}/device-*.json")
+        for path in folder.glob(pattern)
+    )
+
+
+def other_runs():
+    """The folders with records of other runs that the configuration names.
+
+    A folder may be the records themselves, a run's results, or where the run was made.
+    """
+    named = [Path(folder) for folder in config["records"]]
+    if config["compare"]["references"]:
+        named += sorted(Path(RESOURCES, "references").iterdir())
+    folders = []
+    for folder in named:
+        inside = [folder / "results/records", folder / "records", folder]
+        found = next((each for each in inside if any(each.glob("*/device-*"))), None)
+        if found is None:
+            raise WorkflowError(f"records: {folder} holds no records of torch-assay.")
+        folders.append(found)
+    return folders
 
 
 def tables(wildcards):
@@ -105,6 +151,8 @@ def run_in_words():
     }
     return json.dumps(words, sort_keys=True)
 
+
+OTHERS = other_runs()
 
 for name in config["ask"]:
     sources(f"answer_{name}.py")  # fails here, by name, when the script is missing

@@ -18,6 +18,7 @@ rule measure_hardware:
     threads: every_core
     resources:
         gpu=gpus,
+        **label_resources(),
     params:
         device=device_name,
         settings=settings("hardware"),

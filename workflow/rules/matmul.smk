@@ -20,6 +20,7 @@ rule measure_alignment:
     threads: every_core
     resources:
         gpu=gpus,
+        **label_resources(),
     params:
         device=device_name,
         settings=settings("alignment"),

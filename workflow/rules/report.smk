@@ -44,7 +44,7 @@ rule page:
         library=sources("page.py"),
         template=f"{os.path.relpath(WORKFLOW)}/report/page.html.j2",
         style=f"{os.path.relpath(WORKFLOW)}/report/page.css",
-        hardware=collect(RECORDS["hardware"], device=DEVICES),
+        hardware=[*collect(RECORDS["hardware"], device=DEVICES), *others("hardware")],
         figures=expand("<results>/figures/{question}.svg", question=config["ask"]),
         answers=expand("<results>/answers/{question}.json", question=config["ask"]),
     output:

@@ -18,6 +18,7 @@ rule measure_activation:
     threads: 1
     resources:
         gpu=gpus,
+        **label_resources(),
     params:
         device=device_name,
         settings=settings("activation"),

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from assay import hardware, question, record
+from assay import hardware, question, record, runs
 from assay.figure import BAND, BLUE, INK, MUTED
 from assay.question import Answer, Circumstances, Column, Missing, Picture, Table, Word
 from assay.record import Record, Status
@@ -394,7 +394,7 @@ def render(about: About, records: Sequence[Record], sections: Sequence[Section])
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    lines = hardware.four_lines(list(records))
+    lines = machines(records)
     answers = [each.answer for each in sections]
     seen = [each.circumstances for each in answers]
     lost = sum(gap.status == Status.CONTENDED for each in answers for gap in each.missing)
@@ -410,6 +410,17 @@ def render(about: About, records: Sequence[Record], sections: Sequence[Section])
     )
 
 
+def machines(records: Sequence[Record]) -> list[str]:
+    """This machine in four lines, and each machine of another run in one."""
+    by_run: dict[str | None, list[Record]] = {}
+    for each in records:
+        by_run.setdefault(runs.of(each), []).append(each)
+    own = by_run.pop(None, [])
+    lines = hardware.four_lines(own) if own else []
+    beside = [f"{name}: {'; '.join(hardware.four_lines(seen))}" for name, seen in by_run.items()]
+    return [*lines, *beside]
+
+
 def build(arguments: argparse.Namespace) -> str:
     """Read everything and make the page.
 
@@ -418,7 +429,7 @@ def build(arguments: argparse.Namespace) -> str:
         record.RecordError: The same for a hardware record.
     """
     figures = {path.stem: path for path in arguments.figures}
-    records = [record.read(path) for path in arguments.hardware]
+    records = runs.read(arguments.hardware, own=arguments.output.parent / "records")
     answers = in_order([read_answer(path) for path in arguments.answers], arguments.about.questions)
     without = [answer.question for answer in answers if answer.question not in figures]
     if without:

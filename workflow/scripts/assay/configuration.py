@@ -96,7 +96,24 @@ def across_keys(config: Mapping[str, Any], memory_bytes: int) -> Iterator[str]:
             f"config: protocol.rounds_most is {protocol['rounds_most']}, less than "
             f"protocol.rounds_least, {protocol['rounds_least']}."
         )
+    if config["devices"] == [] and not config["records"]:
+        yield "config: devices is empty, and so is records; there is nothing to measure or to show."
+    yield from _labels(config["devices"])
     yield from _alignment(config["studies"]["alignment"], memory_bytes)
+
+
+def _labels(devices: object) -> Iterator[str]:
+    """A resource that one label names and another does not would be left to the cluster."""
+    labels = devices if isinstance(devices, dict) else {}
+    named = {label: set(block.get("resources", {})) - {"gpu"} for label, block in labels.items()}
+    every: set[str] = set().union(*named.values())
+    for label, names in named.items():
+        if names != every:
+            absent = ", ".join(sorted(every - names))
+            yield (
+                f"config: devices.{label}.resources lacks {absent}, which another label names; "
+                "name the same resources for every label (gpu apart)."
+            )
 
 
 def _alignment(study: Mapping[str, Any], memory_bytes: int) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from assay import record, statistic
+from assay import record, runs, statistic
 from assay.record import Record, Status
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
 
     arguments = _parse(question, argv)
     try:
-        records = [record.read(path) for path in arguments.records]
+        records = runs.read(arguments.records, own=arguments.answer.parent.parent / "records")
         refuse_mixed_data(arguments.records, records)
     except record.RecordError as error:
         raise SystemExit(str(error)) from error
@@ -200,7 +200,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
         method=found.method,
         caveats=found.caveats,
         missing=missing(records),
-        notices=notices(records),
+        notices=[*notices(records), *runs.on_several_machines(records)],
         picture=found.picture,
         table=found.table,
         snippet=found.snippet,

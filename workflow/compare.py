@@ -1,0 +1,66 @@
+"""Show the records of several runs, or of several machines, side by side in one report.
+
+    python workflow/compare.py ../laptop ../cluster --output comparison
+
+A run is given by the folder it was made in, by its results, or by its records. Nothing is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def records(run: Path) -> Path:
+    """The folder with the records of a run.
+
+    Raises:
+        SystemExit: There is none.
+    """
+    for folder in (run / "results/records", run / "records", run):
+        if any(folder.glob("*/device-*")):
+            return folder.resolve()
+    raise SystemExit(f"{run}: no records of torch-assay there, nor in its results.")
+
+
+def answerable(questions: Mapping[str, Any], folders: Sequence[Path]) -> list[str]:
+    """The questions with at least one record of each of their studies."""
+    there = {path.parent.name for folder in folders for path in folder.glob("*/device-*")}
+    return [name for name, block in questions.items() if there.issuperset(block["studies"])]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the configuration of the comparison, and run the workflow on it."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of runs")
+    parser.add_argument("--output", type=Path, default=Path("comparison"), help="folder to write")
+    arguments = parser.parse_args(argv)
+    folders = [records(run) for run in arguments.runs]
+    defaults = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config = {
+        "preset": "comparison",
+        "ask": answerable(defaults["questions"], folders),
+        "devices": [],
+        "records": [folder.as_posix() for folder in folders],
+    }
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    file = arguments.output / "config.yaml"
+    file.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
+    command = [sys.executable, "-m", "snakemake", "--cores", "all"]
+    where = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(arguments.output)]
+    done = subprocess.run([*command, *where])
+    if done.returncode:
+        raise SystemExit(done.returncode)
+    print(f"\nThe report: {(arguments.output / 'results/report.html').resolve()}")
+
+
+if __name__ == "__main__":
+    main()

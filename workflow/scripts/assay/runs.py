@@ -1,0 +1,79 @@
+"""Records of several runs beside each other: where each is from, and labels that tell them apart.
+
+The devices of the run at hand keep their labels. Those of another run are called after its folder,
+too: ``cpu (lab)``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from assay import record
+from assay.record import Record
+
+PLAIN = {"records", "results"}  # folders whose names say nothing about a run
+
+
+def read(paths: Sequence[Path], own: Path) -> list[Record]:
+    """Read records; those of other runs get labels of their own.
+
+    Args:
+        paths: Records. One that does not lie where a run leaves it counts as this run's.
+        own: The folder of this run's records.
+
+    Raises:
+        record.RecordError: A record cannot be read; the message names it.
+    """
+    records = [record.read(path) for path in paths]
+    folders = [folder(path, each.study) for path, each in zip(paths, records, strict=True)]
+    machines = {
+        where: each.provenance.machine_id
+        for where, each in zip(folders, records, strict=True)
+        if where not in (own, None)
+    }
+    names = _names(machines)
+    for each, where in zip(records, folders, strict=True):
+        if where in names:
+            each.axes["device"] = f"{each.axes['device']} ({names[where]})"
+    return records
+
+
+def folder(path: Path, study: str) -> Path | None:
+    """The folder of all records of the run that a record is from; None if it lies elsewhere."""
+    return next((parent.parent for parent in path.parents if parent.name == study), None)
+
+
+def _names(machines: dict[Path | None, str]) -> dict[Path | None, str]:
+    """A name for each folder: its own, with the machine's id where two have the same name."""
+    names = {where: _name(where) for where in machines if where is not None}
+    taken = list(names.values())
+    return {
+        where: name if taken.count(name) == 1 else f"{name} {machines[where][:6]}"
+        for where, name in names.items()
+    }
+
+
+def _name(where: Path) -> str:
+    """What a folder is called, ``records`` and ``results`` apart."""
+    return next(part for part in reversed(where.resolve().parts) if part not in PLAIN)
+
+
+def of(each: Record) -> str | None:
+    """The name of the other run that a record of :func:`read` is from; None for the run at hand."""
+    found = re.fullmatch(r".+ \((.+)\)", str(each.axes["device"]))
+    return found[1] if found else None
+
+
+def on_several_machines(records: Iterable[Record]) -> list[str]:
+    """One sentence for each device whose records were not all measured on one machine."""
+    machines: dict[str, set[str]] = {}
+    for each in records:
+        machines.setdefault(str(each.axes["device"]), set()).add(each.provenance.machine_id)
+    return [
+        f"The records of {label} come from {len(ids)} machines ({', '.join(sorted(ids))}), so "
+        "differences between them are partly differences between machines."
+        for label, ids in machines.items()
+        if len(ids) > 1
+    ]
