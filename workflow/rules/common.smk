@@ -52,11 +52,14 @@ def sources(script):
 
 
 def every_core(wildcards):
-    """Take every core, so that nothing runs beside a timing; or as many as the label says.
-
-    On a cluster the number of cores of the node is not known here.
-    """
-    return DEVICES.get(wildcards.device, {}).get("threads", workflow.cores or 1)
+    """Take every core, so that nothing runs beside a timing; or as many as the label says."""
+    cores = DEVICES.get(wildcards.device, {}).get("threads", workflow.cores)
+    if cores is None and workflow.non_local_exec:
+        raise WorkflowError(
+            f"devices: {wildcards.device} needs `threads`, the number of cores of the node that its "
+            "jobs run on; the login node cannot know it."
+        )
+    return cores or 1
 
 
 def device_name(wildcards):
