@@ -15,6 +15,7 @@ RESOURCES = os.path.relpath(WORKFLOW / "../resources")
 sys.path.insert(0, str(SCRIPTS.resolve()))
 
 from assay import configuration, device
+from assay.grid import beside, cells
 
 UNMEASURED = {"record"}  # cannot change a number; its format number guards it
 CITED = {"decade": f"{RESOURCES}/peak-flops/peak_flops.csv"}
@@ -94,26 +95,38 @@ def settings(study):
     return json.dumps(shared | config["studies"][study]["settings"], sort_keys=True)
 
 
+def grid(wildcards, output):
+    """Where the records of a question lie, as one argument.
+
+    Their paths would be more than a command line holds where there are thousands.
+    """
+    results = Path(output.answer).parents[1].as_posix()
+    studies = config["questions"][wildcards.question]["studies"]
+    own = [
+        {"pattern": RECORDS[study].replace("<results>", results), "axes": axes(study)}
+        for study in studies
+    ]
+    others = [folder.as_posix() for folder in OTHERS]
+    return json.dumps({"own": own, "others": others, "studies": studies}, sort_keys=True)
+
+
+def axes(study):
+    """The axes of a study with their values, the devices first."""
+    return {"device": list(DEVICES), **config["studies"][study]["axes"]}
+
+
 def records(wildcards):
     """The records that a question reads: every cell of its studies' grids, and other runs'."""
     return [
         path
         for study in config["questions"][wildcards.question]["studies"]
-        for path in [
-            *collect(RECORDS[study], device=DEVICES, **config["studies"][study]["axes"]),
-            *others(study),
-        ]
+        for path in [*cells(RECORDS[study], axes(study)), *others(study)]
     ]
 
 
 def others(study):
     """The records of a study in the folders of other runs."""
-    return sorted(
-        path.as_posix()
-        for folder in OTHERS
-        for pattern in (f"{study}/device-*/**/*.json", f"{study}/device-*.json")
-        for path in folder.glob(pattern)
-    )
+    return [path for folder in OTHERS for path in beside(folder, study)]
 
 
 def other_runs():

@@ -30,10 +30,11 @@ rule answer:
         "../../envs/report.yaml"
     params:
         about=about,
+        grid=grid,
     shell:
         """
         python {input.script:q} --about {params.about:q} --table {output.table:q} \
-            --figure {output.figure:q} --answer {output.answer:q} {input.records:q} >{log:q} 2>&1
+            --figure {output.figure:q} --answer {output.answer:q} --grid {params.grid:q} >{log:q} 2>&1
         """
 
 

@@ -65,7 +65,8 @@ def run(
         read_data: Reads the data set, for a study that learns from one.
 
     Raises:
-        SystemExit: The data set cannot be read, with one sentence that names the file.
+        SystemExit: The data set cannot be read, or the record not be written, with one sentence
+            that names the file.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     parser = _parser(study, axes)
@@ -94,7 +95,7 @@ def run(
         started=started.isoformat(timespec="seconds"),
         duration_s=time.perf_counter() - clock,
     )
-    record.write(
+    _write(
         arguments.output,
         Record(
             study=study,
@@ -107,6 +108,16 @@ def run(
             provenance=provenance,
         ),
     )
+
+
+def _write(path: Path, measured: Record) -> None:
+    try:
+        record.write(path, measured)
+    except OSError as error:
+        raise SystemExit(
+            f"{path}: cannot be written ({error.strerror}). Nothing of this measurement was kept: "
+            "make room, or choose another folder (snakemake --directory), and run again."
+        ) from error
 
 
 def _measure(

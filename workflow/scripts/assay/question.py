@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from assay import record, runs, statistic
+from assay import grid, record, runs, statistic
 from assay.record import Record, Status
 
 if TYPE_CHECKING:
@@ -218,8 +218,16 @@ def _parse(question: str, argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--table", type=Path, required=True, help="CSV to write")
     parser.add_argument("--figure", type=Path, required=True, help="SVG to write (and a PNG)")
     parser.add_argument("--answer", type=Path, required=True, help="JSON to write")
-    parser.add_argument("records", type=Path, nargs="+", help="the question's records")
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "--grid", type=json.loads, help="JSON: where the records lie, as the workflow says it"
+    )
+    parser.add_argument("records", type=Path, nargs="*", help="the question's records")
+    arguments = parser.parse_args(argv)
+    if arguments.grid:
+        arguments.records += grid.paths(arguments.grid)
+    if not arguments.records:
+        parser.error("no records: name them, or give --grid")
+    return arguments
 
 
 def refuse_mixed_data(paths: Sequence[Path], records: Sequence[Record]) -> None:

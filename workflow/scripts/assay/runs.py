@@ -24,25 +24,43 @@ def read(paths: Sequence[Path], own: Path) -> list[Record]:
         own: The folder of this run's records.
 
     Raises:
-        record.RecordError: A record cannot be read; the message names it.
+        record.RecordError: A record cannot be read, or is there twice; the message names it.
     """
     records = [record.read(path) for path in paths]
     folders = [folder(path, each.study) for path, each in zip(paths, records, strict=True)]
     machines = {
         where: each.provenance.machine_id
         for where, each in zip(folders, records, strict=True)
-        if where not in (own, None)
+        if where not in (own.resolve(), None)
     }
     names = _names(machines)
     for each, where in zip(records, folders, strict=True):
         if where in names:
             each.axes["device"] = f"{each.axes['device']} ({names[where]})"
+    refuse_doubles(paths, records)
     return records
 
 
 def folder(path: Path, study: str) -> Path | None:
     """The folder of all records of the run that a record is from; None if it lies elsewhere."""
-    return next((parent.parent for parent in path.parents if parent.name == study), None)
+    parents = path.absolute().parents
+    return next((parent.parent.resolve() for parent in parents if parent.name == study), None)
+
+
+def refuse_doubles(paths: Sequence[Path], records: Sequence[Record]) -> None:
+    """A cell that were there twice would count twice.
+
+    Raises:
+        record.RecordError: One is; the message names both files.
+    """
+    seen: dict[tuple[str, str], Path] = {}
+    for path, each in zip(paths, records, strict=True):
+        cell = (each.study, repr(sorted(each.axes.items())))
+        if cell in seen:
+            raise record.RecordError(
+                f"{seen[cell]} and {path} are records of the same measurement. Leave one of them out."
+            )
+        seen[cell] = path
 
 
 def _names(machines: dict[Path | None, str]) -> dict[Path | None, str]:
@@ -57,7 +75,7 @@ def _names(machines: dict[Path | None, str]) -> dict[Path | None, str]:
 
 def _name(where: Path) -> str:
     """What a folder is called, ``records`` and ``results`` apart."""
-    return next(part for part in reversed(where.resolve().parts) if part not in PLAIN)
+    return next(part for part in reversed(where.parts) if part not in PLAIN)
 
 
 def of(each: Record) -> str | None:

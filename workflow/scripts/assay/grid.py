@@ -1,0 +1,45 @@
+"""Where the records of a question lie: the cells of grids, and the folders of other runs.
+
+Used by the workflow while its files are read, so it imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+
+def cells(pattern: str, axes: Mapping[str, Sequence[Any]]) -> Iterator[str]:
+    """The path of every record of a grid.
+
+    Args:
+        pattern: A path with the axes in braces: ``records/alignment/device-{device}/n-{n}.json``.
+        axes: The values of each axis.
+    """
+    for values in product(*axes.values()):
+        yield pattern.format(**dict(zip(axes, values, strict=True)))
+
+
+def beside(folder: Path, study: str) -> list[str]:
+    """The records of a study in the folder of another run's records."""
+    patterns = (f"{study}/device-*/**/*.json", f"{study}/device-*.json")
+    return sorted(path.as_posix() for pattern in patterns for path in folder.glob(pattern))
+
+
+def paths(grid: Mapping[str, Any]) -> list[Path]:
+    """All records that a grid in the form of the workflow's argument names.
+
+    Args:
+        grid: ``own``: a list of ``{pattern, axes}``; ``others``: folders; ``studies``: which of
+            their records count.
+    """
+    own = [path for each in grid["own"] for path in cells(each["pattern"], each["axes"])]
+    others = [
+        path
+        for study in grid["studies"]
+        for folder in grid["others"]
+        for path in beside(Path(folder), study)
+    ]
+    return [Path(path) for path in own + others]
