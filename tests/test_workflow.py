@@ -16,6 +16,7 @@ import pytest
 import yaml
 from assay import record
 from conftest import PARTS, ROOT, Workflow, copy_workflow, plan
+from snakemake.utils import update_config
 
 pytestmark = pytest.mark.workflow
 
@@ -273,6 +274,35 @@ def test_another_directory(finished, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert record.read(elsewhere / target).axes == {"device": "cpu"}
+
+
+MODULE = """
+configfile: "merged.yaml"
+
+module assay:
+    snakefile: "a clone/Snakefile"
+    config: config
+    pathvars:
+        results="speed/results",
+        logs="speed/logs",
+
+use rule * from assay as assay_*
+"""
+
+
+def test_as_a_module_of_another_workflow(tmp_path):
+    """Its rules under another name, its results in a folder of the other workflow's choice."""
+    clone = copy_workflow(tmp_path / "a clone")
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    update_config(config, yaml.safe_load((ROOT / "tests/config.yaml").read_text()))
+    (tmp_path / "merged.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "Snakefile").write_text(MODULE)
+    other = Workflow(tmp_path)
+    done = other.run("--cores", "2", "speed/results/answers/norm_log.json", tiny=False)
+    assert done.returncode == 0, done.stdout
+    assert "assay_measure_norm_log" in done.stdout
+    assert (tmp_path / "speed/results/records/norm_log/device-cpu.json").exists()
+    assert not (clone.folder / "results").exists() or not any((clone.folder / "results").iterdir())
 
 
 def test_the_plan_says_jobs_and_minutes(fresh):

@@ -1,0 +1,101 @@
+"""Records of several runs side by side: labels, machines, and what is refused."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from assay import grid, record, runs
+from conftest import ROOT, make_record
+
+
+def put(folder, study="norm_log", device="cpu", machine="m1"):
+    """A made-up record where a run leaves it."""
+    made = make_record(study, {"device": device}, [])
+    made.provenance.machine_id = machine
+    path = folder / study / f"device-{device}.json"
+    record.write(path, made)
+    return path
+
+
+def test_devices_of_other_runs_are_called_after_their_folder(tmp_path):
+    own = tmp_path / "here/results/records"
+    paths = [put(own), put(tmp_path / "lab/results/records"), put(tmp_path / "laptop")]
+    seen = runs.read(paths, own)
+    assert [each.axes["device"] for each in seen] == ["cpu", "cpu (lab)", "cpu (laptop)"]
+    assert [runs.of(each) for each in seen] == [None, "lab", "laptop"]
+
+
+def test_two_runs_of_one_name_are_told_apart_by_their_machines(tmp_path):
+    paths = [
+        put(tmp_path / "a/run/records", machine="abcdef123456"),
+        put(tmp_path / "b/run/records", machine="fedcba654321"),
+    ]
+    labels = {each.axes["device"] for each in runs.read(paths, tmp_path / "own/records")}
+    assert labels == {"cpu (run abcdef)", "cpu (run fedcba)"}
+
+
+def test_a_record_by_hand_is_this_runs(tmp_path):
+    path = tmp_path / "anywhere.json"
+    record.write(path, make_record("norm_log", {"device": "cpu"}, []))
+    assert runs.read([path], tmp_path / "records")[0].axes["device"] == "cpu"
+
+
+def test_the_own_folder_named_twice_is_refused(tmp_path, monkeypatch):
+    put(tmp_path / "results/records")
+    monkeypatch.chdir(tmp_path)
+    own = grid.Path("results/records")
+    paths = [own / "norm_log/device-cpu.json", own.resolve() / "norm_log/device-cpu.json"]
+    with pytest.raises(record.RecordError, match="the same measurement"):
+        runs.read(paths, own)
+
+
+def test_records_of_one_label_from_two_machines_are_told():
+    records = [make_record("norm_log", {"device": "cpu"}, []) for _ in range(3)]
+    assert runs.on_several_machines(records) == []
+    records[1].provenance.machine_id = "another"
+    said = runs.on_several_machines(records)
+    assert len(said) == 1
+    assert "cpu come from 2 machines (another, synthetic)" in said[0]
+
+
+def test_a_grid_names_every_cell_and_the_records_beside(tmp_path):
+    beside = put(tmp_path / "lab")
+    seen = grid.paths(
+        {
+            "own": [{"pattern": "r/{device}/n-{n}.json", "axes": {"device": ["cpu"], "n": [1, 2]}}],
+            "others": [str(tmp_path / "lab")],
+            "studies": ["norm_log"],
+        }
+    )
+    assert [path.as_posix() for path in seen] == ["r/cpu/n-1.json", "r/cpu/n-2.json", str(beside)]
+
+
+@pytest.mark.workflow
+def test_two_runs_in_one_report(finished, tmp_path):
+    """make compare: nothing is measured, each question shows both, the page names both machines."""
+    for name in ("laptop", "lab"):
+        shutil.copytree(finished.folder / "results/records", tmp_path / name / "results/records")
+    for study in ("activation", "alignment", "bandwidth", "crossover"):
+        shutil.rmtree(tmp_path / "lab/results/records" / study)
+        shutil.rmtree(tmp_path / "laptop/results/records" / study)
+    command = [sys.executable, "workflow/compare.py", str(tmp_path / "laptop"), str(tmp_path / "lab")]
+    done = subprocess.run(
+        [*command, "--output", str(tmp_path / "both")],
+        **finished._options() | {"cwd": ROOT},  # noqa: SLF001 - the environment of every run
+    )
+    assert done.returncode == 0, done.stdout
+    answer = json.loads((tmp_path / "both/results/answers/norm_log.json").read_text())
+    assert {"cpu (lab)", "cpu (laptop)"} <= set(answer["numbers"])
+    page = (tmp_path / "both/results/report.html").read_text(encoding="utf-8")
+    assert "laptop: CPU" in page
+    assert "lab: CPU" in page
+    assert not (tmp_path / "both/results/records").exists()
+
+
+def test_a_folder_without_records_is_named(tmp_path):
+    command = [sys.executable, ROOT / "workflow/compare.py", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert f"{tmp_path}: no records of torch-assay" in done.stderr
