@@ -1,7 +1,7 @@
 """How the pipeline grows: cells planned, run and answered, seconds and memory.
 
-The measuring script is replaced by one that writes a record of the right shape at once, so that what
-is left is the pipeline's own cost. The records are made up, lie in a temporary folder, and are
+The measuring script is replaced by one that writes a record of the right shape at once, so that
+what is left is the pipeline's own cost. The records are made up, lie in a temporary folder, and are
 thrown away.
 """
 
@@ -28,7 +28,7 @@ ANCHOR = 64  # the size that all others are compared with; it is measured for re
 PLAN_S, PLAN_MB, ANSWER_S, GROWTH = 15, 500, 20, 6  # goals at 5,000 cells
 
 # Takes the arguments of a measuring script; needs nothing but Python, which starts in milliseconds.
-STAND_IN = '''\
+STAND_IN = """\
 import argparse, pathlib
 parser = argparse.ArgumentParser()
 for name in ("device", "label", "n", "threads", "settings", "output"):
@@ -37,7 +37,7 @@ given = parser.parse_args()
 template = pathlib.Path(__file__).with_name("template.json").read_text()
 path = pathlib.Path(given.output)
 path.write_text(template.replace('"n": 65', '"n": ' + given.n).replace('"n":65', '"n":' + given.n))
-'''
+"""
 
 
 @dataclass(frozen=True)

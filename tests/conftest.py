@@ -49,12 +49,12 @@ class Workflow:
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Start snakemake with the tiny configuration."""
         return subprocess.Popen(
-            self._command(arguments), **self._options(), **options, start_new_session=True
+            self._command(arguments), **self.options(), **options, start_new_session=True
         )
 
     def run(self, *arguments: str, tiny: bool = True) -> subprocess.CompletedProcess[str]:
         """Run snakemake, with the tiny configuration unless told otherwise."""
-        return subprocess.run(self._command(arguments, tiny), timeout=600, **self._options())
+        return subprocess.run(self._command(arguments, tiny), timeout=600, **self.options())
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """Jobs by rule that a dry run shows; the total stands under ``total``."""
@@ -71,7 +71,8 @@ class Workflow:
         config = ["--configfile", "tests/config.yaml"] if tiny else []
         return [sys.executable, "-m", "snakemake", *arguments, *config]
 
-    def _options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
+        """How every command of a test is run: here, with this Python first on the path."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return {
             "cwd": self.folder,

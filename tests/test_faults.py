@@ -1,7 +1,7 @@
 """What must survive: each fault is played, and then the next run has to finish.
 
-After each: what was finished is still there, what was not is finished by the next run, and the message
-said what to do. Faults that other files play are named in the README's table.
+After each: what was finished is still there, what was not is finished by the next run, and the
+message said what to do. Faults that other files play are named in the README's table.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def test_without_a_network_the_sample_is_used_and_the_record_says_so(copied):
     target = "results/records/activation/device-cpu/activation-relu.json"
     done = subprocess.run(
         [*command, target, "--configfile", "tests/config.yaml"],
-        **copied._options(),  # noqa: SLF001 - the environment of every run
+        **copied.options(),
     )
     assert done.returncode == 0, done.stdout
     data = record.read(copied.folder / target).provenance.dataset
@@ -216,7 +216,7 @@ def test_more_cores_than_there_are(copied):
 
 
 def test_time_zone_and_locale_change_nothing(finished, tmp_path):
-    """The same records give the same answer, byte for byte, and what is written is UTF-8 and UTC."""
+    """The same records give the same answer, byte for byte; it is in UTF-8, and times in UTC."""
     answers = []
     for name, place in {
         "here": {},
@@ -254,7 +254,7 @@ def test_a_clone_that_cannot_be_written_measures_elsewhere(tmp_path):
                 *(sys.executable, "-m", "snakemake", "--snakefile", str(clone / "Snakefile")),
                 *("--directory", str(out), "--configfile", str(tiny), "--cores", "2", NORM_LOG),
             ],
-            **(Workflow(out)._options()),  # noqa: SLF001 - the environment of every run
+            **(Workflow(out).options()),
         )
         assert done.returncode == 0, done.stdout
     record.read(out / NORM_LOG)
@@ -269,8 +269,12 @@ def test_an_interrupted_run_keeps_what_was_finished(copied):
     wait_until(lambda: lock.exists() and any(lock.iterdir()), running)
     os.killpg(running.pid, signal.SIGINT)
     running.wait(timeout=60)
-    others = {path: content for path, content in records(copied).items() if "norm_log" not in str(path)}
-    assert others == {path: content for path, content in before.items() if "norm_log" not in str(path)}
+    others = {
+        path: content for path, content in records(copied).items() if "norm_log" not in str(path)
+    }
+    assert others == {
+        path: content for path, content in before.items() if "norm_log" not in str(path)
+    }
     done = copied.run(NORM_LOG)
     assert done.returncode == 0, done.stdout
 

@@ -80,10 +80,15 @@ def test_two_runs_in_one_report(finished, tmp_path):
     for study in ("activation", "alignment", "bandwidth", "crossover"):
         shutil.rmtree(tmp_path / "lab/results/records" / study)
         shutil.rmtree(tmp_path / "laptop/results/records" / study)
-    command = [sys.executable, "workflow/compare.py", str(tmp_path / "laptop"), str(tmp_path / "lab")]
+    command = [
+        sys.executable,
+        "workflow/compare.py",
+        str(tmp_path / "laptop"),
+        str(tmp_path / "lab"),
+    ]
     done = subprocess.run(
         [*command, "--output", str(tmp_path / "both")],
-        **finished._options() | {"cwd": ROOT},  # noqa: SLF001 - the environment of every run
+        **finished.options() | {"cwd": ROOT},
     )
     assert done.returncode == 0, done.stdout
     answer = json.loads((tmp_path / "both/results/answers/norm_log.json").read_text())

@@ -1,7 +1,7 @@
-"""A real Slurm of one node for tests: munged, slurmctld and slurmd on this machine, no service manager.
+"""A real Slurm of one node for tests: munged, slurmctld, slurmd on this machine, started by hand.
 
-Slurm reads its configuration from one place of the system, so this wants root, and stays away from a
-machine that has a configuration of its own.
+Slurm reads its configuration from one place of the system, so this wants root, and stays away from
+a machine that has a configuration of its own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MEMORY_MB = 64_000  # declared, likewise
 UP_S = 30  # seconds that the node may take until it is idle
 
 # linuxproc and none: no cgroups, which containers lack. Killing over memory is polled, every 2 s.
-# MinJobAge keeps ended jobs in squeue's and scontrol's sight; sched_* make a waiting job start at once.
+# MinJobAge keeps ended jobs in sight of scontrol; with sched_* a waiting job starts at once.
 CONFIGURATION = """{ours}
 ClusterName=assay
 SlurmctldHost={host}(127.0.0.1)

@@ -65,7 +65,8 @@ def submit(workflow: Workflow, *arguments: str) -> subprocess.Popen[str]:
             *arguments,
         ],
         cwd=workflow.folder,
-        env=environment | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        env=environment
+        | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,

@@ -58,7 +58,8 @@ def refuse_doubles(paths: Sequence[Path], records: Sequence[Record]) -> None:
         cell = (each.study, repr(sorted(each.axes.items())))
         if cell in seen:
             raise record.RecordError(
-                f"{seen[cell]} and {path} are records of the same measurement. Leave one of them out."
+                f"{seen[cell]} and {path} are records of the same measurement: "
+                "leave one of them out."
             )
         seen[cell] = path
 
