@@ -28,7 +28,7 @@ def read(paths: Sequence[Path], own: Path) -> list[Record]:
     """
     records = [record.read(path) for path in paths]
     folders = [folder(path, each.study) for path, each in zip(paths, records, strict=True)]
-    machines = {
+    machines: dict[Path | None, str] = {
         where: each.provenance.machine_id
         for where, each in zip(folders, records, strict=True)
         if where not in (own.resolve(), None)
