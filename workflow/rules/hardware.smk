@@ -17,8 +17,8 @@ rule measure_hardware:
         "../../envs/torch.yaml"
     threads: every_core
     resources:
-        gpu=gpus,
         **label_resources(),
+        gpu=gpus,
     params:
         device=device_name,
         settings=settings("hardware"),

@@ -19,8 +19,8 @@ rule measure_alignment:
         "../../envs/torch.yaml"
     threads: every_core
     resources:
-        gpu=gpus,
         **label_resources(),
+        gpu=gpus,
     params:
         device=device_name,
         settings=settings("alignment"),

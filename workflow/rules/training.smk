@@ -17,8 +17,8 @@ rule measure_activation:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus,
         **label_resources(),
+        gpu=gpus,
     params:
         device=device_name,
         settings=settings("activation"),
