@@ -30,6 +30,8 @@ wildcard_constraints:
     device="[a-z0-9_]+",
     n="[0-9]+",
     activation="[a-z_]+",
+    storage="[a-z_+]+",
+    structure="[a-z_+]+",
 
 
 include: "workflow/rules/common.smk"

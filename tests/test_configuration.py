@@ -53,6 +53,7 @@ def test_presets_are_valid_over_the_default(preset):
 
 SIZES = "studies.alignment.axes.n"
 SETTINGS = "studies.alignment.settings"
+STORAGE = "studies.registration.axes.storage"
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,8 @@ SETTINGS = "studies.alignment.settings"
         (SIZES, [1024, 65536], ["65536", "the largest size that fits is"]),
         (f"{SETTINGS}.dtypes", ["float31"], ["dtypes[0]", "'float31'", "bfloat16"]),
         (f"{SETTINGS}.layouts", [{"n": 8, "layout": "diagonal"}], ["'diagonal'", "offset"]),
+        (STORAGE, ["shelf"], [f"{STORAGE}[0]", "'shelf'", "module_list"]),
+        (STORAGE, ["list", "tuple+list"], [STORAGE, "names list more than once"]),
         ("ask", [], ["ask is empty"]),
         ("ask", ["meaning_of_life"], ["ask[0]", "'meaning_of_life'", "alignment"]),
         ("ask", ["hardware", "hardware"], ["ask", "twice"]),

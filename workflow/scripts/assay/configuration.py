@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,18 @@ def across_keys(config: Mapping[str, Any], memory_bytes: int) -> Iterator[str]:
         yield "config: devices is empty, and so is records; there is nothing to measure or to show."
     yield from _labels(config["devices"])
     yield from _alignment(config["studies"]["alignment"], memory_bytes)
+    for study, axis in (("registration", "storage"), ("composition", "structure")):
+        yield from _named_once(
+            f"studies.{study}.axes.{axis}", config["studies"][study]["axes"][axis]
+        )
+
+
+def _named_once(key: str, values: Sequence[str]) -> Iterator[str]:
+    """Of an axis whose values are names joined by +, each of which shares a job."""
+    count = Counter(name for value in values for name in value.split("+"))
+    twice = [name for name, times in count.items() if times > 1]
+    if twice:
+        yield f"config: {key} names {', '.join(twice)} more than once; one job each is enough."
 
 
 def _labels(devices: object) -> Iterator[str]:

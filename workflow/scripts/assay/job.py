@@ -11,7 +11,7 @@ import json
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -134,6 +134,25 @@ def _measure(
             raise
         return [], Status.OUT_OF_MEMORY, f"out of memory: {str(error).splitlines()[0]}"
     return trials, *summarize(trials)
+
+
+def names(known: Iterable[str]) -> Callable[[str], str]:
+    """The type of an axis whose values are names, where names joined by + share a job.
+
+    Raises:
+        argparse.ArgumentTypeError: In a call; one of the names is not known.
+    """
+    listed = [*known]
+
+    def checked(text: str) -> str:
+        unknown = [name for name in text.split("+") if name not in listed]
+        if unknown:
+            raise argparse.ArgumentTypeError(
+                f"unknown: {', '.join(unknown)}; known, to be joined by +: {', '.join(listed)}"
+            )
+        return text
+
+    return checked
 
 
 def is_out_of_memory(error: BaseException) -> bool:

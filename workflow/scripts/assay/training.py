@@ -69,9 +69,7 @@ class Course:
     seconds: float
 
 
-def train(
-    network: nn.Sequential, examples: Examples, validation: Examples, recipe: Recipe
-) -> Course:
+def train(network: nn.Module, examples: Examples, validation: Examples, recipe: Recipe) -> Course:
     """Train a network in place, and leave it with the weights of its best epoch in validation.
 
     At a constant rate the accuracy moves by a point or two from epoch to epoch, so the last one is

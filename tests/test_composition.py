@@ -1,0 +1,262 @@
+"""Composition: the words follow what is put into made-up records; one real, small job."""
+
+import json
+
+import answer_composition as answer
+import fetch_dataset as fetch
+import measure_composition as measure
+import numpy as np
+import pytest
+import torch
+from assay import record
+from assay.question import Word
+from assay.record import DatasetInfo, Status, Trial
+from conftest import make_record
+
+SETTINGS = {
+    "seed": 1,
+    "branches": [3, 5],
+    "width": 16,
+    "stacked": 6,
+    "draws": 8,
+    "depth": 3,
+    "batch": 64,
+    "rates": [0.1],
+    "tuning_epochs": 1,
+    "epochs": 1,
+    "seeds": 3,
+    "validation_share": 0.16666667,
+}
+DATA = DatasetInfo(name="fashion-mnist", asked="fashion-mnist", source="x", reason=None, digest="d")
+CPU = torch.device("cpu")
+
+
+def stack(structure, accuracy, factor, spread=0.02):
+    """A record of a structure whose blocks shrink distances by a factor."""
+    draw = np.random.default_rng(len(structure))
+    distance = Trial(
+        what={"structure": structure, "check": "distance"},
+        samples={
+            f"draw_{i}": [float((factor * np.exp(noise)) ** depth) for depth in range(7)]
+            for i, noise in enumerate(draw.normal(0, spread, 20))
+        },
+    )
+    counted = Trial(
+        what={"structure": structure, "check": "instances", "count": 8},
+        result={
+            "parameters": 272 * (1 if structure == "shared" else 8),
+            "parameters_of_one": 272,
+            "memory_places": 1 if structure == "shared" else 8,
+            "pairs": 28,
+            "pairs_of_equal_values": 0 if structure == "independent" else 28,
+        },
+    )
+    runs = [
+        Trial(
+            what={"phase": "training", "structure": structure, "rate": 0.1, "seed": seed},
+            result={
+                "validation_accuracy": accuracy,
+                "test_accuracy": accuracy + noise,
+                "test_images": 10_000,
+                "parameters": 13_000,
+            },
+        )
+        for seed, noise in enumerate((0.0, 0.001, -0.001))
+    ]
+    axes = {"device": "cpu", "structure": structure}
+    made = make_record("composition", axes, [counted, distance, *runs])
+    made.settings = SETTINGS
+    made.provenance.dataset = DATA
+    return made
+
+
+def words(*records):
+    numbers = answer.answer([*records]).numbers["cpu"]
+    return {
+        name: (numbers["factor_per_block"][name]["word"], numbers["accuracy"][name]["word"])
+        for name in numbers["accuracy"]
+    }
+
+
+def test_the_reference_is_instances_made_anew():
+    seen = words(stack("independent", 0.8, 0.5), stack("shared", 0.75, 0.4))
+    assert seen == {"independent": (None, None), "shared": (Word.FASTER, Word.WORSE)}
+
+
+def test_what_does_not_differ_is_the_same_or_cannot_be_told():
+    seen = words(
+        stack("independent", 0.8, 0.5, 0.002),
+        stack("copied", 0.8, 0.5, 0.002),
+        stack("shared", 0.8, 0.5, 1.0),
+    )
+    assert seen["copied"] == (Word.SAME, Word.SAME)
+    assert seen["shared"][0] == Word.UNKNOWN
+
+
+def test_the_factor_per_block_is_what_was_put_in():
+    found = answer.answer([stack("independent", 0.8, 0.4, 0.001)]).numbers["cpu"]
+    assert found["factor_per_block"]["independent"]["factor"] == pytest.approx(0.4, rel=1e-3)
+
+
+def test_the_sentence_says_what_the_slip_costs():
+    said = answer.answer([stack("independent", 0.8, 0.5), stack("shared", 0.75, 0.4)]).sentence
+    assert "8 instances, one, used again, have 272 parameters" in said
+    assert "8 instances, each made anew, have 2,176 parameters" in said
+    assert "75.00 % of the test images" in said
+    assert "(worse)" in said
+    assert "with instances made anew 0.50" in said
+    assert "sharing adds to it" in said
+
+
+def test_outputs_that_became_equal_are_no_crash():
+    """Every unit may be dead: then nothing is left of the distance."""
+    lost = stack("shared", 0.7, 0.4)
+    lost.trials[1].samples = {f"draw_{i}": [1.0, 0.5, 0.0] for i in range(20)}
+    said = answer.answer([lost]).sentence
+    assert "0.000 [0.000, 0.000]" in said
+
+
+def test_records_without_a_trial_are_no_crash():
+    empty = make_record("composition", {"device": "gpu", "structure": "shared"}, [])
+    empty.settings = SETTINGS
+    assert answer.answer([empty]).sentence.startswith("Nothing could be tried")
+
+
+def test_a_structure_whose_training_diverged_keeps_its_distances():
+    lost = stack("shared", 0.7, 0.4)
+    lost.trials = lost.trials[:2]
+    found = answer.answer([stack("independent", 0.8, 0.5), lost]).numbers["cpu"]
+    assert list(found["accuracy"]) == ["independent"]
+    assert list(found["factor_per_block"]) == ["independent", "shared"]
+
+
+# ---- the parallel block --------------------------------------------------------------------------
+
+
+def parallel(**changes):
+    made = make_record(
+        "composition",
+        {"device": "cpu", "structure": "parallel"},
+        measure.parallel(SETTINGS | changes, CPU),
+    )
+    made.settings = SETTINGS
+    return made
+
+
+@pytest.mark.parametrize("widths", [[3, 5], [1, 1], [2, 3, 4]])
+def test_a_parallel_block_keeps_every_claim(widths):
+    (device,) = answer.devices([parallel(branches=widths)])
+    assert all(answer.claims(device).values())
+    jacobian = device.checks["jacobian by parameters"]
+    assert jacobian.result["largest_outside"] == 0.0
+    assert float(str(jacobian.result["filled_inside"])) > 0.3
+    assert len(jacobian.samples) == sum(widths)
+
+
+def test_a_broken_claim_is_told():
+    broken = parallel()
+    broken.trials[1].result["largest_outside"] = 0.1
+    found = answer.answer([broken])
+    assert "fails its checks: the Jacobian by the parameters is block diagonal" in found.sentence
+    assert any("NO: the Jacobian by the parameters" in text for text in found.findings)
+
+
+def test_a_wrong_jacobian_would_be_seen(monkeypatch):
+    """The check can fail: branches that share a parameter are not block diagonal."""
+    monkeypatch.setattr(measure, "Parallel", Coupled)
+    (device,) = answer.devices([parallel()])
+    failed = {claim for claim, holds in answer.claims(device).items() if not holds}
+    assert "the Jacobian by the parameters is block diagonal" in failed
+    assert "outputs equal those of the branches, concatenated by hand" in failed
+
+
+class Coupled(torch.nn.Module):
+    """A parallel block whose branches leak into each other."""
+
+    def __init__(self, *branches):
+        super().__init__()
+        self.branches = torch.nn.ModuleList(branches)
+
+    def forward(self, inputs):
+        outputs = torch.cat([branch(inputs) for branch in self.branches], dim=-1)
+        return outputs + outputs.mean()
+
+
+def test_cat_without_dim_is_a_measured_counter_example():
+    (device,) = answer.devices([parallel()])
+    seen = device.checks["cat without dim"].result
+    assert seen["shape_without_dim"] == [4, 16]
+    assert seen["shape_of_block"] == [2, 32]
+    assert "Sizes of tensors must match" in str(seen["error_of_unequal"])
+
+
+# ---- several instances ---------------------------------------------------------------------------
+
+
+def test_a_shared_instance_does_not_grow():
+    counted = [measure.instances("shared", count, SETTINGS).result for count in (1, 8)]
+    assert counted[0]["parameters"] == counted[1]["parameters"] == 16 * 16 + 16
+    grown = measure.instances("independent", 8, SETTINGS).result
+    assert grown["parameters"] == 8 * (16 * 16 + 16)
+    assert grown["memory_places"] == 8
+    assert grown["pairs_of_equal_values"] == 0
+
+
+def test_two_inputs_draw_near_along_a_stack():
+    along = measure.followed("shared", 1, SETTINGS)
+    assert along[0] == 1.0
+    assert len(along) == 7
+    assert along[-1] < 0.1 * along[1]
+
+
+def test_structures_begin_alike():
+    first = [measure.followed(name, 1, SETTINGS)[:2] for name in ("independent", "shared")]
+    assert first[0] == first[1]
+    nets = [measure.network(name, SETTINGS, 20, CPU, seed=3) for name in ("copied", "shared")]
+    inputs = torch.randn(4, 20)
+    assert torch.equal(nets[0](inputs), nets[1](inputs))
+
+
+# ---- a real job ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "dataset.safetensors"
+    fetch.main(
+        ["--settings", json.dumps({"size": "sample", "folder": None}), "--output", str(path)]
+    )
+    return path
+
+
+def measured(tmp_path, data, structure, **changes):
+    before = torch.get_num_threads()
+    output = tmp_path / "record.json"
+    arguments = ["--structure", structure, "--threads", "1", "--dataset", str(data)]
+    arguments += ["--settings", json.dumps(SETTINGS | changes), "--output", str(output)]
+    measure.main(arguments)
+    torch.set_num_threads(before)
+    return record.read(output)
+
+
+def test_every_structure_in_one_job(tmp_path, data):
+    seen = measured(tmp_path, data, "parallel+independent+copied+shared")
+    found = answer.answer([seen])
+    assert {trial.status for trial in seen.trials} == {Status.OK}
+    assert found.numbers["cpu"]["accuracy"].keys() == {"independent", "copied", "shared"}
+    assert len(found.table.rows) == 3
+    assert set(found.frame["structure"]) == {"parallel", "independent", "copied", "shared"}
+
+
+def test_when_every_rate_diverges_the_checks_remain(tmp_path, data):
+    seen = measured(tmp_path, data, "shared", rates=[1e6])
+    found = answer.answer([seen])
+    assert found.numbers["cpu"]["accuracy"] == {}
+    assert found.numbers["cpu"]["instances"]["shared"]["parameters"] == 272
+    assert "diverged" in {trial.status for trial in seen.trials}
+
+
+def test_an_unknown_structure_is_one_sentence(tmp_path, data, capsys):
+    with pytest.raises(SystemExit):
+        measured(tmp_path, data, "tree")
+    assert "unknown: tree; known, to be joined by +: parallel" in capsys.readouterr().err

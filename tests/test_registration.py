@@ -1,0 +1,258 @@
+"""Registration: the words follow what is put into made-up records; one real, small job."""
+
+import json
+
+import answer_registration as answer
+import fetch_dataset as fetch
+import measure_registration as measure
+import pytest
+import torch
+from assay import blocks, record
+from assay.question import Word
+from assay.record import DatasetInfo, Trial
+from conftest import make_record
+from torch import nn
+
+SETTINGS = {
+    "seed": 1,
+    "hidden": [256, 128],
+    "batch": 32,
+    "rate": 0.1,
+    "epochs": 2,
+    "seeds": 3,
+    "validation_share": 0.16666667,
+}
+DATA = DatasetInfo(name="fashion-mnist", asked="fashion-mnist", source="x", reason=None, digest="d")
+NOISE = (0.0, 0.001, -0.001)
+
+
+def cell(storage, operation, outcome, error=None):
+    result = {"outcome": outcome, "error": error} if error else {"outcome": outcome}
+    return Trial(what={"storage": storage, "operation": operation}, result=result)
+
+
+def run(storage, seed, before, after, registered, digest="weights"):
+    return Trial(
+        what={"phase": "training", "storage": storage, "rate": 0.1, "seed": seed},
+        result={
+            "validation_accuracy": before,
+            "parameters": 235_146,
+            "parameters_registered": registered,
+            "by_hand": registered == 0,
+            "test_accuracy": before + NOISE[seed],
+            "test_accuracy_reloaded": after + NOISE[seed if after == before else seed - 1],
+            "test_images": 10_000,
+            "weights_sha256": f"{digest}{seed}",
+        },
+    )
+
+
+def made(storage, before, after, registered, cells=(), digest="weights"):
+    runs = [run(storage, seed, before, after, registered, digest) for seed in range(3)]
+    hooks = Trial(
+        what={"storage": storage, "operation": "hooks"},
+        result={"runs_by_call": 1, "runs_by_forward": 0},
+    )
+    axes = {"device": "cpu", "storage": storage}
+    found = make_record("registration", axes, [*cells, hooks, *runs])
+    found.settings = SETTINGS
+    found.provenance.dataset = DATA
+    return found
+
+
+ERROR = "ValueError: optimizer got an empty parameter list"
+RECORDS = [
+    made(
+        "list",
+        0.80,
+        0.10,
+        0,
+        [cell("list", "state_dict", "silent"), cell("list", "optimiser", "loud", ERROR)],
+    ),
+    made("partial", 0.62, 0.14, 1_290, [cell("partial", "state_dict", "silent")], "other"),
+    made("add_module", 0.80, 0.80, 235_146, [cell("add_module", "output", "pass"),
+         cell("add_module", "gradients", "pass"), cell("add_module", "repetition", "pass")]),
+    made("sequential", 0.80, 0.80, 235_146, [cell("sequential", "state_dict", "pass")]),
+]  # fmt: skip
+
+
+def test_the_sentence_tells_the_silent_case():
+    said = answer.answer(RECORDS).sentence
+    assert "kept in a list, 1 of 2 operations fail silently and 1 with an error" in said
+    assert "1,290 of 235,146 parameters are trained" in said
+    assert "62.0 % of the test images are right instead of 80.0 %" in said
+    assert "14.0 % after saving and loading" in said
+    assert "every operation works with add_module and nn.Sequential" in said
+
+
+def test_a_clear_loss_is_worse_and_equal_weights_are_the_same():
+    numbers = answer.answer(RECORDS).numbers["cpu"]["training"]
+    assert {name: each["word"] for name, each in numbers.items()} == {
+        "list": Word.SAME,
+        "partial": Word.WORSE,
+        "add_module": Word.SAME,
+        "sequential": None,
+    }
+    assert {name: each["weights_equal_reference"] for name, each in numbers.items()} == {
+        "list": True,
+        "partial": False,
+        "add_module": True,
+        "sequential": None,
+    }
+
+
+def test_unequal_weights_are_told():
+    other = made("add_module", 0.8, 0.8, 235_146, RECORDS[2].trials[:3], digest="another")
+    found = answer.answer([other, RECORDS[3]])
+    assert any("weights after training NOT equal" in text for text in found.findings)
+
+
+def test_an_error_is_quoted_and_hooks_are_counted():
+    found = answer.answer(RECORDS).findings
+    assert any(ERROR in text for text in found)
+    assert any("runs once in net(X) and never in net.forward(X)" in text for text in found)
+
+
+def test_without_torchs_own_the_last_way_is_the_reference():
+    numbers = answer.answer(RECORDS[:3]).numbers["cpu"]
+    assert numbers["reference"] == "add_module"
+
+
+def test_records_without_a_trial_are_no_crash():
+    empty = make_record("registration", {"device": "gpu", "storage": "list"}, [])
+    empty.settings = SETTINGS
+    assert answer.answer([empty]).sentence.startswith("Nothing could be tried")
+    both = answer.answer([empty, *RECORDS])
+    assert list(both.numbers) == ["cpu"]
+
+
+def test_a_way_whose_training_diverged_keeps_its_column():
+    lost = RECORDS[1].model_copy(update={"trials": RECORDS[1].trials[:2]})
+    found = answer.answer([RECORDS[0], lost, RECORDS[3]])
+    assert "partial" not in found.numbers["cpu"]["training"]
+    assert "partial" in found.numbers["cpu"]["operations"]
+
+
+# ---- the operations ------------------------------------------------------------------------------
+
+
+def outcomes(storage):
+    trials = measure.cells(storage, 1, torch.device("cpu"))
+    return {
+        str(trial.what["operation"]): trial.result.get("outcome", trial.result) for trial in trials
+    }
+
+
+RIGHT = [name for name in blocks.STORAGES if name not in ("list", "dict", "tuple", "partial")]
+
+
+@pytest.mark.parametrize("storage", [*RIGHT, "fixed_buffer"])
+def test_every_operation_reaches_what_is_registered(storage):
+    seen = outcomes(storage)
+    failed = {name for name, outcome in seen.items() if outcome in ("silent", "loud")}
+    assert failed == ({"repetition"} if storage == "children" else set())
+    assert len(seen) >= 18
+
+
+@pytest.mark.parametrize("storage", ["list", "dict", "tuple"])
+def test_nothing_reaches_a_python_container(storage):
+    seen = outcomes(storage)
+    assert {name for name, outcome in seen.items() if outcome == "pass"} == {
+        "output", "gradients", "repetition", "deepcopy",
+    }  # fmt: skip
+    assert {name for name, outcome in seen.items() if outcome == "loud"} == {
+        "optimiser", "to_float64", "half", "to_device",
+    }  # fmt: skip
+
+
+def test_the_silent_case_trains_without_an_error():
+    """The trap: with something registered, the optimiser does not complain."""
+    seen = outcomes("partial")
+    assert seen["optimiser"] == "silent"
+    assert seen["save_load"] == "silent"
+
+
+def test_a_plain_tensor_is_neither_saved_nor_moved():
+    seen = outcomes("fixed_tensor")
+    failed = {name: outcome for name, outcome in seen.items() if outcome in ("silent", "loud")}
+    assert failed == {
+        "buffers": "silent",
+        "state_dict": "silent",
+        "to_float64": "loud",
+        "half": "loud",
+        "to_device": "silent",  # `meta` is lenient: the product goes through
+        "save_load": "silent",
+    }
+
+
+def test_a_hook_runs_in_a_call_and_not_in_forward():
+    assert outcomes("list")["hooks"] == {"runs_by_call": 1, "runs_by_forward": 0}
+
+
+def test_only_errors_of_torch_are_outcomes():
+    """A bug of ours is a crash, not a finding."""
+
+    def broken(case):
+        raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        measure.outcome(broken, measure.chain("list", measure.varied, 1))
+
+
+# ---- a real job ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "dataset.safetensors"
+    fetch.main(
+        ["--settings", json.dumps({"size": "sample", "folder": None}), "--output", str(path)]
+    )
+    return path
+
+
+def measured(tmp_path, data, storage, **changes):
+    before = torch.get_num_threads()
+    output = tmp_path / "record.json"
+    arguments = ["--storage", storage, "--threads", "1", "--dataset", str(data)]
+    arguments += ["--settings", json.dumps(SETTINGS | changes), "--output", str(output)]
+    measure.main(arguments)
+    torch.set_num_threads(before)
+    return record.read(output)
+
+
+def test_one_layer_of_three_is_trained_and_the_rest_is_lost(tmp_path, data):
+    """The trap: 1,290 of 235,146 parameters, a worse network, and near guessing after reload."""
+    seen = measured(tmp_path, data, "partial+list+add_module+sequential")
+    found = answer.answer([seen])
+    trained = found.numbers["cpu"]["training"]
+    assert trained["partial"]["parameters_registered"] == 1_290
+    assert trained["partial"]["parameters"] == 235_146
+    assert trained["partial"]["word"] == Word.WORSE
+    assert trained["partial"]["test_accuracy_reloaded"] < 0.35
+    assert trained["list"]["test_accuracy_reloaded"] < 0.35
+    for name in ("list", "add_module"):  # the list's parameters were given by hand
+        assert trained[name]["weights_equal_reference"]
+    reference = trained["sequential"]
+    assert reference["test_accuracy"] > 0.6
+    assert reference["test_accuracy_reloaded"] == reference["test_accuracy"]
+
+
+def test_built_anew_with_the_same_seed_the_loss_hides():
+    """Why what is built anew draws from another seed."""
+
+    def kept(seed):
+        with blocks.seeded(seed):
+            return blocks.PartialSequential(nn.Linear(4, 4), nn.Linear(4, 2))
+
+    inputs, network = torch.randn(3, 4), kept(1)
+    for seed, same in ((1, True), (2, False)):
+        again = kept(seed)
+        again.load_state_dict(network.state_dict(), strict=True)
+        assert torch.equal(again(inputs), network(inputs)) is same
+
+
+def test_an_unknown_way_is_one_sentence(tmp_path, data, capsys):
+    with pytest.raises(SystemExit):
+        measured(tmp_path, data, "list+shelf")
+    assert "unknown: shelf; known, to be joined by +: list" in capsys.readouterr().err

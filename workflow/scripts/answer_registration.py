@@ -1,0 +1,649 @@
+"""What goes wrong when a network keeps its blocks where torch does not look?
+
+A matrix of operations × ways to keep the blocks, and what training, saving and loading come to.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+from assay import accuracy, figure, question, statistic
+from assay.accuracy import Standing
+from assay.question import Column, Findings, Picture, Snippet, Table, Word
+from assay.record import Record
+from assay.statistic import Interval, PairedDifference
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+# What keeps the blocks, in the order of the figure.
+STORAGES = {
+    "list": "list",
+    "dict": "dict",
+    "tuple": "tuple",
+    "partial": "partly registered",
+    "children": "children() loop",
+    "add_module": "add_module",
+    "module_list": "ModuleList",
+    "module_dict": "ModuleDict",
+    "attribute": "attributes",
+    "sequential": "nn.Sequential",
+    "fixed_tensor": "constant: tensor",
+    "fixed_buffer": "constant: buffer",
+}
+REFERENCE = "sequential"
+UNREGISTERED = ("list", "dict", "tuple")
+OPERATIONS = {
+    "output": "output",
+    "gradients": "gradients",
+    "repetition": "one instance thrice",
+    "parameters": "parameters()",
+    "named_parameters": "named_parameters()",
+    "buffers": "buffers()",
+    "named_modules": "named_modules()",
+    "state_dict": "state_dict()",
+    "repr": "repr",
+    "apply": "apply(f)",
+    "optimiser": "optimiser's step",
+    "zero_grad": "zero_grad()",
+    "requires_grad": "requires_grad_(False)",
+    "train_eval": "train(), eval()",
+    "to_float64": "to(float64)",
+    "half": "half()",
+    "to_device": "to(device)",
+    "deepcopy": "deepcopy",
+    "save_load": "save, load strictly",
+}
+MARKS = {"pass": "✓", "silent": "✗", "loud": "!", None: "–"}
+FILLS = {"pass": figure.BAND, "silent": figure.RED, "loud": figure.ORANGE, None: "none"}
+MARK_COLOURS = {"pass": figure.INK, "silent": "white", "loud": "black", None: figure.MUTED}
+GUESSING = 0.1  # ten classes
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One operation on one way of keeping the blocks."""
+
+    device: str
+    storage: str
+    operation: str
+    outcome: str  # pass, silent or loud
+    reached: int | None
+    of: int | None
+    error: str | None
+    target: str | None  # where .to(device) moved to
+
+
+@dataclass(frozen=True)
+class Way:
+    """How training went with one way of keeping the blocks, on one device."""
+
+    storage: str
+    runs: pd.DataFrame
+    before: Standing  # test accuracy, and the difference to the reference
+    after: Interval  # test accuracy of the network that was built anew and loaded
+    lost: PairedDifference  # by saving and loading
+
+    @cached_property
+    def parameters(self) -> int:
+        """Of the network."""
+        return int(self.runs["parameters"].iloc[0])
+
+    @cached_property
+    def registered(self) -> int:
+        """Parameters that torch finds."""
+        return int(self.runs["parameters_registered"].iloc[0])
+
+    @property
+    def name(self) -> str:
+        """How the report calls it."""
+        return STORAGES[self.storage]
+
+
+@dataclass(frozen=True)
+class Device:
+    """Everything that was found on one device."""
+
+    name: str
+    cells: list[Cell]
+    ways: list[Way]
+    hooks: list[tuple[int, int]]  # runs by a call, runs by ``forward``
+
+    @property
+    def storages(self) -> list[str]:
+        """The ways of keeping that were tried, in the order of the figure."""
+        seen = {cell.storage for cell in self.cells}
+        return [storage for storage in STORAGES if storage in seen]
+
+    def outcomes(self, storage: str) -> dict[str, str]:
+        """Outcome by operation."""
+        return {c.operation: c.outcome for c in self.cells if c.storage == storage}
+
+    def count(self, storage: str, outcome: str) -> int:
+        """How many operations came to an outcome."""
+        return Counter(self.outcomes(storage).values())[outcome]
+
+    def way(self, storage: str) -> Way | None:
+        """How training went; None where nothing was trained."""
+        return next((way for way in self.ways if way.storage == storage), None)
+
+    @property
+    def reference(self) -> Way | None:
+        """The way that the others are compared with."""
+        return self.way(_reference(way.storage for way in self.ways)) if self.ways else None
+
+
+# ---- reading ------------------------------------------------------------------------------------
+
+
+def devices(records: Sequence[Record]) -> list[Device]:
+    """What was found, device by device; devices without a trial are left out."""
+    labels = dict.fromkeys(str(each.axes["device"]) for each in records if each.trials)
+    return [_device(label, records) for label in labels]
+
+
+def _device(label: str, records: Sequence[Record]) -> Device:
+    own = [each for each in records if each.axes["device"] == label]
+    results: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        (trial.what, trial.result)
+        for each in own
+        for trial in each.trials
+        if "operation" in trial.what
+    ]
+    return Device(
+        label,
+        cells=[_cell(label, *pair) for pair in results if pair[0]["operation"] in OPERATIONS],
+        ways=_ways(pd.concat([accuracy.runs(each) for each in own])),
+        hooks=[
+            (result["runs_by_call"], result["runs_by_forward"])
+            for what, result in results
+            if what["operation"] == "hooks"
+        ],
+    )
+
+
+def _cell(device: str, what: Mapping[str, Any], result: Mapping[str, Any]) -> Cell:
+    names = ("outcome", "reached", "of", "error", "target")
+    return Cell(device, what["storage"], what["operation"], *(result.get(name) for name in names))
+
+
+def _ways(runs: pd.DataFrame) -> list[Way]:
+    if runs.empty:
+        return []
+    arms = {name: runs[runs["storage"] == name] for name in STORAGES}
+    arms = {name: arm for name, arm in arms.items() if len(arm)}
+    found = _standings(arms, _reference(arms))
+    return [
+        Way(
+            name,
+            arm,
+            found[name],
+            statistic.mean(arm["test_accuracy_reloaded"]),
+            statistic.paired_difference(arm["test_accuracy_reloaded"], arm["test_accuracy"]),
+        )
+        for name, arm in arms.items()
+    ]
+
+
+def _standings(arms: Mapping[str, pd.DataFrame], reference: str) -> dict[str, Standing]:
+    """Every way against the reference.
+
+    Equal weights are no matter of chance: only ways that came to others are tested.
+    """
+    differs = {name: arm for name, arm in arms.items() if not _same(arm, arms[reference])}
+    found = accuracy.standings({reference: arms[reference]} | differs, reference)
+    nothing = PairedDifference(0.0, 0.0, 0.0, p=1.0)
+    return found | {
+        name: Standing(found[reference].accuracy, nothing, Word.SAME)
+        for name in arms
+        if name not in found
+    }
+
+
+def _same(arm: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Whether training gave the same weights, bit for bit, with every seed."""
+    one, two = (each.set_index("seed")["weights_sha256"] for each in (arm, other))
+    return bool(one.equals(two))
+
+
+def _reference(names: Iterable[str]) -> str:
+    """Torch's own container, or else the last in the figure's order, the likeliest to be right."""
+    present = [*names]
+    order = [*STORAGES]
+    return REFERENCE if REFERENCE in present else max(present, key=order.index)
+
+
+# ---- telling ------------------------------------------------------------------------------------
+
+
+def answer(records: list[Record]) -> Findings:
+    """Answer from one record per device and ways of keeping."""
+    found = devices(records)
+    return Findings(
+        sentence=" ".join(_sentence(each) for each in found)
+        or "Nothing could be tried; the reasons are below.",
+        findings=[text for each in found for text in _findings(each)],
+        numbers={each.name: _numbers(each) for each in found},
+        method=_method(records, found),
+        caveats=CAVEATS,
+        picture=Picture(
+            title="Operations that reach the whole network, and accuracy before and after reload",
+            alternative=_alternative(found),
+        ),
+        table=_table(found),
+        frame=_frame(found),
+        figure=_figure(found) if found else figure.nothing(),
+        snippet=SNIPPET,
+    )
+
+
+def _sentence(device: Device) -> str:
+    parts = []
+    plain = next((name for name in UNREGISTERED if name in device.storages), None)
+    if plain:
+        tried = len(device.outcomes(plain))
+        parts.append(
+            f"kept in a {plain}, {device.count(plain, 'silent')} of {tried} operations fail "
+            f"silently and {device.count(plain, 'loud')} with an error"
+        )
+    partly, reference = device.way("partial"), device.reference
+    if partly and reference and partly is not reference:
+        parts.append(
+            f"registered in part, training raises no error: {partly.registered:,} of "
+            f"{partly.parameters:,} parameters are trained, {_percent(partly.before.accuracy)} of "
+            f"the test images are right instead of {_percent(reference.before.accuracy)}, and "
+            f"{_percent(partly.after)} after saving and loading"
+        )
+    right = [STORAGES[name] for name in device.storages if _passes(device, name)]
+    if right:
+        parts.append(f"every operation works with {_listed(right)}")
+    return f"{device.name} – {'; '.join(parts)}."
+
+
+def _passes(device: Device, storage: str) -> bool:
+    return set(device.outcomes(storage).values()) == {"pass"}
+
+
+def _listed(names: Sequence[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _percent(level: Interval) -> str:
+    return f"{100 * level.value:.1f} %"
+
+
+def _findings(device: Device) -> list[str]:
+    return [
+        *_failures(device),
+        *_trainings(device),
+        *_equality(device),
+        *_hooks(device),
+    ]
+
+
+def _failures(device: Device) -> list[str]:
+    """What fails, told once for all ways with the same outcomes."""
+    alike: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for storage in device.storages:
+        alike.setdefault(tuple(device.outcomes(storage).items()), []).append(storage)
+    texts = []
+    for outcomes, storages in alike.items():
+        names = _listed([STORAGES[name] for name in storages])
+        failed = {
+            outcome: [OPERATIONS[name] for name, seen in outcomes if seen == outcome]
+            for outcome in ("silent", "loud")
+        }
+        text = f"{device.name}, {names}: "
+        if not any(failed.values()):
+            texts.append(f"{text}all {len(outcomes)} operations do what they should.")
+            continue
+        said = []
+        if failed["silent"]:
+            said.append(f"silently wrong: {', '.join(failed['silent'])}")
+        if failed["loud"]:
+            said.append(f"an error: {', '.join(failed['loud'])}")
+        texts.append(f"{text}{'; '.join(said)}.")
+    errors = dict.fromkeys(
+        (OPERATIONS[cell.operation], cell.error)
+        for cell in device.cells
+        if cell.storage in UNREGISTERED and cell.error
+    )
+    return texts + [f"{device.name}, {operation}: “{error}”." for operation, error in errors]
+
+
+def _trainings(device: Device) -> list[str]:
+    """What training came to, told once for all ways with the very same outcome."""
+    alike: dict[tuple[Any, ...], list[Way]] = {}
+    for way in device.ways:
+        came_to = way.runs[["weights_sha256", "test_accuracy_reloaded"]].to_numpy().tolist()
+        alike.setdefault((way.registered, str(came_to)), []).append(way)
+    return [_training(device, ways) for ways in alike.values()]
+
+
+def _training(device: Device, ways: Sequence[Way]) -> str:
+    way = ways[0]
+    trained = (
+        "no parameter is found, the optimiser raises; given them by hand it trains all"
+        if way.registered == 0
+        else f"{way.registered:,} of {way.parameters:,} parameters are trained"
+    )
+    against = ""
+    if way.before.difference is not None and way.before.difference.value:
+        seen = accuracy.interval(way.before.difference)
+        against = f" ({seen} points against {_reference_name(device)}: {way.before.word})"
+    return (
+        f"{device.name}, {_listed([each.name for each in ways])}: {trained}; "
+        f"{_percent(way.before.accuracy)} of the test images{against}, after saving and loading "
+        f"{_percent(way.after)} ({accuracy.interval(way.lost)} points)."
+    )
+
+
+def _reference_name(device: Device) -> str:
+    return device.reference.name if device.reference else "the reference"
+
+
+def same_weights(device: Device, storage: str) -> bool | None:
+    """Whether a way came to the reference's weights; None where there is nothing to compare."""
+    way, reference = device.way(storage), device.reference
+    if way is None or reference is None or way is reference:
+        return None
+    return _same(way.runs, reference.runs)
+
+
+def _equality(device: Device) -> list[str]:
+    """Whether a sequence of one's own is torch's own, bit for bit."""
+    checks = ("output", "gradients", "repetition")
+    own = device.outcomes("add_module") if "add_module" in device.storages else {}
+    if not own:
+        return []
+    same = same_weights(device, "add_module")
+    outcome = [f"{OPERATIONS[name]} {_bitwise(own[name] == 'pass')}" for name in checks]
+    if same is not None:
+        outcome.append(f"weights after training {_bitwise(same)}")
+    text = f"{device.name}: a Sequential of one's own against nn.Sequential: {', '.join(outcome)}."
+    if device.outcomes("children").get("repetition") == "silent":
+        text += (
+            " With a loop over children(), as textbooks write it, an instance that stands in the "
+            "network three times is applied once."
+        )
+    return [text]
+
+
+def _bitwise(same: bool) -> str:
+    return "equal bit for bit" if same else "NOT equal"
+
+
+def _hooks(device: Device) -> list[str]:
+    if not device.hooks:
+        return []
+    by_call, by_forward = (sorted(set(runs)) for runs in zip(*device.hooks, strict=True))
+    return [
+        f"{device.name}: a forward hook runs {_times(by_call)} in net(X) and {_times(by_forward)} "
+        "in net.forward(X)."
+    ]
+
+
+def _times(counts: Sequence[int]) -> str:
+    words = {0: "never", 1: "once"}
+    return " or ".join(words.get(count, f"{count} times") for count in counts)
+
+
+def _numbers(device: Device) -> dict[str, Any]:
+    return {
+        "operations": {
+            storage: {
+                outcome: device.count(storage, outcome) for outcome in ("pass", "silent", "loud")
+            }
+            for storage in device.storages
+        },
+        "training": {
+            way.storage: {
+                "parameters": way.parameters,
+                "parameters_registered": way.registered,
+                "test_accuracy": way.before.accuracy.value,
+                "test_accuracy_low": _finite(way.before.accuracy.low),
+                "test_accuracy_high": _finite(way.before.accuracy.high),
+                "test_accuracy_reloaded": way.after.value,
+                "test_accuracy_reloaded_low": _finite(way.after.low),
+                "test_accuracy_reloaded_high": _finite(way.after.high),
+                "word": way.before.word.value if way.before.word else None,
+                "weights_equal_reference": same_weights(device, way.storage),
+            }
+            for way in device.ways
+        },
+        "reference": device.reference.storage if device.reference else None,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _method(records: Sequence[Record], found: Sequence[Device]) -> list[str]:
+    settings: Any = records[0].settings
+    widths = "-".join(map(str, [784, *settings["hidden"], 10]))
+    data = records[0].provenance.dataset
+    targets = sorted({cell.target for each in found for cell in each.cells if cell.target})
+    return [
+        "Every operation was run on a small network (two linear layers, batch normalisation, ReLU, "
+        "dropout) whose blocks were also held outside of it. It passes when it reached all of "
+        "them; it fails silently when it raised nothing and missed some; conversions include a "
+        "call with an input of the new type or place. Each cell is a run of its own.",
+        f"“to(device)” moved to {_listed(targets) if targets else 'nothing'}"
+        + (
+            ", which has shapes and no memory and stands in where there is no second device."
+            if "meta" in targets
+            else "."
+        ),
+        f"Then a {widths} perceptron with ReLU was trained with {settings['seeds']} seeds: "
+        f"{settings['epochs']} epochs of plain SGD at rate {settings['rate']:g}, the same for all, "
+        f"batches of {settings['batch']}; data: {data.name if data else 'unknown'}. Runs of one "
+        "seed begin with the same weights and see the same batches; the weights are those of the "
+        "best epoch in validation.",
+        "The state was saved, loaded strictly into a network that was built anew with another "
+        "seed, and the test images were read with both.",
+        "Intervals are Student's over seeds at 95 %; differences to the reference are paired by "
+        "seed and Holm-corrected over the ways that came to other weights than the reference; no "
+        "difference under one standard error of the test images is called one.",
+    ]
+
+
+CAVEATS = [
+    "The device “meta” is lenient: a product with a tensor that stayed on the CPU goes through on "
+    "it, so that “to(device)” can fail silently where a second device would answer otherwise.",
+    "Where an error is raised, it is the first use after the operation that raises it: the "
+    "conversion itself returns as if all were well.",
+    "A deep copy works everywhere, because Python copies lists: that a copy is right says nothing "
+    "about registration.",
+    "Built anew with the very seed of the first, a partly registered network would seem to reload "
+    "well: the layers that were never trained would be drawn alike. Another process draws others.",
+]
+
+
+def _table(found: Sequence[Device]) -> Table:
+    columns = [
+        Column(name="device"),
+        Column(name="kept in"),
+        Column(name="passes", digits=2),
+        Column(name="fails silently", digits=2),
+        Column(name="raises", digits=2),
+        Column(name="parameters found"),
+        Column(name="test accuracy", unit="%"),
+        Column(name="after reload", unit="%"),
+    ]
+    rows = [_row(device, storage) for device in found for storage in device.storages]
+    return Table(columns=columns, rows=rows)
+
+
+def _row(device: Device, storage: str) -> list[str | float | int | None]:
+    way = device.way(storage)
+    trained: list[str | float | int | None] = [None, None, None]
+    if way:
+        trained = [
+            f"{way.registered:,} of {way.parameters:,}",
+            accuracy.interval(way.before.accuracy),
+            accuracy.interval(way.after),
+        ]
+    counts = [device.count(storage, outcome) for outcome in ("pass", "silent", "loud")]
+    return [device.name, STORAGES[storage], *counts, *trained]
+
+
+def _frame(found: Sequence[Device]) -> pd.DataFrame:
+    """Tidy: a row per cell, then a row per training run."""
+    cells = pd.DataFrame([vars(cell) for device in found for cell in device.cells])
+    runs = [way.runs.assign(device=device.name) for device in found for way in device.ways]
+    table = pd.concat([cells, *runs], ignore_index=True)
+    first = ["device", "storage", "operation", "outcome", "phase", "seed"]
+    return table.reindex(columns=[*first, *(name for name in table if name not in first)])
+
+
+# ---- the figure ---------------------------------------------------------------------------------
+
+
+def _alternative(found: Sequence[Device]) -> str:
+    texts = ["A matrix of operations by what keeps the blocks."]
+    for device in found:
+        texts += [
+            f"{device.name}, {STORAGES[storage]}: {device.count(storage, 'pass')} pass, "
+            f"{device.count(storage, 'silent')} fail silently, "
+            f"{device.count(storage, 'loud')} raise."
+            for storage in device.storages
+        ]
+        texts += [
+            f"{device.name}, {way.name}: {_percent(way.before.accuracy)} of the test images, "
+            f"{_percent(way.after)} after reload."
+            for way in device.ways
+        ]
+    return " ".join(texts)
+
+
+def _figure(found: Sequence[Device]) -> Figure:
+    """Per device the matrix and, under its columns, the accuracies."""
+    drawn, grid = figure.panels(
+        2 * len(found),
+        height_in=3.6,
+        gridspec_kw={"height_ratios": [4.6, 2.2] * len(found)},
+    )
+    for place, device in enumerate(found):
+        _matrix(grid[2 * place, 0], device)
+        _accuracies(grid[2 * place + 1, 0], device)
+    return drawn
+
+
+def _matrix(axes: Axes, device: Device) -> None:
+    axes.set_title(f"{device.name}: does the operation reach the whole network?", pad=20)
+    axes.annotate(
+        "✓ yes    ✗ no, and nothing says so    ! no, and an error says so    – does not apply",
+        (0, 1),
+        (0, 6),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=8.5,
+    )
+    seen = {(cell.storage, cell.operation): cell.outcome for cell in device.cells}
+    for column, storage in enumerate(device.storages):
+        for row, operation in enumerate(OPERATIONS):
+            outcome = seen.get((storage, operation))
+            corner = (column - 0.46, row - 0.46)
+            axes.add_patch(Rectangle(corner, 0.92, 0.92, facecolor=FILLS[outcome], linewidth=0))
+            style = {"ha": "center", "va": "center", "color": MARK_COLOURS[outcome]}
+            axes.text(column, row, MARKS[outcome], fontsize=9, **style)
+    axes.set_ylim(len(OPERATIONS) - 0.5, -0.5)
+    axes.set_yticks(range(len(OPERATIONS)), [*OPERATIONS.values()], fontsize=8)
+    _columns(axes, device)
+    axes.set_xticks(
+        range(len(device.storages)),
+        [STORAGES[storage] for storage in device.storages],
+        rotation=30,
+        ha="right",
+        rotation_mode="anchor",
+        fontsize=8,
+    )
+    axes.tick_params(length=0)
+    axes.spines[["left", "bottom"]].set_visible(False)
+
+
+def _columns(axes: Axes, device: Device) -> None:
+    axes.set_xlim(-0.5, len(device.storages) - 0.5)
+
+
+def _accuracies(axes: Axes, device: Device) -> None:
+    """Filled: as trained. Hollow: after saving, building anew and loading."""
+    axes.set_title("test accuracy of a network that was trained with it")
+    _columns(axes, device)
+    axes.set_xticks([])
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("% of the test images")
+    axes.axhline(100 * GUESSING, color=figure.MUTED, linewidth=1, zorder=0)
+    axes.annotate(
+        "guessing", (len(device.storages) - 0.5, 100 * GUESSING + 2), ha="right", fontsize=8
+    )
+    kinds: list[tuple[str, float, dict[str, Any], Callable[[Way], Interval]]] = [
+        ("as trained", -0.13, {"color": figure.BLUE}, lambda way: way.before.accuracy),
+        (
+            "saved, built anew, loaded",
+            0.13,
+            {"color": figure.RED, "fmt": "D", "markerfacecolor": "none"},
+            lambda way: way.after,
+        ),
+    ]
+    for label, shift, options, level in kinds:
+        places = [device.storages.index(way.storage) + shift for way in device.ways]
+        levels = [level(way) for way in device.ways]
+        figure.interval(
+            axes,
+            places,
+            [100 * each.value for each in levels],
+            [100 * max(0.0, each.low) for each in levels],
+            [100 * min(1.0, each.high) for each in levels],
+            label=label,
+            **options,
+        )
+    axes.legend(frameon=False, fontsize=8, loc="center right")
+    for way in device.ways:
+        if way.registered == 0:
+            place = device.storages.index(way.storage)
+            axes.annotate("by hand", (place, 97), ha="center", va="top", fontsize=7.5)
+
+
+SNIPPET = Snippet(
+    text="Count what torch finds when all but the last layer are in a list, then in a ModuleList.",
+    code="""\
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, keep):
+        super().__init__()
+        self.hidden = keep([nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU()])
+        self.output = nn.Linear(128, 10)
+
+    def forward(self, x):
+        for layer in self.hidden:
+            x = layer(x)
+        return self.output(x)
+
+x = torch.randn(5, 784)
+for keep in (list, nn.ModuleList):  # wrong, and nothing says so; right
+    net, built_anew = Net(keep), Net(keep)
+    built_anew.load_state_dict(net.state_dict(), strict=True)
+    print(keep.__name__, "finds", sum(p.numel() for p in net.parameters()), "parameters;",
+          "loaded, it computes the same:", torch.equal(net(x), built_anew(x)))
+""",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Answer from the records that the command line names."""
+    question.run("registration", answer, argv)
+
+
+if __name__ == "__main__":
+    main()
