@@ -586,7 +586,9 @@ def _distances(axes: Axes, device: Device) -> None:
         blocks, colour = range(len(levels)), COLOURS[stack.structure]
         middle = np.exp([level.value for level in levels])
         low, high = np.exp([[level.low, level.high] for level in levels]).T
-        axes.plot(blocks, middle, color=colour, linewidth=1.6)
+        # Dashed, so that a line beneath shows through.
+        dash = "--" if stack.structure == REFERENCE else "-"
+        axes.plot(blocks, middle, dash, color=colour, linewidth=1.8)
         axes.fill_between(blocks, low, high, color=colour, alpha=0.2, linewidth=0)
         ends.append((names, colour, len(levels) - 1, float(np.log(middle[-1]))))
     if not ends:
@@ -594,6 +596,8 @@ def _distances(axes: Axes, device: Device) -> None:
         return
     axes.xaxis.get_major_locator().set_params(integer=True)
     bottom, top = np.log(axes.get_ylim())
+    bottom -= 0.1 * (top - bottom)  # room for the labels
+    axes.set_ylim(math.exp(bottom), math.exp(top))
     places = figure.spread([end for *_, end in ends], 0.12 * (top - bottom), top)
     for (names, colour, blocks, _), place in zip(ends, places, strict=True):
         axes.annotate(
@@ -606,6 +610,7 @@ def _distances(axes: Axes, device: Device) -> None:
             color=colour,
             annotation_clip=False,
         )
+    axes.set_xlim(right=1.02 * max(blocks for *_, blocks, _ in ends))
 
 
 def _alike(stacks: Mapping[str, Stack]) -> list[tuple[list[str], Stack]]:

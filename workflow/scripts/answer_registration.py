@@ -607,10 +607,20 @@ def _accuracies(axes: Axes, device: Device) -> None:
             **options,
         )
     axes.legend(frameon=False, fontsize=8, loc="center right")
+    by_hand = [way for way in device.ways if way.registered == 0]
+    if by_hand:
+        left = min(device.storages.index(way.storage) for way in by_hand) - 0.4
+        axes.annotate("given the parameters by hand", (left, 98), va="top", fontsize=7.5)
     for way in device.ways:
-        if way.registered == 0:
-            place = device.storages.index(way.storage)
-            axes.annotate("by hand", (place, 97), ha="center", va="top", fontsize=7.5)
+        if 0 < way.registered < way.parameters:
+            axes.annotate(
+                f"{way.registered:,} of {way.parameters:,}\nparameters trained",
+                (device.storages.index(way.storage), 100 * way.before.accuracy.value),
+                (5, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=7.5,
+            )
 
 
 SNIPPET = Snippet(
