@@ -452,8 +452,7 @@ def _table(found: Sequence[Device]) -> Table:
     columns = [
         Column(name="device"),
         Column(name="instances"),
-        Column(name="parameters of the network"),
-        Column(name="pairs with equal values"),
+        Column(name="parameters"),
         Column(name="distance, factor per block"),
         Column(name="test accuracy", unit="%"),
         Column(name="difference", unit="points"),
@@ -464,13 +463,11 @@ def _table(found: Sequence[Device]) -> Table:
 
 
 def _row(device: Device, name: str, stack: Stack) -> list[str | float | int | None]:
-    seen, count = device.standings.get(name), _largest_count(device)
-    row = _counted(stack, count)
+    seen = device.standings.get(name)
     return [
         device.name,
         stack.name,
         None if stack.parameters is None else f"{stack.parameters:,}",
-        f"{row['pairs_of_equal_values']} of {row['pairs']}",
         _interval(device.decays[name].factor),
         accuracy.interval(seen.accuracy) if seen else None,
         accuracy.interval(seen.difference) if seen and seen.difference else None,
@@ -552,7 +549,9 @@ def _jacobian(axes: Axes, device: Device) -> None:
         shown = np.ma.masked_equal(matrix[rows].astype(float), 0)
         edges = np.arange(matrix.shape[1] + 1), np.arange(top, top + height + 1)
         colour = figure.CYCLE[i % len(figure.CYCLE)]
-        axes.pcolormesh(*edges, shown, cmap=ListedColormap([colour]), edgecolor="none")
+        axes.pcolormesh(
+            *edges, shown, cmap=ListedColormap([colour]), edgecolor="face", linewidth=0.3
+        )
         for j, (left, width) in enumerate(zip(lefts, columns, strict=False)):
             if i != j and not matrix[rows, left : left + width].any():
                 middle = (left + width / 2, top + height / 2)

@@ -471,9 +471,9 @@ def _table(found: Sequence[Device]) -> Table:
     columns = [
         Column(name="device"),
         Column(name="kept in"),
-        Column(name="passes", digits=2),
-        Column(name="fails silently", digits=2),
-        Column(name="raises", digits=2),
+        Column(name="passes"),
+        Column(name="fails silently"),
+        Column(name="raises"),
         Column(name="parameters found"),
         Column(name="test accuracy", unit="%"),
         Column(name="after reload", unit="%"),
@@ -491,7 +491,7 @@ def _row(device: Device, storage: str) -> list[str | float | int | None]:
             accuracy.interval(way.before.accuracy),
             accuracy.interval(way.after),
         ]
-    counts = [device.count(storage, outcome) for outcome in ("pass", "silent", "loud")]
+    counts = [str(device.count(storage, outcome)) for outcome in ("pass", "silent", "loud")]
     return [device.name, STORAGES[storage], *counts, *trained]
 
 
