@@ -31,6 +31,7 @@ NAMES = {
     "copied": "copies of the first",
     "shared": "one, used again",
 }
+NOTHING = 1e-30  # a relative distance that no float64 can show; stands for 0 in a logarithm
 COLOURS = {"independent": figure.BLUE, "copied": figure.GREEN, "shared": figure.RED}
 
 
@@ -53,7 +54,7 @@ class Stack:
     @property
     def logs(self) -> NDArray[np.float64]:
         """Logarithms of the distances; finite even where nothing is left of them."""
-        return np.log(np.maximum(self.apart, np.finfo(float).tiny))
+        return np.log(np.maximum(self.apart, NOTHING))
 
     @property
     def logs_per_block(self) -> NDArray[np.float64]:
