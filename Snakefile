@@ -30,6 +30,8 @@ wildcard_constraints:
     device="[a-z0-9_]+",
     n="[0-9]+",
     activation="[a-z_]+",
+    initialization="[a-z0-9_]+",
+    depth="[0-9]+",
     storage="[a-z_+]+",
     structure="[a-z_+]+",
 

@@ -100,7 +100,7 @@ def test_editing_the_page_runs_the_page(copied):
     ("module", "jobs"),
     [
         ("kernel", {"measure_alignment": 5, "measure_two_devices": 1}),  # only they name kernels
-        ("figure", {"answer": 10}),  # every answer draws
+        ("figure", {"answer": 11}),  # every answer draws
         (
             "trial",
             {
@@ -115,13 +115,19 @@ def test_editing_the_page_runs_the_page(copied):
         ),
         (
             "training",
-            {"measure_activation": 3, "measure_registration": 1, "measure_composition": 1},
+            {
+                "measure_activation": 3,
+                "measure_initialization": 2,
+                "measure_registration": 1,
+                "measure_composition": 1,
+            },
         ),
         (
             "dataset",
             {
                 "fetch_dataset": 1,
                 "measure_activation": 3,
+                "measure_initialization": 2,
                 "measure_registration": 1,
                 "measure_composition": 1,
             },
@@ -320,7 +326,7 @@ def test_the_plan_says_jobs_and_minutes(fresh):
     command = [sys.executable, "workflow/plan.py", "--configfile", "tests/config.yaml"]
     done = subprocess.run(command, cwd=fresh.folder, capture_output=True, text=True, check=True)
     assert re.search(r"^alignment +5 +[0-9.]+$", done.stdout, re.MULTILINE), done.stdout
-    assert "10 answers and 1 page" in done.stdout
+    assert "11 answers and 1 page" in done.stdout
 
 
 def test_the_page_says_when_the_full_data_set_could_not_be_had(copied):

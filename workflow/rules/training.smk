@@ -1,6 +1,9 @@
 """Networks that are trained, for accuracy: one core each, so that jobs run side by side."""
 
 RECORDS["activation"] = "<results>/records/activation/device-{device}/activation-{activation}.json"
+RECORDS["initialization"] = (
+    "<results>/records/initialization/device-{device}/initialization-{initialization}/depth-{depth}.json"
+)
 
 
 rule measure_activation:
@@ -27,4 +30,31 @@ rule measure_activation:
         python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
             --activation {wildcards.activation:q} --dataset {input.dataset:q} \
             --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
+        """
+
+
+rule measure_initialization:
+    """Train from one initialisation at one depth: one run per seed."""
+    input:
+        script="<scripts>/measure_initialization.py",
+        library=sources("measure_initialization.py"),
+        dataset=DATASET,
+    output:
+        RECORDS["initialization"],
+    log:
+        "<logs>/initialization/device-{device}/initialization-{initialization}/depth-{depth}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=gpus,
+    params:
+        device=device_name,
+        settings=settings("initialization"),
+    shell:
+        """
+        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
+            --initialization {wildcards.initialization:q} --depth {wildcards.depth:q} \
+            --dataset {input.dataset:q} --threads {threads} --settings {params.settings:q} \
+            --output {output:q} >{log:q} 2>&1
         """

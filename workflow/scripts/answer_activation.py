@@ -111,18 +111,11 @@ def the_reference(found: Sequence[Standing]) -> Arm:
 
 
 def placebo_difference(arms: Sequence[Arm]) -> float | None:
-    """Largest difference between the placebo and ReLU in any curve, accuracy or weight.
-
-    Zero only if the weights are the same bit for bit; None when one of the two was not measured.
-    """
-    by_name = {arm.activation: arm for arm in arms if len(arm.runs)}
-    if not {PLACEBO, IGNORED_AS} <= set(by_name):
+    """Difference between the placebo and ReLU; None when one of the two was not measured."""
+    runs = {arm.activation: arm.runs for arm in arms if len(arm.runs)}
+    if not {PLACEBO, IGNORED_AS} <= set(runs):
         return None
-    one, other = (by_name[name].runs.set_index("seed") for name in (PLACEBO, IGNORED_AS))
-    if not one["weights_sha256"].equals(other["weights_sha256"]):
-        return max(1e-9, float((one["test_accuracy"] - other["test_accuracy"]).abs().max()))
-    curves = [np.array(by_name[name].curves) for name in (PLACEBO, IGNORED_AS)]
-    return float(np.abs(curves[0] - curves[1]).max())
+    return accuracy.placebo_difference(runs[PLACEBO], runs[IGNORED_AS])
 
 
 def smallest_detectable(found: Sequence[Standing]) -> float:

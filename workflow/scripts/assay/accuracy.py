@@ -7,8 +7,9 @@ An arm is given as the table of its runs: one row per seed, with the columns ``s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -100,6 +101,63 @@ def smallest_detectable(arms: Mapping[str, pd.DataFrame], reference: str) -> flo
             spread = (pairs["test_accuracy"] - pairs["test_accuracy_reference"]).std()
             sizes.append(statistic.detectable_difference(spread, len(pairs)))
     return float(np.median(sizes)) if sizes else math.inf
+
+
+def placebo_difference(placebo: pd.DataFrame, real: pd.DataFrame) -> float:
+    """Largest difference between a placebo and the arm that it must equal, in any accuracy.
+
+    Zero only if the weights of every seed are the same bit for bit (column ``weights_sha256``).
+    """
+    one, other = (runs.set_index("seed") for runs in (placebo, real))
+    accuracies = ["validation_accuracy", "test_accuracy"]
+    seen = float((one[accuracies] - other[accuracies]).abs().max().max())
+    return seen if one["weights_sha256"].equals(other["weights_sha256"]) else max(1e-9, seen)
+
+
+REST = "rest"  # the share of the variance that no effect explains
+Effect = tuple[str, ...]  # a factor, or the interaction of several
+
+
+def variance_shares(
+    runs: pd.DataFrame, value: str, effects: Sequence[Effect]
+) -> dict[Effect | str, float]:
+    """Which share of the variance each effect makes up, in a balanced factorial experiment.
+
+    Sums of squares of the means over cells, as in an analysis of variance; each is reduced by what
+    chance alone would give it and floored at 0 (ω², Hays, "Statistics for psychologists", 1963;
+    η² would favour factors of many levels). What is left is the share :data:`REST`.
+
+    Args:
+        runs: One row per run: a column per factor, and the value.
+        value: Column whose variance is shared out.
+        effects: Factors, and interactions of them, each after the effects that it contains.
+
+    Raises:
+        ValueError: The experiment is not balanced: some combination of levels is missing, or is
+            there more often than another.
+    """
+    factors = sorted({factor for effect in effects for factor in effect})
+    counts = runs.groupby(factors).size()
+    if counts.nunique() != 1 or len(counts) != math.prod(runs[f].nunique() for f in factors):
+        raise ValueError(f"not balanced over {', '.join(factors)}")
+    total = float(((runs[value] - runs[value].mean()) ** 2).sum())
+    squares: dict[Effect, float] = {}
+    freedom: dict[Effect, int] = {}
+    for effect in effects:
+        means = runs.groupby(list(effect))[value].transform("mean")
+        contained = [part for size in range(1, len(effect)) for part in combinations(effect, size)]
+        squares[effect] = float(((means - runs[value].mean()) ** 2).sum())
+        squares[effect] -= sum(squares[part] for part in contained)
+        freedom[effect] = math.prod(runs[factor].nunique() - 1 for factor in effect)
+    left = len(runs) - 1 - sum(freedom.values())
+    error = max(0.0, total - sum(squares.values())) / left if left else 0.0
+    if np.ptp(runs[value]) < 1e-12:
+        return dict.fromkeys(effects, 0.0) | {REST: 0.0}
+    shares: dict[Effect | str, float] = {
+        effect: max(0.0, squares[effect] - freedom[effect] * error) / (total + error)
+        for effect in effects
+    }
+    return shares | {REST: 1 - sum(shares.values())}
 
 
 def points(share: float) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import nn
+from torch.nn import init
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -19,8 +21,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
     "identity": nn.Identity,
 }
-# The arm that must not differ from ReLU: a published answer passes the activation to a function
-# that ignores it and always builds ReLU.
+# The arm that must make no difference. As an activation: a published answer passes it to a function
+# that ignores it and always builds ReLU. As an initialisation: the published ones match no layer.
 PLACEBO = "placebo"
 
 
@@ -68,3 +70,79 @@ def hidden_outputs(network: nn.Sequential, inputs: torch.Tensor) -> list[torch.T
         if not isinstance(layer, nn.Linear):
             outputs.append(inputs)
     return outputs
+
+
+# ---- initialisation -----------------------------------------------------------------------------
+
+Initializer = Callable[[nn.Module], None]  # for nn.Module.apply: called with every module
+
+
+def _drawing(draw: Callable[[torch.Tensor], object]) -> Initializer:
+    """An initialiser that draws the weights of linear layers and sets their biases to zero."""
+
+    def initialize(module: nn.Module) -> None:
+        if isinstance(module, nn.Linear):
+            draw(module.weight)
+            init.zeros_(module.bias)
+
+    return initialize
+
+
+def _nothing(module: nn.Module) -> None:
+    """Leave every module as torch made it."""
+
+
+def _matching_no_layer(module: nn.Module) -> None:
+    """As published: tests for the lazy layer, although the network is made of plain ones."""
+    if isinstance(module, nn.LazyLinear):
+        init.uniform_(module.weight)
+
+
+# Ways to draw the first weights. n and m are a layer's fan-in and fan-out; where a gain can be
+# given, it is the function's default, as in the exercise.
+INITIALIZERS: dict[str, Initializer] = {
+    # Weights and biases from U(±1/√n), which torch's Linear draws by itself.
+    "default": _nothing,
+    # Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
+    # networks" (2010): variance 2/(n + m), which neither activations nor gradients should outgrow.
+    "xavier_uniform": _drawing(init.xavier_uniform_),
+    "xavier_normal": _drawing(init.xavier_normal_),
+    # He, Zhang, Ren and Sun, "Delving deep into rectifiers" (2015): variance 2/n, because ReLU
+    # passes on half of the second moment.
+    "kaiming_uniform": _drawing(partial(init.kaiming_uniform_, nonlinearity="relu")),
+    "kaiming_normal": _drawing(partial(init.kaiming_normal_, nonlinearity="relu")),
+    # Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep
+    # linear neural networks" (2014): orthonormal rows or columns, whichever are fewer.
+    "orthogonal": _drawing(init.orthogonal_),
+    # The same spread for every layer, whatever its width.
+    "normal_0_001": _drawing(partial(init.normal_, std=0.001)),
+    "normal_0_01": _drawing(partial(init.normal_, std=0.01)),
+    "normal_0_1": _drawing(partial(init.normal_, std=0.1)),
+    # What the published solutions of the exercise meant by "uniform" and "normal".
+    "normal_1": _drawing(init.normal_),
+    "uniform_0_1": _drawing(init.uniform_),
+    # All units of a layer alike: they compute the same, get the same gradient, and stay alike.
+    "zeros": _drawing(init.zeros_),
+    "constant": _drawing(partial(init.constant_, val=0.01)),
+    # The arm that must not differ from the default.
+    PLACEBO: _matching_no_layer,
+}
+
+
+def initialize(network: nn.Sequential, initialization: str, seed: int) -> nn.Sequential:
+    """Draw the first weights of a network in place, and return it.
+
+    Args:
+        network: The network, with torch's default weights.
+        initialization: A name of :data:`INITIALIZERS`. All but ``default`` and the placebo set
+            the biases to zero.
+        seed: Seed of the weights; the global generator is left as it was.
+
+    Raises:
+        KeyError: There is no such initialisation.
+    """
+    draw = INITIALIZERS[initialization]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network.apply(draw)
+    return network
