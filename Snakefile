@@ -34,6 +34,9 @@ wildcard_constraints:
     depth="[0-9]+",
     storage="[a-z_+]+",
     structure="[a-z_+]+",
+    topic="[a-z_]+",
+    sweep="[a-z]+",
+    selection="[a-z]+",
 
 
 include: "workflow/rules/common.smk"

@@ -84,3 +84,24 @@ def test_two_sided_p():
     assert statistic.two_sided_p(1.96, 1) == pytest.approx(0.05, abs=1e-3)
     assert statistic.two_sided_p(0, 0) == 1
     assert statistic.two_sided_p(1, 0) == 0
+
+
+def test_a_power_law_is_found_in_two_factors_at_once():
+    draw = np.random.default_rng(0)
+    x, y = (draw.uniform(1, 100, 50) for _ in range(2))
+    values = 3 * x**2 * y**-0.5 * np.exp(draw.normal(0, 0.01, 50))
+    seen = statistic.power_law(values, {"x": x, "y": y})
+    for fitted, true in ((seen.exponents["x"], 2), (seen.exponents["y"], -0.5), (seen.scale, 3)):
+        assert fitted.low < true < fitted.high
+    assert seen.exponents["x"].half_width < 0.01
+
+
+def test_a_power_law_through_as_many_values_as_numbers_has_no_interval():
+    seen = statistic.power_law([1, 4], {"x": [1, 2]})
+    assert seen.exponents["x"].value == pytest.approx(2)
+    assert seen.exponents["x"].low == -math.inf
+
+
+def test_a_power_law_of_what_does_not_vary_is_refused():
+    with pytest.raises(ValueError, match="x do not vary"):
+        statistic.power_law([1, 2, 3], {"x": [5, 5, 5]})

@@ -19,6 +19,7 @@ from conftest import PARTS, ROOT, Workflow, copy_workflow, plan
 from snakemake.utils import update_config
 
 pytestmark = pytest.mark.workflow
+QUESTIONS = len(yaml.safe_load((ROOT / "config.yaml").read_text())["ask"])
 
 
 def measured(workflow: Workflow) -> dict[Path, int]:
@@ -100,7 +101,7 @@ def test_editing_the_page_runs_the_page(copied):
     ("module", "jobs"),
     [
         ("kernel", {"measure_alignment": 5, "measure_two_devices": 1}),  # only they name kernels
-        ("figure", {"answer": 11}),  # every answer draws
+        ("figure", {"answer": QUESTIONS}),  # every answer draws
         (
             "trial",
             {
@@ -111,6 +112,7 @@ def test_editing_the_page_runs_the_page(copied):
                 "measure_norm_log": 1,
                 "measure_two_devices": 1,
                 "measure_activation": 3,
+                "measure_reduction": 1,
             },
         ),
         (
@@ -120,6 +122,7 @@ def test_editing_the_page_runs_the_page(copied):
                 "measure_initialization": 2,
                 "measure_registration": 1,
                 "measure_composition": 1,
+                "measure_fourier": 2,
             },
         ),
         (
@@ -130,8 +133,10 @@ def test_editing_the_page_runs_the_page(copied):
                 "measure_initialization": 2,
                 "measure_registration": 1,
                 "measure_composition": 1,
+                "measure_fourier": 2,
             },
         ),
+        ("layers", {"measure_parameters": 2, "measure_reduction": 1, "measure_fourier": 2}),
         ("record", {}),  # guarded by its format number
     ],
 )
@@ -326,7 +331,7 @@ def test_the_plan_says_jobs_and_minutes(fresh):
     command = [sys.executable, "workflow/plan.py", "--configfile", "tests/config.yaml"]
     done = subprocess.run(command, cwd=fresh.folder, capture_output=True, text=True, check=True)
     assert re.search(r"^alignment +5 +[0-9.]+$", done.stdout, re.MULTILINE), done.stdout
-    assert "11 answers and 1 page" in done.stdout
+    assert f"{QUESTIONS} answers and 1 page" in done.stdout
 
 
 def test_the_page_says_when_the_full_data_set_could_not_be_had(copied):
@@ -336,7 +341,7 @@ def test_the_page_says_when_the_full_data_set_could_not_be_had(copied):
     page = (copied.folder / "results/report.html").read_text(encoding="utf-8")
     answers = [*(copied.folder / "results/answers").glob("*.json")]
     told = sum(bool(json.loads(path.read_text())["notices"]) for path in answers)
-    assert told >= 3  # every question that learns from the data
+    assert told >= 4  # every question that learns from the data
     said = page.count("which was asked for and could not be had")
     assert said == told + 1  # each answer, and the first screen
 

@@ -2,6 +2,9 @@
 
 RECORDS["registration"] = "<results>/records/registration/device-{device}/storage-{storage}.json"
 RECORDS["composition"] = "<results>/records/composition/device-{device}/structure-{structure}.json"
+RECORDS["parameters"] = "<results>/records/parameters/device-{device}/topic-{topic}.json"
+RECORDS["reduction"] = "<results>/records/reduction/device-{device}/sweep-{sweep}.json"
+RECORDS["fourier"] = "<results>/records/fourier/device-{device}/selection-{selection}.json"
 
 
 rule measure_registration:
@@ -52,5 +55,84 @@ rule measure_composition:
         """
         python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
             --structure {wildcards.structure:q} --dataset {input.dataset:q} \
+            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
+        """
+
+
+rule measure_parameters:
+    """Look at one side of parameters: how they begin, are shared, are saved."""
+    input:
+        script="<scripts>/measure_parameters.py",
+        library=sources("measure_parameters.py"),
+    output:
+        RECORDS["parameters"],
+    log:
+        "<logs>/parameters/device-{device}/topic-{topic}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        **label_resources(),
+        gpu=gpus,
+    params:
+        device=device_name,
+        settings=settings("parameters"),
+    shell:
+        """
+        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
+            --topic {wildcards.topic:q} --threads {threads} --settings {params.settings:q} \
+            --output {output:q} >{log:q} 2>&1
+        """
+
+
+rule measure_reduction:
+    """Time all implementations of the quadratic layer while one size grows."""
+    input:
+        script="<scripts>/measure_reduction.py",
+        library=sources("measure_reduction.py"),
+    output:
+        RECORDS["reduction"],
+    log:
+        "<logs>/reduction/device-{device}/sweep-{sweep}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: every_core
+    resources:
+        **label_resources(),
+        gpu=gpus,
+    params:
+        device=device_name,
+        settings=settings("reduction"),
+    shell:
+        """
+        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
+            --sweep {wildcards.sweep:q} --threads {threads} --settings {params.settings:q} \
+            --output {output:q} >{log:q} 2>&1
+        """
+
+
+rule measure_fourier:
+    """Learn from the leading Fourier coefficients, or from as many at random."""
+    input:
+        script="<scripts>/measure_fourier.py",
+        library=sources("measure_fourier.py"),
+        dataset=DATASET,
+    output:
+        RECORDS["fourier"],
+    log:
+        "<logs>/fourier/device-{device}/selection-{selection}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        **label_resources(),
+        gpu=gpus,
+    params:
+        device=device_name,
+        settings=settings("fourier"),
+    shell:
+        """
+        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
+            --selection {wildcards.selection:q} --dataset {input.dataset:q} \
             --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,6 +149,51 @@ def detectable_difference(
         return math.inf
     quantiles = np.asarray(stats.t.ppf([1 - significance / 2, power], count - 1))
     return float(quantiles.sum() * differences_std / math.sqrt(count))
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """y = scale · Π x^exponent, fitted to positive numbers."""
+
+    scale: Interval
+    exponents: dict[str, Interval]
+
+
+def power_law(
+    values: ArrayLike, factors: Mapping[str, ArrayLike], confidence: float = 0.95
+) -> PowerLaw:
+    """Fit a power law by least squares of the logarithms, with Student's intervals.
+
+    The intervals are endless where there are no more values than numbers to fit.
+
+    Args:
+        values: y, positive.
+        factors: Each x by name, positive, as many as values.
+        confidence: Of the intervals.
+
+    Raises:
+        ValueError: The factors do not vary, or not independently of each other.
+    """
+    logs = np.log(np.asarray(values, dtype=float))
+    columns = [np.log(np.asarray(each, dtype=float)) for each in factors.values()]
+    design = np.column_stack([np.ones(len(logs)), *columns])
+    fitted, _, rank, _ = np.linalg.lstsq(design, logs)
+    if rank < design.shape[1]:
+        raise ValueError(f"{', '.join(factors)} do not vary independently in {len(logs)} values")
+    freedom = len(logs) - design.shape[1]
+    half = np.full(design.shape[1], math.inf)
+    if freedom > 0:
+        variance = np.sum((logs - design @ fitted) ** 2) / freedom
+        errors = np.sqrt(variance * np.diag(np.linalg.inv(design.T @ design)))
+        half = stats.t.ppf((1 + confidence) / 2, freedom) * errors
+    bounds = [
+        Interval(float(v), float(v - h), float(v + h)) for v, h in zip(fitted, half, strict=True)
+    ]
+    first, *rest = bounds
+    return PowerLaw(
+        Interval(math.exp(first.value), _exp(first.low), _exp(first.high)),
+        dict(zip(factors, rest, strict=True)),
+    )
 
 
 def two_sided_p(estimate: float, standard_error: float) -> float:

@@ -1,0 +1,250 @@
+"""Parameters: the words follow made-up records; the law of this torch; what is shared and saved."""
+
+import json
+import math
+
+import answer_parameters as answer
+import measure_parameters as measure
+import numpy as np
+import pytest
+import torch
+from assay import question, record
+from assay.record import Trial
+from conftest import PROTOCOL, make_record
+
+SETTINGS = {
+    "seed": 1,
+    "protocol": dict(PROTOCOL),
+    "features": [32, 64, 256],
+    "channels": [8, 32],
+    "kernels": [1, 3],
+    "tested_values": 5000,
+    "bins": 40,
+    "width": 8,
+    "times": 3,
+    "steps": 5,
+}
+
+
+def measured(folder, topic):
+    path = folder / f"{topic}.json"
+    before = torch.get_num_threads()
+    measure.main(["--topic", topic, "--threads", "1", "--settings", json.dumps(SETTINGS),
+                  "--output", str(path)])  # fmt: skip
+    torch.set_num_threads(before)
+    return record.read(path)
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("here")
+    return {topic: measured(folder, topic) for topic in measure.TOPICS}
+
+
+# ---- the law -------------------------------------------------------------------------------------
+
+
+def test_the_law_of_linear_is_one_over_the_root_of_fan_in(here):
+    by_layer = {law.layer: law for law in answer.laws([here["initialisation"]])}
+    linear = by_layer["linear"]
+    assert linear.distribution == "uniform"
+    assert 0.99 < linear.bound_by_fan_in.low <= linear.bound_by_fan_in.high <= 1.0
+    assert linear.fit.exponents["fan_in"].value == pytest.approx(-0.5, abs=0.01)
+    assert linear.fit.exponents["fan_out"].value == pytest.approx(0, abs=0.01)
+    assert not linear.as_claimed
+
+
+def test_the_laws_of_the_other_layers(here):
+    by_layer = {law.layer: law for law in answer.laws([here["initialisation"]])}
+    assert {n: law.distribution for n, law in by_layer.items()} == {
+        "linear": "uniform", "conv": "uniform", "bilinear": "uniform",
+        "embedding": "normal", "xavier": "uniform",
+    }  # fmt: skip
+    assert {n: law.depends for n, law in by_layer.items()} == {
+        "linear": ["fan_in"], "conv": ["fan_in"], "bilinear": ["first"],
+        "embedding": [], "xavier": ["fan_in", "fan_out"],
+    }  # fmt: skip
+
+
+def made_up(bound, seed=0, **changes):
+    """A record of layers whose weights are uniform within a bound that a function gives."""
+    draw = np.random.default_rng(seed)
+    trials = []
+    for fan_in in (32, 128, 512):
+        for fan_out in (32, 128, 512):
+            values = torch.from_numpy(draw.uniform(-1, 1, 5000)) * bound(fan_in, fan_out)
+            described = measure.describe(values, 5000) | changes
+            trials.append(
+                Trial(
+                    what={"layer": "linear", "inputs": fan_in, "outputs": fan_out},
+                    result={"factors": {"fan_in": fan_in, "fan_out": fan_out}, **described},
+                )
+            )
+    trials[-1].samples.update(measure.histogram(values, 20))
+    axes = {"device": "cpu", "topic": "initialisation"}
+    return make_record("parameters", axes, trials, settings=SETTINGS)
+
+
+def test_an_initialisation_as_claimed_is_found_to_be_so():
+    found = answer.answer([made_up(lambda i, o: math.sqrt(6 / (i + o)))])
+    assert found.numbers["laws"][0]["as_claimed"]
+    assert "is true for Linear" in found.sentence
+
+
+def test_a_range_that_ignores_the_outputs_is_not_as_claimed():
+    found = answer.answer([made_up(lambda i, o: i**-0.5)])
+    assert not found.numbers["laws"][0]["as_claimed"]
+    assert "is false for Linear" in found.sentence
+
+
+def test_a_distribution_that_no_test_accepts_is_neither():
+    made = made_up(lambda i, o: i**-0.5, uniform_p=1e-9, normal_p=1e-9)
+    assert answer.laws([made])[0].distribution == "neither"
+
+
+def test_one_size_in_many_that_a_test_would_reject_alone_is_chance():
+    made = made_up(lambda i, o: i**-0.5)
+    made.trials[0].result["uniform_p"] = 0.02
+    assert answer.laws([made])[0].distribution == "uniform"
+
+
+@pytest.mark.parametrize(("draw", "uniform"), [("uniform", True), ("normal", False)])
+def test_the_tests_tell_uniform_from_normal(draw, uniform):
+    values = torch.from_numpy(getattr(np.random.default_rng(3), draw)(size=5000))
+    seen = measure.describe(values - values.mean(), 5000)
+    assert (seen["uniform_p"] > 0.01) == uniform
+    assert (seen["normal_p"] > 0.01) != uniform
+
+
+# ---- shared --------------------------------------------------------------------------------------
+
+
+def only(seen, check):
+    (trial,) = answer.checks([seen], check)
+    return trial.result
+
+
+def test_a_tied_gradient_is_the_sum_of_the_untied_ones(here):
+    seen = only(here["storage"], "gradient")
+    assert seen["positions"] == 3
+    assert seen["error_of_sum"] < 1e-12
+    assert seen["error_of_largest_part"] > 0.1
+
+
+def test_tied_weights_stay_equal_and_untied_ones_do_not(here):
+    seen = only(here["storage"], "training")
+    assert seen["difference_tied"] == 0
+    assert seen["difference_untied"] > 0
+
+
+def test_a_tie_is_kept_in_memory_and_on_disk_but_not_in_the_keys(here):
+    seen = only(here["storage"], "size")
+    assert seen["keys_tied"] == seen["keys_untied"]
+    assert seen["parameters_tied"] < seen["parameters_untied"]
+    assert seen["bytes_untied"] - seen["bytes_tied"] == 2 * 8 * (8 * 8 + 8)
+    assert seen["file_bytes_tied"] < seen["file_bytes_untied"]
+
+
+def test_what_operations_do_to_a_tie(here):
+    seen = answer._ties([here["storage"]])
+    assert set(seen) == {"one module twice", "one parameter twice"}
+    for ties in seen.values():
+        assert ties["copy.deepcopy"] == ties["torch.save, load_state_dict"] == "still tied"
+        assert ties["safetensors"] == "refused"
+    assign = "torch.save, load_state_dict(assign=True)"
+    assert seen["one module twice"][assign] == "still tied"
+    assert seen["one parameter twice"][assign] == "tie lost"
+
+
+def test_the_last_of_two_entries_wins_without_a_complaint(here):
+    seen = only(here["storage"], "conflict")
+    assert seen == {"complaints": 0, "value": 2.0}
+
+
+# ---- saved ---------------------------------------------------------------------------------------
+
+
+def test_what_a_state_dict_brings_back(here):
+    seen = answer.matrix([here["storage"]])
+    assert {name for name, row in seen.items() if row["restored"]} == {
+        "parameter",
+        "frozen parameter",
+        "buffer",
+    }
+    assert all(row["restored"] == row["in_state_dict"] for row in seen.values())
+    assert not seen["buffer"]["in_parameters"]
+    assert len(seen) == 11
+
+
+def test_no_registered_parameter_is_missing_and_buffers_come_on_top(here):
+    seen = {str(t.what["layer"]): t.result for t in answer.checks([here["storage"]], "layer")}
+    assert not any(each["missing"] for each in seen.values())
+    assert seen["BatchNorm1d"]["besides"] == ["num_batches_tracked", "running_mean", "running_var"]
+    assert seen["Linear"]["besides"] == []
+
+
+def test_ways_to_a_nested_parameter(here):
+    seen = {str(t.what["way"]): t.result for t in answer.checks([here["storage"]], "access")}
+    values_only = {way for way, each in seen.items() if not each["is_parameter"]}
+    assert values_only == {'net.state_dict()["0.0.2.weight"]', "net[0][0][2].weight.data"}
+    assert all(each["writes_through"] for each in seen.values())
+    assert not any(seen[way]["has_gradient"] for way in values_only)
+
+
+def test_a_kept_state_dict_moves_along(here):
+    assert only(here["storage"], "snapshot") == {
+        "state_dict_changes": True,
+        "deepcopy_changes": False,
+    }
+
+
+def test_the_optimiser_needs_its_own_state(here):
+    (seen,) = [
+        t.result for t in answer.checks([here["storage"]], "item") if "error_with" in t.result
+    ]
+    assert seen["error_with"] == 0
+    assert seen["error_without"] > 0
+
+
+# ---- the whole answer ----------------------------------------------------------------------------
+
+
+def test_the_files_of_an_answer(here, tmp_path):
+    paths = []
+    for name, each in here.items():
+        paths.append(tmp_path / f"{name}.json")
+        record.write(paths[-1], each)
+    out = {kind: tmp_path / f"x.{end}" for kind, end in
+           (("table", "csv"), ("figure", "svg"), ("answer", "json"))}  # fmt: skip
+    about = json.dumps({"title": "t", "exercise": "e"})
+    answer.main(["--about", about, *(f"--{k}={p}" for k, p in out.items()), *map(str, paths)])
+    seen = question.read(out["answer"])
+    assert "is false for Linear, Conv2d, Bilinear, Embedding" in seen.sentence
+    assert "to" in seen.table.rows[0][5]
+    assert "<svg" in out["figure"].read_text()
+    assert not seen.missing
+
+
+def test_an_unavailable_device_is_told():
+    made = make_record(
+        "parameters",
+        {"device": "gpu", "topic": "storage"},
+        [],
+        status=record.Status.UNAVAILABLE,
+        reason="no GPU",
+        settings=SETTINGS,
+    )
+    found = answer.answer([made])
+    assert found.sentence.startswith("Nothing could be measured")
+
+
+def test_an_unknown_topic_is_one_sentence(capsys):
+    with pytest.raises(SystemExit):
+        measure.main(["--topic", "poetry", "--output", "x.json"])
+    assert "is none of initialisation, storage" in capsys.readouterr().err
+
+
+def test_the_snippet_runs(capsys):
+    exec(compile(answer.SNIPPET.code, "snippet", "exec"), {})
+    out = capsys.readouterr().out
+    assert "100 1000 claimed 0.0739, is 0.1000" in out

@@ -1,0 +1,250 @@
+"""Time six implementations of y_k = Σ_ij W_ijk x_i x_j while one size grows, and check them.
+
+    python workflow/scripts/measure_reduction.py --sweep n --output n.json
+
+All implementations are arms of one trial per cell. The anchor is `einsum`, the formula as it is
+written. What an implementation allocates on its way is part of what it costs, so it is timed, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from assay import job, layers, trial
+from assay.clock import clock_for
+from assay.job import Job
+from assay.layers import IMPLEMENTATIONS, Implementation
+from assay.record import Status, Trial
+from assay.trial import Protocol, Work
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+ANCHOR = "einsum"
+SWEEPS = ("batch", "n", "k")
+# Rounding errors of n² terms in float64 are far below, a wrong term is far above.
+TOLERANCE = 1e-10
+CHECKED = [(1, 1, 1), (2, 3, 2), (5, 8, 1), (3, 7, 4)]  # batch, n, k: small, odd and even
+MEMORY = "[memory]"  # how torch's profiler calls an allocation or a release
+
+Operands = tuple[Tensor, tuple[Tensor, ...]]  # inputs, what the implementation keeps
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The three sizes, the number format, and where it is computed."""
+
+    batch: int
+    n: int
+    k: int
+    dtype: torch.dtype
+    place: torch.device
+
+    def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Normal inputs (batch, n), and weights (k, n, n) with which outputs are of order one."""
+        inputs = torch.randn(self.batch, self.n, generator=generator, device=self.place)
+        weights = torch.randn(self.k, self.n, self.n, generator=generator, device=self.place)
+        return inputs.to(self.dtype), weights.to(self.dtype) / self.n
+
+
+def operands(cell: Cell, way: Implementation, generator: torch.Generator) -> Operands:
+    """Inputs and weights of a cell, stored as the implementation wants them."""
+    inputs, weights = cell.draw(generator)
+    return inputs, way.store(weights)
+
+
+def work(cell: Cell, way: Implementation) -> Work[Operands]:
+    """One forward pass of the layer."""
+    return Work(partial(operands, cell, way), lambda given: way.apply(given[0], *given[1]))
+
+
+# ---- what is measured ---------------------------------------------------------------------------
+
+
+def measure(job: Job) -> list[Trial]:
+    """The checks on the layer, then one trial of all implementations per size."""
+    settings, sweep = job.settings, job.axes["sweep"]
+    protocol = replace(
+        Protocol.from_settings(settings["protocol"], job.device),
+        cap_s=settings["cell_s"],
+        half_width=settings["half_width"],
+        operand_sets_least=settings["operand_sets_least"],
+    )
+    torch.backends.cuda.matmul.fp32_precision = "ieee"  # float32 means float32
+    dtype = getattr(torch, settings["dtype"])
+    cells = [
+        Cell(**(settings["base"] | {sweep: size}), dtype=dtype, place=job.device)
+        for size in settings["sizes"][sweep]
+    ]
+    settle(cells[-1], protocol, settings["seed"])
+    timed = [compare(cell, protocol, settings["seed"]) for cell in cells]
+    return [*checks(settings["seed"]), *timed]
+
+
+def settle(cell: Cell, protocol: Protocol, seed: int) -> None:
+    """Bring the device to its clock with the work of a cell."""
+    anchor = work(cell, IMPLEMENTATIONS[ANCHOR])
+    ready = anchor.prepare(torch.Generator(device=cell.place).manual_seed(seed))
+    trial.settle(lambda: anchor.run(ready), protocol, clock_for(cell.place))
+
+
+def compare(cell: Cell, protocol: Protocol, seed: int) -> Trial:
+    """All implementations of one cell in one trial, their memory, and proof that they agree."""
+    works = {name: work(cell, way) for name, way in IMPLEMENTATIONS.items()}
+    anchor = works.pop(ANCHOR)
+    what: dict[str, Any] = {"batch": cell.batch, "n": cell.n, "k": cell.k, "anchor": ANCHOR}
+    what["dtype"] = str(cell.dtype).removeprefix("torch.")
+    try:
+        measured = trial.compare(what, anchor, works, protocol, clock_for(cell.place), seed)
+        measured.result["memory_bytes"] = memory(cell, seed)
+        errors = disagreement(cell, seed)
+    except (MemoryError, RuntimeError) as error:
+        if not job.is_out_of_memory(error):
+            raise
+        return Trial(what=what, status=Status.OUT_OF_MEMORY, reason=str(error).splitlines()[0])
+    if measured.reason:  # the protocol calls the budget by its own name; here it is the cell's
+        measured.reason = measured.reason.replace("protocol.cap_s", "cell_s")
+    measured.result["disagreement"] = {**errors}
+    worst = max(errors, key=lambda name: errors[name])
+    if errors[worst] > TOLERANCE:
+        measured.status = Status.REFUSED
+        measured.reason = f"{worst} computes something else: relative error {errors[worst]:.1e}"
+    return measured
+
+
+def disagreement(cell: Cell, seed: int) -> dict[str, float]:
+    """Relative Frobenius distance of each implementation from brute force, in float64, on a CPU."""
+    exact = replace(cell, dtype=torch.float64, place=torch.device("cpu"))
+    inputs, weights = exact.draw(torch.Generator().manual_seed(seed))
+    outputs = {n: way.apply(inputs, *way.store(weights)) for n, way in IMPLEMENTATIONS.items()}
+    expected = outputs.pop("brute_force")
+    scale = torch.linalg.norm(expected)
+    return {n: float(torch.linalg.norm(seen - expected) / scale) for n, seen in outputs.items()}
+
+
+def memory(cell: Cell, seed: int) -> dict[str, Any]:
+    """Bytes that each implementation needs at most beside operands and result, and keeps."""
+    found = {}
+    for name, way in IMPLEMENTATIONS.items():
+        generator = torch.Generator(device=cell.place).manual_seed(seed)
+        inputs, stored = operands(cell, way, generator)
+        peak = peak_bytes(partial(way.apply, inputs, *stored), cell.place)
+        result = cell.batch * cell.k * cell.dtype.itemsize
+        found[name] = {
+            "temporary": None if peak is None else max(0, peak - result),
+            "parameter": stored[0].numel() * cell.dtype.itemsize,
+        }
+    return found
+
+
+def peak_bytes(call: Callable[[], Any], place: torch.device) -> int | None:
+    """Bytes that a call has allocated at one time at most; None where torch does not count them.
+
+    On a CPU the profiler reports each allocation and release, which are added up in their order.
+    """
+    call()  # libraries allocate at their first call
+    if place.type == "cuda":
+        torch.cuda.synchronize(place)
+        before = torch.cuda.memory_allocated(place)
+        torch.cuda.reset_peak_memory_stats(place)
+        call()
+        torch.cuda.synchronize(place)
+        return int(torch.cuda.max_memory_allocated(place) - before)
+    if place.type != "cpu":
+        return None
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        call()
+    assert seen.profiler is not None
+    events = [e for e in seen.profiler.kineto_results.events() if e.name() == MEMORY]
+    live = peak = 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        live += event.nbytes()
+        peak = max(peak, live)
+    return peak
+
+
+# ---- what is checked ----------------------------------------------------------------------------
+
+
+def checks(seed: int) -> list[Trial]:
+    """That all implementations are one function, with right gradients, and what of W it feels.
+
+    In float64 on a CPU: these are questions of arithmetic, not of a device.
+    """
+    cpu = torch.device("cpu")
+    errors = [disagreement(Cell(batch, n, k, torch.float64, cpu), seed) for batch, n, k in CHECKED]
+    worst = {name: max(each[name] for each in errors) for name in errors[0]}
+    return [
+        Trial(what={"check": "equal"}, result={"disagreement": {**worst}}),
+        Trial(what={"check": "gradcheck"}, result={"right": {**gradients(seed)}}),
+        Trial(what={"check": "symmetry"}, result=symmetry(seed)),
+    ]
+
+
+def gradients(seed: int) -> dict[str, bool]:
+    """Whether each implementation's gradients in x and W agree with finite differences."""
+    cell = Cell(2, 3, 2, torch.float64, torch.device("cpu"))
+    found = {}
+    for name, way in IMPLEMENTATIONS.items():
+        inputs, weights = cell.draw(torch.Generator().manual_seed(seed))
+
+        def layer(x: Tensor, w: Tensor, way: Implementation = way) -> Tensor:
+            return way.apply(x, *way.store(w))
+
+        leaves = (inputs.requires_grad_(), weights.requires_grad_())
+        found[name] = bool(torch.autograd.gradcheck(layer, leaves, raise_exception=False))
+    return found
+
+
+def symmetry(seed: int) -> dict[str, Any]:
+    """What adding to W does to the outputs: an antisymmetric part, and a symmetric one as control.
+
+    Both have the norm of W's own symmetric part. The gradient has no antisymmetric part either, so
+    training never changes it.
+    """
+    cell = Cell(64, 16, 8, torch.float64, torch.device("cpu"))
+    generator = torch.Generator().manual_seed(seed)
+    inputs, weights = cell.draw(generator)
+    _, other = cell.draw(generator)
+    own = layers.symmetric(weights)
+
+    def scaled(part: Tensor) -> Tensor:
+        return part * torch.linalg.norm(own) / torch.linalg.norm(part)
+
+    def change(part: Tensor) -> float:
+        before, after = layers.einsum(inputs, weights), layers.einsum(inputs, weights + part)
+        return float(torch.linalg.norm(after - before) / torch.linalg.norm(before))
+
+    leaf = weights.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(layers.einsum(inputs, leaf).square().sum(), leaf)
+    uneven = torch.linalg.norm(layers.antisymmetric(gradient)) / torch.linalg.norm(gradient)
+    return {
+        "change_by_antisymmetric": change(scaled(layers.antisymmetric(other))),
+        "change_by_symmetric": change(scaled(layers.symmetric(other))),
+        "antisymmetric_share_of_gradient": float(uneven),
+        "parameters": weights.numel(),
+        "parameters_that_matter": layers.pack(weights)[0].numel(),
+    }
+
+
+# ---- the job ------------------------------------------------------------------------------------
+
+
+def sweep(name: str) -> str:
+    """A name of :data:`SWEEPS`."""
+    if name not in SWEEPS:
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(SWEEPS)}")
+    return name
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the job that the command line describes."""
+    job.run("reduction", {"sweep": sweep}, measure, argv)
+
+
+if __name__ == "__main__":
+    main()
