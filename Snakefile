@@ -37,6 +37,8 @@ wildcard_constraints:
     topic="[a-z_]+",
     sweep="[a-z]+",
     selection="[a-z]+",
+    images="[0-9]+|all",
+    format="[a-z_]+",
 
 
 include: "workflow/rules/common.smk"

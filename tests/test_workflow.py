@@ -113,6 +113,7 @@ def test_editing_the_page_runs_the_page(copied):
                 "measure_two_devices": 1,
                 "measure_activation": 3,
                 "measure_reduction": 1,
+                "measure_formats": 2,
             },
         ),
         (
@@ -123,6 +124,8 @@ def test_editing_the_page_runs_the_page(copied):
                 "measure_registration": 1,
                 "measure_composition": 1,
                 "measure_fourier": 2,
+                "measure_resume": 1,
+                "measure_transfer": 1,
             },
         ),
         (
@@ -134,6 +137,7 @@ def test_editing_the_page_runs_the_page(copied):
                 "measure_registration": 1,
                 "measure_composition": 1,
                 "measure_fourier": 2,
+                "measure_transfer": 1,
             },
         ),
         ("layers", {"measure_parameters": 2, "measure_reduction": 1, "measure_fourier": 2}),

@@ -5,6 +5,11 @@ RECORDS["composition"] = "<results>/records/composition/device-{device}/structur
 RECORDS["parameters"] = "<results>/records/parameters/device-{device}/topic-{topic}.json"
 RECORDS["reduction"] = "<results>/records/reduction/device-{device}/sweep-{sweep}.json"
 RECORDS["fourier"] = "<results>/records/fourier/device-{device}/selection-{selection}.json"
+RECORDS["resume"] = "<results>/records/resume/device-{device}.json"
+RECORDS["transfer"] = "<results>/records/transfer/device-{device}/images-{images}.json"
+# Files are written from the CPU, whatever devices there are.
+RECORDS["formats"] = "<results>/records/formats/device-cpu/format-{format}.json"
+RECORDS["placement"] = "<results>/records/placement/device-{device}.json"
 
 
 rule measure_registration:
@@ -134,5 +139,100 @@ rule measure_fourier:
         """
         python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
             --selection {wildcards.selection:q} --dataset {input.dataset:q} \
+            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
+        """
+
+
+rule measure_resume:
+    """Kill trainings and writers with SIGKILL, and see what can be continued."""
+    input:
+        script="<scripts>/measure_resume.py",
+        library=sources("measure_resume.py"),
+    output:
+        RECORDS["resume"],
+    log:
+        "<logs>/resume/device-{device}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=gpus,
+    params:
+        device=device_name,
+        settings=settings("resume"),
+    shell:
+        """
+        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
+            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
+        """
+
+
+rule measure_transfer:
+    """Reuse two layers of a trained network, with so many images to learn from."""
+    input:
+        script="<scripts>/measure_transfer.py",
+        library=sources("measure_transfer.py"),
+        dataset=DATASET,
+    output:
+        RECORDS["transfer"],
+    log:
+        "<logs>/transfer/device-{device}/images-{images}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=gpus,
+    params:
+        device=device_name,
+        settings=settings("transfer"),
+    shell:
+        """
+        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
+            --images {wildcards.images:q} --dataset {input.dataset:q} \
+            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
+        """
+
+
+rule measure_formats:
+    """Save a network in one format, and load it under every hazard."""
+    input:
+        script="<scripts>/measure_formats.py",
+        library=sources("measure_formats.py"),
+    output:
+        RECORDS["formats"],
+    log:
+        "<logs>/formats/device-cpu/format-{format}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    params:
+        settings=settings("formats"),
+    shell:
+        """
+        python {input.script:q} --format {wildcards.format:q} \
+            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
+        """
+
+
+rule measure_placement:
+    """Move tensors, modules and files between number formats and devices."""
+    input:
+        script="<scripts>/measure_placement.py",
+        library=sources("measure_placement.py"),
+    output:
+        RECORDS["placement"],
+    log:
+        "<logs>/placement/device-{device}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=gpus,
+    params:
+        device=device_name,
+        settings=settings("placement"),
+    shell:
+        """
+        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
             --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
         """

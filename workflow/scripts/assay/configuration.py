@@ -101,6 +101,7 @@ def across_keys(config: Mapping[str, Any], memory_bytes: int) -> Iterator[str]:
         yield "config: devices is empty, and so is records; there is nothing to measure or to show."
     yield from _labels(config["devices"])
     yield from _alignment(config["studies"]["alignment"], memory_bytes)
+    yield from _resume(config["studies"]["resume"]["settings"])
     for study, axis in (("registration", "storage"), ("composition", "structure")):
         yield from _named_once(
             f"studies.{study}.axes.{axis}", config["studies"][study]["axes"][axis]
@@ -146,3 +147,19 @@ def _alignment(study: Mapping[str, Any], memory_bytes: int) -> Iterator[str]:
             f"{needed / 1e9:.1f} GB, more than half of this machine's "
             f"{memory_bytes / 1e9:.1f} GB; the largest size that fits is {allowed}."
         )
+
+
+def _resume(settings: Mapping[str, Any]) -> Iterator[str]:
+    where = "config: studies.resume.settings"
+    if settings["kill_at"] < settings["every"]:
+        yield (
+            f"{where}.kill_at is {settings['kill_at']}, before the first checkpoint; "
+            f"allowed: from every, {settings['every']}, on."
+        )
+    if settings["steps"] <= settings["kill_at"]:
+        yield (
+            f"{where}.steps is {settings['steps']}, and nothing is left to continue after "
+            f"kill_at, {settings['kill_at']}; allowed: more than that."
+        )
+    if settings["kill_after_s"][0] > settings["kill_after_s"][1]:
+        yield f"{where}.kill_after_s is {settings['kill_after_s']}; the shorter time stands first."

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.patches import Rectangle
 
 from assay.record import write_atomically
 
@@ -155,6 +157,63 @@ def interval(
         yerr=[below, above],
         **{"fmt": "o", "markersize": 5, "capsize": 2.5, "elinewidth": 1.4, **options},
     )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a matrix: a sign that can be read without its colour, and a few words.
+
+    Attributes:
+        text: What happened, in one or two short lines.
+        sign: ``✓``, ``!``, ``✗``, or nothing for a cell that only tells.
+    """
+
+    text: str
+    sign: str = ""
+
+
+# Of the signs of a cell.
+SIGN_COLOURS = {"✓": GREEN, "!": ORANGE, "✗": RED, "": BAND}
+
+
+def matrix(
+    axes: Axes, rows: Sequence[str], columns: Sequence[str], cells: Sequence[Sequence[Cell]]
+) -> None:
+    """Draw a matrix of outcomes: a tinted tile per cell, with its sign and its words.
+
+    Args:
+        axes: Where to draw.
+        rows: Their names, from top to bottom.
+        columns: Their names, from left to right; they stand above.
+        cells: Row by row.
+    """
+    for y, row in enumerate(cells):
+        for x, cell in enumerate(row):
+            colour = SIGN_COLOURS[cell.sign]
+            axes.add_patch(
+                Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, color=colour, alpha=0.22, lw=0)
+            )
+            for text, right, size, ink in ((cell.sign, 5, 10, colour), (cell.text, 18, 7, INK)):
+                axes.annotate(
+                    text,
+                    (x - 0.47, y),
+                    (right if cell.sign else 5, 0),
+                    textcoords="offset points",
+                    va="center",
+                    fontsize=size,
+                    color=ink,
+                    linespacing=1.0,
+                    in_layout=False,
+                )
+    axes.set_xlim(-0.5, len(columns) - 0.5)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.tick_params(
+        length=0, labelsize=8, top=True, labeltop=True, bottom=False, labelbottom=False
+    )
+    for spine in axes.spines.values():
+        spine.set_visible(False)
 
 
 def mark_x(axes: Axes, x: float, name: str) -> None:

@@ -116,6 +116,12 @@ def mean(samples: ArrayLike, confidence: float = 0.95) -> Interval:
     return Interval(float(values.mean()), float(bounds.low), float(bounds.high))
 
 
+def share(hits: int, tries: int, confidence: float = 0.95) -> Interval:
+    """Share of hits with its exact interval (Clopper and Pearson 1934)."""
+    bounds: Any = stats.binomtest(hits, tries).proportion_ci(confidence, method="exact")
+    return Interval(hits / tries, float(bounds.low), float(bounds.high))
+
+
 @dataclass(frozen=True)
 class PairedDifference(Interval):
     """Mean of paired differences, its interval, and the p-value of Student's paired test."""

@@ -162,9 +162,10 @@ def constant_share(network: nn.Sequential, inputs: torch.Tensor) -> float:
 
 
 def gradient_norm(network: nn.Module, examples: Examples) -> float:
-    """Euclidean norm of the loss's gradient in all parameters, on these examples."""
+    """Euclidean norm of the loss's gradient in all parameters that learn, on these examples."""
     loss = functional.cross_entropy(network(examples.inputs), examples.labels)
-    gradients = torch.autograd.grad(loss, list(network.parameters()))
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    gradients = torch.autograd.grad(loss, learning)
     return float(torch.linalg.vector_norm(torch.cat([g.flatten() for g in gradients])))
 
 

@@ -1,0 +1,432 @@
+"""Checkpoint: resuming bit for bit, reusing layers, formats under hazards, and their verdicts."""
+
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import answer_checkpoint as answer
+import fetch_dataset as fetch
+import measure_formats as formats
+import measure_resume as resume
+import measure_transfer as transfer
+import numpy as np
+import pytest
+import torch
+from assay import checkpoint, configuration, process, record, training
+from assay.record import Status, Trial
+from conftest import PROTOCOL, ROOT, make_record
+from torch import nn
+
+CPU = torch.device("cpu")
+PACE = {"half_width": 0.5, "block_s": 1e-3, "warmup_calls": 1, "warmup_s": 0.0, "settle_s": 0.0}
+SHARED = {
+    "seed": 1,
+    "protocol": {**PROTOCOL, "rounds_least": 6, "rounds_most": 6, "cpu": PACE, "gpu": PACE},
+}
+RESUME = {
+    "examples": 100,
+    "features": 8,
+    "hidden": 16,
+    "batch": 32,
+    "dropout": 0.5,
+    "rate": 0.1,
+    "momentum": 0.9,
+    "steps": 20,
+    "every": 3,
+    "kill_at": 7,
+    "kills": 2,
+    "kill_after_s": [0.002, 0.01],
+    "file_bytes": 1_048_576,
+    **SHARED,
+}
+FORMATS = {
+    "features": 16,
+    "hidden": 32,
+    "view_bytes": 400_000,
+    "cap_s": 1,
+    "half_width": 0.5,
+    **SHARED,
+}
+
+
+@pytest.fixture(autouse=True)
+def threads_and_seeds():
+    """Measuring changes torch's threads and seed."""
+    before = torch.get_num_threads()
+    with torch.random.fork_rng():
+        yield
+    torch.set_num_threads(before)
+
+
+def run(module, tmp_path, settings, *arguments):
+    """One real job, read back."""
+    output = tmp_path / "record.json"
+    module.main([*arguments, "--threads", "1", "--settings", json.dumps(settings),
+                 "--output", str(output)])  # fmt: skip
+    return record.read(output)
+
+
+# ---- resuming ------------------------------------------------------------------------------------
+
+
+def trained(run, to_step):
+    resume.advance(run, resume.examples(RESUME, CPU), to_step)
+    return training.digest(run.network)
+
+
+def continued(state, parts):
+    """The digest of a run that goes on from a state, with these parts of it."""
+    other = resume.begin(RESUME, CPU)
+    checkpoint.restore(other, state, parts)
+    return trained(other, 12)
+
+
+def test_a_run_continues_bit_for_bit_and_only_with_every_part(tmp_path):
+    whole = trained(resume.begin(RESUME, CPU), 12)
+    stopped = resume.begin(RESUME, CPU)
+    trained(stopped, 6)  # an epoch has four steps: in the middle of the second
+    checkpoint.save(tmp_path / "run.pt", checkpoint.capture(stopped))
+    state = checkpoint.load(tmp_path / "run.pt")
+    assert continued(state, checkpoint.PARTS) == whole
+    for left_out in checkpoint.PARTS:
+        parts = [part for part in checkpoint.PARTS if part != left_out]
+        assert continued(state, parts) != whole, left_out
+
+
+def test_an_order_continues_in_mid_epoch():
+    order = checkpoint.Order(10, 4, seed=3)
+    seen = [order.next() for _ in range(4)]
+    assert [len(rows) for rows in seen] == [4, 4, 2, 4]
+    assert sorted(torch.cat(seen[:3]).tolist()) == list(range(10))
+    other = checkpoint.Order(10, 4, seed=8)
+    other.load_state_dict(order.state_dict())
+    for _ in range(5):
+        assert torch.equal(order.next(), other.next())
+
+
+def test_killed_trainings_and_writers(tmp_path):
+    seen = run(resume, tmp_path, RESUME)
+    found = answer.resume(seen)
+    assert found.repeatable
+    assert found.whole.same
+    assert found.needed == ["optimizer", "random", "order"]
+    assert found.from_step < RESUME["steps"]
+    atomic = next(each for each in found.killed if each.way == "atomic")
+    assert atomic.unreadable == 0
+
+
+def test_a_file_cut_short_is_not_whole(tmp_path):
+    path = tmp_path / "run.pt"
+    resume.in_place(path, {"number": 3, "weights": torch.full((1000,), 3.0)})
+    assert resume.whole(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    assert not resume.whole(path)
+    resume.in_place(path, {"number": 4, "weights": torch.full((1000,), 3.0)})
+    assert not resume.whole(path)  # two writings mixed
+
+
+def test_a_kill_before_the_first_checkpoint_is_refused():
+    import yaml
+
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    settings = config["studies"]["resume"]["settings"]
+    settings |= {"kill_at": 5, "every": 20, "steps": 5, "kill_after_s": [2, 1]}
+    said = [each for each in configuration.across_keys(config, 10**12) if "resume" in each]
+    assert len(said) == 3
+    assert "before the first checkpoint" in said[0]
+
+
+# ---- reusing layers ------------------------------------------------------------------------------
+
+
+def layers(seed):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
+
+
+def trains(network):
+    """One step of SGD."""
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.5)
+    network(torch.ones(2, 6)).square().sum().backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize(
+    ("arm", "weights", "biases", "donor_moves", "layer_learns"),
+    [
+        ("scratch", False, False, False, True),
+        ("copied", True, True, False, True),
+        ("frozen", True, True, False, False),
+        ("aliased", True, False, True, True),  # the published line
+    ],
+)
+def test_what_an_arm_takes_and_what_it_does(arm, weights, biases, donor_moves, layer_learns):
+    donor, fresh = layers(0), layers(1)
+    before = training.digest(donor)
+    transfer.ARMS[arm](fresh, donor)
+    assert torch.equal(fresh[0].weight, donor[0].weight) == weights
+    assert torch.equal(fresh[2].bias, donor[2].bias) == biases
+    own = fresh[2].weight.detach().clone()
+    trains(fresh)
+    assert torch.equal(fresh[2].weight, own) != layer_learns
+    assert (training.digest(donor) != before) == donor_moves
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "dataset.safetensors"
+    fetch.main(
+        ["--settings", json.dumps({"size": "sample", "folder": None}), "--output", str(path)]
+    )
+    return path
+
+
+TRANSFER = {
+    "hidden": [16, 16],
+    "batch": 50,
+    "rates": [0.1],
+    "tuning_epochs": 1,
+    "epochs": 1,
+    "epoch_images": 500,
+    "seeds": 2,
+    "validation_share": 0.16666667,
+    "validation_images": 200,
+    "donor": {"rate": 0.3, "epochs": 2},
+    **SHARED,
+}
+
+
+def test_a_real_transfer_and_a_data_set_that_is_too_small(tmp_path, data):
+    few = run(transfer, tmp_path, TRANSFER, "--images", "60", "--dataset", str(data))
+    found = {each.arm: each for each in answer.reuses([few])}
+    assert set(found) == set(transfer.ARMS)
+    assert found["aliased"].donor_changed
+    assert found["aliased"].donor_after.value != found["aliased"].donor_before
+    assert not found["copied"].donor_changed
+    assert found["copied"].donor_after.value == found["copied"].donor_before > 0.4
+    many = run(transfer, tmp_path, TRANSFER, "--images", "5000", "--dataset", str(data))
+    assert many.status == Status.SKIPPED
+    assert "3,335 training images" in str(many.reason)
+    assert answer.reuses([many]) == []
+
+
+def test_images_must_be_a_number_or_all():
+    with pytest.raises(SystemExit):
+        transfer.main(["--images", "0", "--dataset", "none", "--output", "none.json"])
+
+
+# ---- formats -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """Real jobs of three formats."""
+    before = torch.get_num_threads()
+    found = {}
+    temporary = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(temporary))
+        for name in ("state_dict", "module", "safetensors"):
+            path = tmp_path_factory.mktemp(name)
+            found[name] = answer.stored(run(formats, path, FORMATS, "--format", name))
+    torch.set_num_threads(before)
+    assert list(temporary.iterdir()) == []  # nothing is left behind
+    return found
+
+
+def test_a_state_dict_needs_its_code_and_says_so(stored):
+    cells = answer.judged(stored["state_dict"])
+    assert cells["unchanged"].text == "unchanged"
+    assert cells["by_default"].text == "unchanged"
+    assert cells["class_missing"].text.split() == ["tensors", "only"]
+    assert cells["class_moved"].text == "unchanged"
+    assert cells["layer_renamed"].text == "says so"
+
+
+def test_a_whole_module_has_every_trap(stored):
+    results = stored["module"].results
+    assert results["by_default"]["error"] == "UnpicklingError"
+    assert results["class_moved"]["error"] == "ModuleNotFoundError"
+    assert answer.judged(stored["module"])["forward_edited"].text.startswith("silently")
+    assert results["layer_renamed"]["failed_at"] == "run"
+
+
+def test_code_in_a_file_runs_only_where_it_is_trusted(stored):
+    for name in ("state_dict", "module"):
+        hostile = stored[name].results["hostile"]
+        assert hostile["pickles"] >= 1
+        assert not hostile["ran_by_default"]
+        assert not hostile["ran_weights_only"]
+        assert hostile["ran_trusting"]
+    assert stored["module"].results["hostile"]["ran_as_needed"]
+    assert not stored["state_dict"].results["hostile"]["ran_as_needed"]
+    assert not stored["safetensors"].results["hostile"]["ran_as_needed"]
+
+
+def test_views_and_shared_weights(stored):
+    pickled, plain = (answer.judged(stored[name]) for name in ("state_dict", "safetensors"))
+    assert pickled["rows"].text.startswith("all of it")
+    assert plain["rows"].text == "part only"
+    assert pickled["tied"].text == "still shared"
+    assert plain["tied"].text == "save fails"
+    assert pickled["dtypes"].text == f"{len(formats.DTYPES)} of {len(formats.DTYPES)}"
+
+
+@pytest.mark.parametrize("name", ["torchscript", "export"])
+def test_formats_with_code_of_their_own(tmp_path, name):
+    case = formats.Case(name, tmp_path, FORMATS)
+    formats.write_code(tmp_path)
+    call = process.context("cpu")
+    process.call(call, formats.quietly, formats.write, case)
+    for hazard in (formats.class_missing, formats.forward_edited):
+        seen = process.call(call, formats.quietly, hazard, case)
+        assert seen["failed_at"] is None
+        assert seen["largest_difference"] <= answer.SAME
+
+
+def test_a_rewritten_archive_is_one_that_torch_reads(tmp_path):
+    torch.save({"a": torch.arange(5)}, tmp_path / "one.pt")
+    checkpoint.rewrite(tmp_path / "one.pt", tmp_path / "two.pt", lambda content: content)
+    assert torch.equal(torch.load(tmp_path / "two.pt", weights_only=True)["a"], torch.arange(5))
+    inner = (tmp_path / "one.pt").read_bytes()
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as outer:
+        outer.writestr("inner.pt", inner)
+    payload = pickle.dumps("changed", protocol=2)
+    checkpoint.rewrite(
+        tmp_path / "outer.zip", tmp_path / "new.zip", lambda c: formats.poisoned(c, payload)
+    )
+    assert payload in (tmp_path / "new.zip").read_bytes()
+
+
+# ---- verdicts on made-up records -----------------------------------------------------------------
+
+
+def resumed(left_out, same, distance, step=40):
+    return Trial(
+        what={"phase": "resumed", "left_out": left_out},
+        result={
+            "same": same,
+            "relative_distance": distance,
+            "killed_at_step": 50,
+            "from_step": step,
+            "steps_per_epoch": 32,
+        },
+    )
+
+
+def made_resume(*trials, repeatable=True):
+    again = Trial(what={"phase": "unbroken again", "left_out": ""}, result={"same": repeatable})
+    writers = [
+        Trial(
+            what={"phase": "killed while writing", "way": way},
+            result={"unreadable": n, "kills": 10},
+        )
+        for way, n in (("in place", 9), ("atomic", 0))
+    ]
+    made = make_record("resume", {"device": "cpu"}, [again, *trials, *writers])
+    made.settings = RESUME
+    return made
+
+
+def test_what_is_needed_to_resume_is_what_makes_a_difference():
+    made = made_resume(
+        resumed("", True, 0.0), resumed("optimizer", False, 0.1), resumed("random", True, 0.0)
+    )
+    found = answer.answer([made])
+    assert "bit for bit, but not without optimiser state" in found.sentence
+    assert "generator" not in found.sentence
+    assert any("9 of 10 kills left no" in text for text in found.findings)
+
+
+def test_an_unrepeatable_training_cannot_be_judged():
+    found = answer.answer([made_resume(resumed("", True, 0.0), repeatable=False)])
+    assert "cannot be judged" in found.sentence
+
+
+def test_a_resumed_run_that_differs_is_told():
+    found = answer.answer([made_resume(resumed("", False, 0.2))])
+    assert "does not end with the weights" in found.sentence
+
+
+def made_transfer(means, images=100, donor_after=0.6):
+    """A record in which every arm's five runs scatter a little around its mean."""
+    draw = np.random.default_rng(0)
+    trials = []
+    for arm, mean in means.items():
+        aliased = arm == "aliased"
+        taken = {"weights": True, "biases": not aliased, "storage": aliased}
+        trials.append(
+            Trial(what={"phase": "taken over", "arm": arm, "images": images}, result=taken)
+        )
+        for seed in range(5):
+            trials.append(
+                Trial(
+                    what={"phase": "training", "arm": arm, "images": images, "seed": seed},
+                    result={
+                        "test_accuracy": float(mean + draw.normal(0, 0.001)),
+                        "test_images": 5000,
+                        "donor_accuracy_before": 0.9,
+                        "donor_accuracy_after": donor_after + 0.01 * (seed - 2) if aliased else 0.9,
+                        "donor_changed": aliased,
+                    },
+                )
+            )
+    made = make_record("transfer", {"device": "cpu", "images": str(images)}, trials)
+    made.settings = TRANSFER
+    return made
+
+
+def test_the_verdict_on_reuse_is_against_scratch():
+    means = {"scratch": 0.80, "copied": 0.85, "frozen": 0.70, "aliased": 0.8}
+    found = answer.answer([made_transfer(means)])
+    words = {each["arm"]: each["word"] for each in found.numbers["transfer"]}
+    assert words == {"scratch": None, "copied": "better", "frozen": "worse", "aliased": "the same"}
+    assert "takes the donor itself from 90.0 to 60.0 %" in found.sentence
+
+
+def test_without_any_record_nothing_is_claimed():
+    skipped = make_record("transfer", {"device": "cpu", "images": "100"}, [])
+    skipped.settings = TRANSFER
+    assert answer.answer([skipped]).sentence.startswith("Nothing could be measured")
+
+
+@pytest.mark.parametrize(
+    ("result", "sign"),
+    [
+        ({"failed_at": None, "largest_difference": 0.0}, "✓"),
+        ({"failed_at": None, "largest_difference": 0.3}, "✗"),
+        ({"failed_at": "build"}, "!"),
+        ({"failed_at": "load"}, "✗"),
+        ({"failed_at": "run"}, "✗"),
+    ],
+)
+def test_signs_of_a_reload(result, sign):
+    assert answer.reloaded(result, answer.LOUD).sign == sign
+
+
+@pytest.mark.parametrize(
+    ("ran", "error", "sign"), [(True, None, "✗"), (True, "E", "✗"), (False, "E", "✓")]
+)
+def test_code_that_ran_counts_whatever_the_loader_said(ran, error, sign):
+    assert answer.refused({"ran_x": ran, "error_x": error}, "x").sign == sign
+
+
+def test_the_snippet_runs(capsys):
+    exec(compile(answer.SNIPPET.code, "snippet", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert float(lines[0].split()[-1]) > 0
+    assert lines[1].endswith("False")
+    assert lines[2].endswith("True")
+    assert float(lines[3].split()[-1]) == 0
+
+
+def test_no_file_is_trusted_anywhere_else():
+    """torch.load without weights_only=True stands where that hazard is the experiment."""
+    trusting = [
+        path.name
+        for path in Path(ROOT / "workflow").rglob("*.py")
+        for line in path.read_text().splitlines()
+        if "torch.load(" in line and "weights_only=True" not in line
+    ]
+    assert set(trusting) == {"measure_formats.py"}
