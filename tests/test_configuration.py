@@ -79,7 +79,19 @@ STORAGE = "studies.registration.axes.storage"
         ("ask", [], ["ask is empty"]),
         ("ask", ["meaning_of_life"], ["ask[0]", "'meaning_of_life'", "alignment"]),
         ("ask", ["hardware", "hardware"], ["ask", "twice"]),
-        ("devices", [], ["devices"]),
+        ("devices", [], ["devices is empty, and so is records"]),
+        ("devices", {"a": {"device": "cpu", "threads": 0}}, ["devices"]),
+        (
+            "devices",
+            {"a": {"device": "cpu", "resources": {"slurm_partition": "x; rm"}}},
+            ["devices"],
+        ),
+        (
+            "devices",
+            {"a": {"device": "cpu"}, "b": {"device": "cpu", "resources": {"qos": "q", "gpu": 1}}},
+            ["devices.a.resources lacks qos"],
+        ),
+        ("records", "../lab", ["records", "array"]),
         ("devices", ["toaster"], ["devices", "'toaster'"]),
         ("devices", ["cpu", "cpu"], ["devices", "twice"]),
         ("devices", "all", ["devices", "'all'", "auto"]),
@@ -97,7 +109,13 @@ def test_a_mistake_gets_one_sentence(path, value, says):
 
 @pytest.mark.parametrize(
     "devices",
-    ["auto", ["cpu"], ["cpu", "gpu", "gpu1", "mps"], {"h100": {"device": "cuda:0"}}],
+    [
+        "auto",
+        ["cpu"],
+        ["cpu", "gpu", "gpu1", "mps"],
+        {"h100": {"device": "cuda:0"}},
+        {"h100": {"device": "cuda", "threads": 8, "resources": {"gpu": 1, "slurm_partition": "g"}}},
+    ],
 )
 def test_forms_of_devices(devices):
     configuration.check(changed("devices", devices), SCHEMA)

@@ -54,13 +54,13 @@ def sources(script):
 
 def every_core(wildcards):
     """Take every core, so that nothing runs beside a timing; or as many as the label says."""
-    cores = DEVICES.get(wildcards.device, {}).get("threads", workflow.cores)
-    if cores is None and workflow.non_local_exec:
+    threads = DEVICES.get(wildcards.device, {}).get("threads")
+    if threads is None and workflow.resource_settings.cores is None:
         raise WorkflowError(
             f"devices: {wildcards.device} needs `threads`, the number of cores of the node that its "
             "jobs run on; the login node cannot know it."
         )
-    return cores or 1
+    return threads or workflow.cores
 
 
 def device_name(wildcards):

@@ -27,6 +27,7 @@ rule measure_registration:
     threads: 1
     resources:
         gpu=gpus,
+        **label_resources(),
     params:
         device=device_name,
         settings=settings("registration"),
@@ -53,6 +54,7 @@ rule measure_composition:
     threads: 1
     resources:
         gpu=gpus,
+        **label_resources(),
     params:
         device=device_name,
         settings=settings("composition"),
@@ -79,6 +81,7 @@ rule measure_parameters:
     resources:
         **label_resources(),
         gpu=gpus,
+        **label_resources(),
     params:
         device=device_name,
         settings=settings("parameters"),
@@ -105,6 +108,7 @@ rule measure_reduction:
     resources:
         **label_resources(),
         gpu=gpus,
+        **label_resources(),
     params:
         device=device_name,
         settings=settings("reduction"),
@@ -132,6 +136,7 @@ rule measure_fourier:
     resources:
         **label_resources(),
         gpu=gpus,
+        **label_resources(),
     params:
         device=device_name,
         settings=settings("fourier"),
@@ -157,6 +162,7 @@ rule measure_resume:
     threads: 1
     resources:
         gpu=gpus,
+        **label_resources(),
     params:
         device=device_name,
         settings=settings("resume"),
@@ -182,6 +188,7 @@ rule measure_transfer:
     threads: 1
     resources:
         gpu=gpus,
+        **label_resources(),
     params:
         device=device_name,
         settings=settings("transfer"),
@@ -228,6 +235,7 @@ rule measure_placement:
     threads: 1
     resources:
         gpu=gpus,
+        **label_resources(),
     params:
         device=device_name,
         settings=settings("placement"),

@@ -22,6 +22,7 @@ rule measure_activation:
     resources:
         **label_resources(),
         gpu=gpus,
+        **label_resources(),
     params:
         device=device_name,
         settings=settings("activation"),
@@ -48,6 +49,7 @@ rule measure_initialization:
     threads: 1
     resources:
         gpu=gpus,
+        **label_resources(),
     params:
         device=device_name,
         settings=settings("initialization"),
