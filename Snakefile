@@ -39,6 +39,7 @@ wildcard_constraints:
     selection="[a-z]+",
     images="[0-9]+|all",
     format="[a-z_]+",
+    shape="[a-z]+-[0-9]+",
 
 
 include: "workflow/rules/common.smk"

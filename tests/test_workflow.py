@@ -114,12 +114,14 @@ def test_editing_the_page_runs_the_page(copied):
                 "measure_activation": 3,
                 "measure_reduction": 1,
                 "measure_formats": 2,
+                "measure_implementation": 2,
             },
         ),
         (
             "training",
             {
                 "measure_activation": 3,
+                "measure_implementation": 2,
                 "measure_initialization": 2,
                 "measure_registration": 1,
                 "measure_composition": 1,
@@ -133,6 +135,7 @@ def test_editing_the_page_runs_the_page(copied):
             {
                 "fetch_dataset": 1,
                 "measure_activation": 3,
+                "measure_implementation": 2,
                 "measure_initialization": 2,
                 "measure_registration": 1,
                 "measure_composition": 1,

@@ -1,5 +1,6 @@
-"""Networks that are trained, for accuracy: one core each, so that jobs run side by side."""
+"""Networks that are trained: for accuracy one core each, side by side; for speed every core."""
 
+RECORDS["implementation"] = "<results>/records/implementation/device-{device}/shape-{shape}.json"
 RECORDS["activation"] = "<results>/records/activation/device-{device}/activation-{activation}.json"
 RECORDS["initialization"] = (
     "<results>/records/initialization/device-{device}/initialization-{initialization}/depth-{depth}.json"
@@ -59,4 +60,31 @@ rule measure_initialization:
             --initialization {wildcards.initialization:q} --depth {wildcards.depth:q} \
             --dataset {input.dataset:q} --threads {threads} --settings {params.settings:q} \
             --output {output:q} >{log:q} 2>&1
+        """
+
+
+rule measure_implementation:
+    """Time a step of one network and batch in every implementation."""
+    input:
+        script="<scripts>/measure_implementation.py",
+        library=sources("measure_implementation.py"),
+        dataset=DATASET,
+    output:
+        RECORDS["implementation"],
+    log:
+        "<logs>/implementation/device-{device}/shape-{shape}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: every_core
+    resources:
+        **label_resources(),
+        gpu=gpus,
+    params:
+        device=device_name,
+        settings=settings("implementation"),
+    shell:
+        """
+        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
+            --shape {wildcards.shape:q} --dataset {input.dataset:q} --threads {threads} \
+            --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
         """

@@ -106,6 +106,7 @@ def across_keys(config: Mapping[str, Any], memory_bytes: int) -> Iterator[str]:
         yield from _named_once(
             f"studies.{study}.axes.{axis}", config["studies"][study]["axes"][axis]
         )
+    yield from _implementation(config["studies"]["implementation"])
 
 
 def _named_once(key: str, values: Sequence[str]) -> Iterator[str]:
@@ -163,3 +164,20 @@ def _resume(settings: Mapping[str, Any]) -> Iterator[str]:
         )
     if settings["kill_after_s"][0] > settings["kill_after_s"][1]:
         yield f"{where}.kill_after_s is {settings['kill_after_s']}; the shorter time stands first."
+
+
+def _implementation(study: Mapping[str, Any]) -> Iterator[str]:
+    """Shapes with more layers than the settings describe."""
+    settings, key = study["settings"], "studies.implementation"
+    described = {
+        "depth": ("perceptron.hidden", settings["perceptron"]["hidden"]),
+        "convolution": ("convolution.channels", settings["convolution"]["channels"]),
+    }
+    for shape in study["axes"]["shape"]:
+        family, number = shape.split("-")
+        name, layers = described.get(family, ("", None))
+        if layers is not None and int(number) > len(layers):
+            yield (
+                f"config: {key}.axes.shape holds {shape}, but {key}.settings.{name} describes "
+                f"{len(layers)} layers; allowed: {family}-1 to {family}-{len(layers)}."
+            )

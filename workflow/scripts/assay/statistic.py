@@ -202,6 +202,27 @@ def power_law(
     )
 
 
+@dataclass(frozen=True)
+class Slope(Interval):
+    """Slope of a straight line by least squares, with Student's interval and its p-value."""
+
+    p: float
+    count: int  # points
+
+
+def slope(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> Slope | None:
+    """Slope of a straight line through points; None for fewer than three, or all at one x."""
+    across, up = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if len(across) < 3 or not np.ptp(across):
+        return None
+    if not np.ptp(up):  # an exact fit, of which SciPy knows no error
+        return Slope(0.0, 0.0, 0.0, p=1.0, count=len(up))
+    line: Any = stats.linregress(across, up)
+    reach = float(stats.t.ppf((1 + confidence) / 2, len(across) - 2)) * line.stderr
+    low, high = float(line.slope - reach), float(line.slope + reach)
+    return Slope(float(line.slope), low, high, p=float(line.pvalue), count=len(up))
+
+
 def two_sided_p(estimate: float, standard_error: float) -> float:
     """p-value of a normally distributed estimate against zero."""
     if standard_error == 0:

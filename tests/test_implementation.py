@@ -1,0 +1,660 @@
+"""Framework against from scratch: every rung trains alike, and every claim is judged as it is."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import inspect
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import answer_implementation as answer
+import measure_implementation as measure
+import numpy as np
+import pytest
+import torch
+from assay import configuration, dataset, question, record, rungs, statistic
+from assay.clock import Block
+from assay.record import DatasetInfo, Record, Status, Trial
+from assay.rungs import Rung
+from assay.training import Examples
+from assay.trial import Work
+from conftest import PROTOCOL, make_record
+from test_configuration import DEFAULT, changed, complaint
+
+CPU = torch.device("cpu")
+PACE = {"half_width": 0.5, "block_s": 5e-4, "warmup_calls": 1, "warmup_s": 0.001, "settle_s": 0.01}
+SETTINGS: dict[str, Any] = {
+    "seed": 1,
+    # Nothing is void: a busy neighbour of the tests must not change what they see.
+    "protocol": {
+        **PROTOCOL,
+        "rounds_least": 6,
+        "rounds_most": 6,
+        "void_delay_share": 1,
+        "cpu": PACE,
+        "gpu": PACE,
+    },
+    "perceptron": {"hidden": [12, 8], "batch": 16},
+    "convolution": {"channels": [3, 4], "kernel": 3, "batch": 4},
+    "recurrent": {"hidden": 6, "batch": 4},
+    "rate": 0.1,
+    "steps": 5,
+    "tolerance": {"float32": 1e-5, "float64": 1e-12},
+    "compiled": [],
+    "detailed": ["depth-1", "recurrent-1"],
+    "rounds_most": 6,
+    "cell_s": 60,
+    "half_width": 0.5,
+    "operand_sets": 1,
+    "substantial": 0.2,
+}
+SHAPES = ["depth-1", "depth-2", "width-20", "batch-1", "convolution-2", "recurrent-2"]
+
+
+def examples(count: int = 40, dtype: torch.dtype = torch.float64) -> Examples:
+    generator = torch.Generator().manual_seed(3)
+    return Examples(
+        torch.rand(count, 784, generator=generator, dtype=dtype),
+        torch.randint(10, (count,), generator=generator),
+    )
+
+
+def ladder(name: str) -> tuple[measure.Kinds, torch.nn.Module, list[Examples]]:
+    """What can be trained on a CPU of a shape, its network, and some batches, in float64."""
+    shape = measure.shape_of(name)
+    found = measure.kinds(shape, SETTINGS)
+    del found["graph"]
+    given = measure.batches(examples(), measure.batch_size(shape, SETTINGS), 5, seed=1)
+    return found, measure.build(shape, SETTINGS).double(), given
+
+
+# ---- the rungs -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_rung_has_the_losses_of_the_framework(name: str) -> None:
+    found, network, given = ladder(name)
+    seen = {n: measure.losses(kind, network, 0.5, given) for n, kind in found.items()}
+    for rung, losses in seen.items():
+        assert losses == pytest.approx(seen["module"], rel=1e-12), rung
+    assert len(set(seen["module"])) == 5  # they do move
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_no_rung_changes_the_network_that_all_start_from(name: str) -> None:
+    found, network, given = ladder(name)
+    before = copy.deepcopy(network.state_dict())
+    for kind in found.values():
+        measure.losses(kind, network, 0.5, given)
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+@pytest.mark.parametrize("name", ["depth-2", "convolution-1", "recurrent-1"])
+def test_a_piece_of_a_step_can_be_repeated(name: str) -> None:
+    """The forward and the backward pass leave everything as it was; only the update moves it."""
+    found, network, given = ladder(name)
+    for rung_name, kind in found.items():
+        rung = measure.start(kind, network, 0.5, given[0])
+        own = measure.batch_for(kind, given[0])
+        rung.forward(*own)
+        first = rung.loss.item()
+        for _ in range(3):
+            measure.gradient((rung, *own))
+            assert rung.loss.item() == first, rung_name
+        rung.update()
+        rung.forward(*own)
+        assert rung.loss.item() < first, rung_name
+
+
+def test_torch_by_hand_allocates_nothing_in_a_step() -> None:
+    found, network, given = ladder("depth-2")
+    rung = measure.start(found["torch"], network, 0.1, given[0])
+    rung.step(given[0].inputs, given[0].labels)
+    assert (
+        measure._profiled(lambda: rung.step(given[1].inputs, given[1].labels))
+        <= given[0].inputs.nbytes // 100
+    )
+
+
+def test_the_recurrent_cell_by_hand_is_the_modules() -> None:
+    network = rungs.recurrent(hidden=6, layers=2, seed=1).double()
+    batch = examples(4)
+    own = rungs.ScratchRecurrent(network, 0.1, batch.inputs, batch.labels)
+    assert torch.allclose(own.logits(batch.inputs), network(batch.inputs), rtol=1e-12)
+
+
+# ---- proofs before timing --------------------------------------------------------------------
+
+
+class Forgetful(rungs.ScratchPerceptron):
+    """The published kind of mistake: it trains, but it does not train all of it."""
+
+    def update(self) -> None:
+        forgotten = self.parameters[-1].detach().clone()
+        super().update()
+        with torch.no_grad():
+            self.parameters[-1].copy_(forgotten)
+
+
+def check(found: measure.Kinds, network: torch.nn.Module, given: Sequence[Examples]) -> list[Trial]:
+    job = measure.Job({"shape": "depth-1"}, SETTINGS, CPU)
+    return measure.check(found, network, given, job)
+
+
+def test_a_rung_with_other_losses_is_refused_with_the_step_and_the_losses() -> None:
+    found, network, given = ladder("depth-1")
+    trials = check(found | {"scratch": Forgetful}, network.float(), given)
+    refused = [trial for trial in trials if trial.status == Status.REFUSED]
+    assert {trial.what["rung"] for trial in refused} == {"scratch"}
+    assert [trial.what["dtype"] for trial in refused] == ["float32", "float64"]
+    assert "scratch: at step 1 the loss is 2." in str(refused[0].reason)
+    assert "that of module 2." in str(refused[0].reason)
+    whole: Any = trials[0]
+    assert len(whole.samples["module"]) == 5
+    assert set(whole.result["largest_difference"]) == set(found) - {"scratch"}
+
+
+def test_a_loss_that_is_no_number_is_refused() -> None:
+    assert measure.disagreement([1.0, math.nan], [1.0, 1.0], 1e-5)
+    assert measure.disagreement([1.0, 1.0], [1.0, math.nan], 1e-5)
+    assert measure.disagreement([1.0, 1.0 + 1e-6], [1.0, 1.0], 1e-5) is None
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy says that it overflows
+def test_when_the_anchor_has_no_losses_nothing_is_timed(tmp_path: Path, data: Path) -> None:
+    seen = measured(tmp_path, data, "depth-1", rate=1e30)
+    assert all("anchor" not in trial.what for trial in seen.trials)
+    refused = {str(t.what["rung"]) for t in seen.trials if t.status == Status.REFUSED}
+    assert refused == {"numpy", "torch", "scratch", "module", "fused"}
+    assert answer.answer([seen]).sentence.startswith("Nothing could be timed")
+
+
+def test_batches_of_a_small_data_set_begin_again() -> None:
+    given = measure.batches(examples(10), 4, 5, seed=1)
+    assert [len(batch.labels) for batch in given] == [4] * 5
+    assert torch.equal(given[0].inputs[0], given[2].inputs[2])
+    assert not torch.equal(given[0].inputs, given[1].inputs)
+
+
+@pytest.mark.parametrize("name", ["depth", "depth-0", "width-", "tree-3", "depth-1; ls"])
+def test_what_is_no_shape_is_refused_with_a_sentence(name: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is no shape; use one like depth-1"):
+        measure.shape_of(name)
+
+
+def test_a_shape_with_more_layers_than_described_is_refused() -> None:
+    said = complaint(changed("studies.implementation.axes.shape", ["depth-6"]))
+    assert "holds depth-6, but" in said
+    assert "allowed: depth-1 to depth-5" in said
+    configuration.check(DEFAULT, Path(measure.__file__).parents[1] / "schemas/config.schema.yaml")
+
+
+# ---- what is not here ------------------------------------------------------------------------
+
+
+class NoCompiler(rungs.Compiled):
+    def forward(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
+        raise RuntimeError("InvalidCxxCompiler: No working C++ compiler found in cpp.cxx: (None,)")
+
+
+class Broken(rungs.ScratchPerceptron):
+    def forward(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+
+def test_without_a_compiler_torch_compile_is_unavailable() -> None:
+    found, network, given = ladder("depth-1")
+    ready, absent, _ = measure.here(found | {"compiled": NoCompiler}, network, given[0])
+    assert set(ready) == set(found)
+    assert [(each.what["rung"], each.status) for each in absent] == [
+        ("compiled", Status.UNAVAILABLE)
+    ]
+    assert str(absent[0].reason).startswith("no C++ compiler that works: ")
+
+
+def test_a_mistake_in_a_rung_is_a_crash_not_a_status() -> None:
+    found, network, given = ladder("depth-1")
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        measure.here(found | {"scratch": Broken}, network, given[0])
+
+
+def test_a_rung_that_a_device_cannot_have_says_why() -> None:
+    assert measure.missing_here("graph", CPU) == "a CUDA graph needs a CUDA device, this is cpu"
+    gpu = torch.device("cuda:0")
+    assert measure.missing_here("numpy", gpu) == "NumPy computes on a CPU, this is cuda:0"
+    assert measure.missing_here("graph", gpu) is None
+    assert measure.missing_here("numpy", CPU) is None
+
+
+def test_compiling_happens_only_where_it_is_asked_for() -> None:
+    settings = {**SETTINGS, "compiled": ["depth-2"]}
+    asked = [
+        name for name in SHAPES if "compiled" in measure.kinds(measure.shape_of(name), settings)
+    ]
+    assert asked == ["depth-2"]
+
+
+def test_the_compiled_loss_is_compiled_once_for_all_networks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With another backend than the slow default; what is tested is the number of compilations."""
+    graphs = []
+
+    def backend(graph: Any, _: Any) -> Callable[..., Any]:
+        graphs.append(graph)
+        return graph.forward
+
+    eager = torch.compile(rungs.loss_of, dynamic=False, backend=backend)
+    monkeypatch.setattr(rungs, "compiled_loss", lambda: eager)
+    _, network, given = ladder("depth-1")
+    expected = measure.losses(rungs.Framework, network, 0.5, given)
+    for _ in range(3):
+        assert measure.losses(rungs.Compiled, network, 0.5, given) == pytest.approx(expected)
+    assert len(graphs) == 1
+
+
+# ---- what is counted -------------------------------------------------------------------------
+
+
+def test_flop_are_those_of_the_products() -> None:
+    found, network, given = ladder("depth-2")
+    n = 16
+    forward = 2 * n * (784 * 12 + 12 * 8 + 8 * 10)
+    backward = forward + 2 * n * (12 * 8 + 8 * 10)  # no slope for the images
+    assert measure.flops(found, network, given[0]) == forward + backward
+
+
+def test_operations_are_counted_without_views() -> None:
+    with measure.Operations() as counter:
+        x = torch.ones(3, 4)
+        x.t().unsqueeze(0)
+        x.add_(1)
+    assert counter.count == 2
+    found, network, given = ladder("depth-1")
+    seen = {n: measure.operations(n, k, network, given[0]) for n, k in found.items()}
+    assert seen["numpy"] is None
+    assert seen["fused"] == seen["module"] - 3  # one update for four parameters
+    assert seen["scratch"] > seen["module"]
+
+
+def test_the_peak_holds_weights_gradients_and_buffers() -> None:
+    found, network, given = ladder("width-20")
+    weights = 8 * sum(parameter.numel() for parameter in network.parameters())
+    for name in ("numpy", "torch", "module"):
+        peak = measure.peak_bytes(name, found[name], network, given[0])
+        assert peak is not None
+        assert 2 * weights <= peak < 6 * weights, name
+
+
+def test_lines_are_counted_from_the_source() -> None:
+    source = '''
+    class Example:
+        """A docstring
+        of two lines."""
+
+        # a comment
+        def run(self):
+            """Another."""
+            text = """not
+            a docstring"""
+            return text
+    '''
+    assert measure.code_lines(source) == 5
+    builders = measure.BUILDERS["depth"]
+    module = measure.lines(rungs.Framework, builders)
+    assert measure.lines(rungs.Fused, builders) > module
+    scratch = measure.lines(rungs.ScratchPerceptron, builders)
+    assert scratch == sum(
+        measure.code_lines(inspect.getsource(each))
+        for each in (rungs.ScratchPerceptron, rungs.Scratch, *rungs.Scratch.helpers)
+    )
+
+
+def test_parts_are_differences_inside_a_round() -> None:
+    rounds = 20
+    drift = np.linspace(1, 3, rounds)  # the machine slows down, and all arms with it
+    samples: dict[str, list[Any]] = {
+        "anchor": [*(4 * drift)],
+        "module forward": [*(1 * drift)],
+        "module gradient": [*(3 * drift)],
+        "void": [False] * rounds,
+    }
+    samples["anchor"][0], samples["void"][0] = 1000.0, True
+    made = Trial(what={"anchor": "module"}, samples=samples)
+    seen: Any = measure.parts(made, "module")
+    assert seen["sum_share"] == pytest.approx(1)
+    assert seen["backward_s"] == pytest.approx(2 * seen["forward_s"])
+    assert seen["update_low_s"] < seen["update_s"] < seen["update_high_s"]
+
+
+def test_pieces_share_the_operands_and_arms_do_not() -> None:
+    made: list[int] = []
+
+    def make(number: int) -> tuple[int, ...]:
+        made.append(number)
+        return (number,)
+
+    pool, generator = measure.Pool(make), torch.Generator()
+    first, second = pool.taker(), pool.taker()
+    assert [first(generator) for _ in range(3)] == [(0,), (1,), (2,)]
+    assert [second(generator) for _ in range(2)] == [(0,), (1,)]
+    assert made == [0, 1, 2]
+
+
+def test_libraries_rest_when_they_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr(measure.time, "sleep", rests.append)
+    clock = measure.LibraryClock(CPU)
+    called: list[str] = []
+    arms = {
+        name: measure.using(name, Work(lambda _: None, called.append), clock)
+        for name in ("torch", "numpy")
+    }
+    for name in ("torch", "torch", "numpy", "torch"):
+        work = arms[name]
+        clock.time(lambda work=work, name=name: work.run(name), Block(2))  # type: ignore[misc]
+    assert len(rests) == 3
+    assert called == ["torch"] * 4 + ["numpy"] * 2 + ["torch"] * 2  # entering does no work
+
+
+# ---- a real job ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "dataset.safetensors"
+    draw = np.random.default_rng(1)
+    arrays = {
+        "images": draw.integers(0, 256, (60, 28, 28), dtype=np.uint8),
+        "labels": draw.integers(0, 10, 60, dtype=np.uint8),
+        "test_images": draw.integers(0, 256, (10, 28, 28), dtype=np.uint8),
+        "test_labels": draw.integers(0, 10, 10, dtype=np.uint8),
+    }
+    info = DatasetInfo(
+        name="made-up", asked="made-up", source="folder", reason=None, digest=dataset.digest(arrays)
+    )
+    dataset.write(path, arrays, info)
+    return path
+
+
+def measured(folder: Path, data: Path, shape: str, device: str = "cpu", **changes: Any) -> Record:
+    """The record of a run of the measuring script, on one thread: a busy core stops two."""
+    path = folder / f"{shape}.json"
+    settings = json.dumps(SETTINGS | changes)
+    before = torch.get_num_threads()
+    arguments = ["--dataset", str(data), "--settings", settings, "--output", str(path)]
+    measure.main(["--shape", shape, "--device", device, "--threads", "1", *arguments])
+    torch.set_num_threads(before)
+    return record.read(path)
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory, data: Path) -> list[Record]:
+    folder = tmp_path_factory.mktemp("here")
+    return [measured(folder, data, shape) for shape in ("depth-1", "recurrent-1")]
+
+
+def test_a_real_job_times_every_rung_and_its_pieces(here: list[Record]) -> None:
+    simple, recurrent = here
+    assert simple.axes == {"device": "cpu", "shape": "depth-1"}
+    timed, alone, *checks, graph = simple.trials
+    assert timed.status == alone.status == Status.OK
+    result: Any = timed.result
+    whole = {"numpy", "torch", "scratch", "fused"}
+    assert whole | {"twin", "data"} <= set(result["ratios"])
+    assert "numpy forward" not in result["ratios"]
+    assert alone.what == {"measured": "step", "anchor": "numpy"}
+    assert set(result["parts"]) == whole | {"module"}
+    assert [each.what["dtype"] for each in checks] == ["float32", "float64"]
+    assert graph.what == {"rung": "graph"}
+    assert graph.status == Status.UNAVAILABLE
+    assert set(recurrent.trials[0].result["parts"]) == {"scratch", "module", "fused"}
+
+
+def test_this_machine_is_answered(here: list[Record], tmp_path: Path) -> None:
+    found = answered(tmp_path, here)
+    assert found.sentence.startswith("cpu – against nn.Module, a step from scratch takes ")
+    assert found.numbers["cpu"]["claims"]["a framework converges faster"] == "does not hold"
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+    assert {row[0] for row in found.table.rows} == {
+        "NumPy by hand", "torch by hand", "from scratch", "nn.Module", "fused optimiser",
+    }  # fmt: skip
+
+
+def test_an_absent_device_is_a_record_not_a_crash(tmp_path: Path, data: Path) -> None:
+    seen = measured(tmp_path, data, "depth-1", device="cuda:7")
+    assert (seen.status, seen.trials) == (Status.UNAVAILABLE, [])
+
+
+def test_a_shape_over_its_budget_is_skipped_with_its_estimate(tmp_path: Path, data: Path) -> None:
+    eager = {**SETTINGS["protocol"], "cpu": {**PACE, "block_s": 1e-6}}  # every call is a slow one
+    seen = measured(tmp_path, data, "width-600", cell_s=0.001, protocol=eager).trials[0]
+    assert seen.status == Status.SKIPPED
+    assert "cell_s" in str(seen.reason)
+    axes = {"device": "cpu", "shape": "width-600"}
+    assert answer.sides([make_record("implementation", axes, [seen], settings=SETTINGS)]) == []
+
+
+# ---- the answer ------------------------------------------------------------------------------
+
+
+def ratio(value: float, width: float, p: float = 1e-6) -> dict[str, float]:
+    low, high = value / (1 + width), value * (1 + width)
+    return {"ratio": value, "ratio_low": low, "ratio_high": high, "p": p}
+
+
+def arm(seconds: float) -> dict[str, float]:
+    return {"time_median_s": seconds, "time_low_s": seconds, "time_high_s": seconds}
+
+
+def made_up(
+    shape: str, scratch: float, *, width: float = 0.005, device: str = "cpu", **losses: float
+) -> Record:
+    """A network in which a step from scratch takes so many times as long as with nn.Module."""
+    seen = measure.shape_of(shape)
+    settings = {**SETTINGS, "perceptron": {"hidden": [256, 128, 64, 32, 16], "batch": 256}}
+    hidden = measure.hidden(seen, settings) if seen.is_perceptron else None
+    batch = measure.batch_size(seen, settings)
+    result: dict[str, Any] = {
+        "rounds": 20,
+        "rounds_void": 0,
+        "arms": {name: arm(1e-3) for name in ("anchor", "twin", "data")}
+        | {"scratch": arm(scratch * 1e-3)},
+        "ratios": {"twin": ratio(1, 0.005, p=0.5), "scratch": ratio(scratch, width)},
+        "parts": {
+            name: {"forward_s": 3e-4, "backward_s": 5e-4, "update_s": 2e-4, "sum_share": 1.0}
+            for name in ("scratch", "module")
+        },
+        "family": seen.family,
+        "number": seen.number,
+        "hidden": hidden,
+        "batch": batch,
+        "parameters": 1000,
+        "operations": {"scratch": 60, "module": 40},
+        "memory_bytes": {"scratch": 3e6, "module": 2e6},
+        "lines": {"scratch": 33, "module": 22},
+        "flops": 6 * batch * 784 * (hidden or [1])[0],
+        "first_step_s": {"scratch": 0.1, "module": 0.1},
+    }
+    difference = losses or {"float32": 1e-7, "float64": 1e-15}
+    checks = [
+        Trial(
+            what={"measured": "losses", "dtype": dtype},
+            samples={"module": [2.3] * 20, "scratch": [2.3] * 20},
+            result={"largest_difference": {"module": 0.0, "scratch": value}},
+        )
+        for dtype, value in difference.items()
+    ]
+    timed = Trial(what={"measured": "step", "anchor": "module"}, result=result)
+    axes = {"device": device, "shape": shape}
+    return make_record("implementation", axes, [timed, *checks], settings=settings)
+
+
+def verdict(records: Sequence[Record], claim: str, device: str = "cpu") -> str:
+    side = next(each for each in answer.sides(records) if each.device == device)
+    return str(next(each.truth for each in side.claims if claim in each.text))
+
+
+@pytest.mark.parametrize(
+    ("value", "width", "truth"),
+    [
+        (1.3, 0.005, "does not hold"),
+        (0.8, 0.005, "does not hold"),
+        (1.001, 0.005, "holds"),
+        (1.05, 0.2, "cannot tell"),
+    ],
+)
+def test_not_significant_for_simple_networks(value: float, width: float, truth: str) -> None:
+    assert verdict([made_up("depth-1", value, width=width)], "simple") == truth
+
+
+def test_the_same_within_a_wide_bound_is_no_verdict() -> None:
+    seen = made_up("depth-1", 1.0)
+    timed: Any = seen.trials[0].result
+    timed["ratios"]["twin"] = ratio(1, 0.4, p=0.5)
+    assert answer.entries([seen])[-1].rung == "module"
+    assert next(e.word for e in answer.entries([seen]) if e.seen) == "the same"
+    assert verdict([seen], "simple") == "cannot tell"
+
+
+def test_a_small_difference_that_is_real_is_said_to_be_both() -> None:
+    said = answer.sides([made_up("depth-1", 1.1)])[0].claims[0].because
+    assert "1.10 [1.09, 1.11] × the time, slower; the difference is real, though not sub" in said
+    said = answer.sides([made_up("depth-1", 1.5)])[0].claims[0].because
+    assert said.endswith("the difference is real")
+
+
+@pytest.mark.parametrize(
+    ("value", "width", "truth"),
+    [(3.0, 0.01, "holds"), (1.1, 0.01, "does not hold"), (1.2, 0.1, "cannot tell")],
+)
+@pytest.mark.parametrize("shape", ["convolution-2", "recurrent-1"])
+def test_substantial_for_complex_networks(
+    shape: str, value: float, width: float, truth: str
+) -> None:
+    records = [made_up("depth-1", 1.3), made_up(shape, value, width=width)]
+    kind = answer.COMPLEX[shape.split("-")[0]]
+    other = "recurrent" if kind == "convolutional" else "convolutional"
+    assert verdict(records, kind) == truth
+    assert verdict(records, other) == "cannot tell"  # it was not measured
+
+
+BATCHES = (1, 8, 64, 256, 1024, 2048)
+
+
+def by_batch(law: Callable[[int], float]) -> list[Record]:
+    return [made_up("depth-1" if n == 256 else f"batch-{n}", law(n)) for n in BATCHES]
+
+
+@pytest.mark.parametrize(
+    ("law", "truth"),
+    [
+        (lambda n: 1.2 * n**0.03, "holds"),
+        (lambda n: 1.2 * n**-0.03, "does not hold"),
+        (lambda n: 1.3, "does not hold"),
+        (lambda n: 1.2 if n in (8, 1024) else 1.6, "cannot tell"),
+    ],
+)
+def test_mini_batches_add_to_the_advantage(law: Callable[[int], float], truth: str) -> None:
+    assert verdict(by_batch(law), "mini-batches") == truth
+
+
+def test_two_batches_make_no_slope() -> None:
+    records = [made_up("depth-1", 1.3), made_up("batch-16", 1.2)]
+    assert verdict(records, "mini-batches") == "cannot tell"
+    said = answer.batches(answer.entries(records), 1.2).because
+    assert said.startswith("a slope needs three sizes of batch, measured: 2 (batch 16: 1.20")
+
+
+def test_equal_losses_per_step_are_equal_convergence() -> None:
+    claim = answer.sides([made_up("depth-1", 1.3)])[0].claims[-1]
+    assert claim.truth == "does not hold"
+    assert "1e-07 in float32, 1e-15 in float64" in claim.because
+
+
+def test_unequal_losses_say_nothing_about_convergence() -> None:
+    seen = made_up("depth-1", 1.3)
+    what = {"measured": "losses", "dtype": "float32", "rung": "scratch"}
+    refused = Trial(what=what, status=Status.REFUSED, reason="scratch: at step 1 …")
+    seen.trials.append(refused)
+    assert verdict([seen], "converges") == "cannot tell"
+
+
+def test_slopes_are_those_that_were_put_in() -> None:
+    records = [*by_batch(lambda n: 1.2 * n**0.05), made_up("width-1024", 1.4)]
+    growth = answer._numbers(answer.sides(records)[0])["growth_per_doubling"]["scratch"]
+    assert growth["batch"]["factor"] == pytest.approx(2**0.05)
+    assert growth["batch"]["networks"] == 6
+    assert "width" not in growth  # two widths
+    assert growth["flops"]["networks"] == 7
+
+
+def test_a_slope_needs_three_points_and_two_places() -> None:
+    assert statistic.slope([1, 2], [1, 2]) is None
+    assert statistic.slope([1, 1, 1], [1, 2, 3]) is None
+    assert statistic.slope([1, 2, 3], [5, 5, 5]) == statistic.Slope(0, 0, 0, p=1, count=3)
+    line = statistic.slope([0, 1, 2, 3], [0, 2.1, 3.9, 6])
+    assert line
+    assert line.low < 2 < line.high
+    assert line.count == 4
+
+
+def test_devices_are_judged_apart() -> None:
+    records = [made_up("depth-1", 1.3), made_up("depth-1", 1.0, device="gpu")]
+    assert verdict(records, "simple") == "does not hold"
+    assert verdict(records, "simple", "gpu") == "holds"
+    sentences = [answer._sentence(side) for side in answer.sides(records)]
+    assert [sentence[:13] for sentence in sentences] == ["cpu – against", "gpu – against"]
+
+
+def test_only_the_largest_complex_network_judges() -> None:
+    records = [made_up("recurrent-1", 1.0), made_up("recurrent-2", 2.0)]
+    assert verdict(records, "recurrent") == "holds"
+
+
+def answered(folder: Path, records: Sequence[Record]) -> question.Answer:
+    """Write the records, answer from them, and read the answer."""
+    paths = [folder / f"{i}.json" for i in range(len(records))]
+    for path, each in zip(paths, records, strict=True):
+        record.write(path, each)
+    about = json.dumps({"title": "t", "exercise": "e"})
+    ends = (("table", "csv"), ("figure", "svg"), ("answer", "json"))
+    out = [f"--{kind}={folder / kind}.{end}" for kind, end in ends]
+    answer.main(["--about", about, *out, *map(str, paths)])
+    return question.read(folder / "answer.json")
+
+
+def test_the_files_of_an_answer(tmp_path: Path) -> None:
+    gone = make_record(
+        "implementation",
+        {"device": "gpu", "shape": "depth-1"},
+        [],
+        status=Status.UNAVAILABLE,
+        reason="no GPU",
+    )
+    beside = made_up("depth-1", 1.4, device="other")  # two devices are drawn, too
+    records = [*by_batch(lambda n: 1.3), made_up("recurrent-1", 2.0), beside, gone]
+    seen = answered(tmp_path, records)
+    lines = (tmp_path / "table.csv").read_text().splitlines()
+    assert len(lines) == 1 + 2 * 8 + 1
+    assert "<svg" in (tmp_path / "figure.svg").read_text()
+    assert seen.missing[0].reason == "no GPU"
+
+
+def test_the_snippet_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(answer.SNIPPET.code, "snippet", "exec"), {})
+    said = capsys.readouterr().out
+    first, second = (float(text) for text in said.splitlines()[1].split()[1:])
+    assert first == pytest.approx(second, rel=1e-5)
+
+
+def test_every_rung_is_named_and_coloured() -> None:
+    known = {*measure.BY_HAND, "scratch", *measure.FRAMEWORK}
+    assert set(answer.RUNGS) == set(answer.COLOURS) == known
+    for kind in (*measure.BY_HAND.values(), *measure.FRAMEWORK.values(), *measure.SCRATCH.values()):
+        assert issubclass(kind, Rung)
