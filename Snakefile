@@ -40,6 +40,9 @@ wildcard_constraints:
     images="[0-9]+|all",
     format="[a-z_]+",
     shape="[a-z]+-[0-9]+",
+    hidden="none|[0-9]+(-[0-9]+)*",
+    rate="[0-9]+([.][0-9]+)?",
+    strategy="grid|random",
 
 
 include: "workflow/rules/common.smk"

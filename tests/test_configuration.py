@@ -1,6 +1,7 @@
 """The configuration: every mistake gets one sentence with key, value and what is allowed."""
 
 import copy
+from datetime import date
 from typing import Any
 
 import pytest
@@ -37,6 +38,10 @@ def complaint(config: dict[str, Any]) -> str:
     return message
 
 
+def test_a_study_may_have_nothing_to_measure():
+    configuration.check(changed("studies.search.axes.strategy", []), SCHEMA)
+
+
 def test_the_default_is_valid():
     configuration.check(DEFAULT, SCHEMA)
 
@@ -54,6 +59,7 @@ def test_presets_are_valid_over_the_default(preset):
 SIZES = "studies.alignment.axes.n"
 SETTINGS = "studies.alignment.settings"
 STORAGE = "studies.registration.axes.storage"
+HIDDEN, RATES = "questions.width.axes.hidden", "questions.rate.axes.rate"
 
 
 @pytest.mark.parametrize(
@@ -100,6 +106,19 @@ STORAGE = "studies.registration.axes.storage"
         ("devices", {"gpu": {}}, ["devices", "device"]),
         ("devices", ["relu; rm -rf ~"], ["devices", "rm -rf"]),
         ("preset", "../../etc", ["preset", "must match"]),
+        (HIDDEN, [256, "256-0"], [f"{HIDDEN}[1]", "'256-0'", "must match"]),
+        (HIDDEN, ["256; rm -rf ~"], [f"{HIDDEN}[0]", "must match"]),
+        (HIDDEN, [date(1024, 10, 10)], [f"{HIDDEN}[0]", "integer or string"]),  # unquoted
+        (RATES, [1e-5], [f"{RATES}[0]", "0.0001"]),
+        ("questions.width.axes", {"n": [1]}, ["unknown key questions.width.axes.n", "hidden"]),
+        ("questions.hardware.axes", {"rate": [1]}, ["questions.hardware.axes.rate", "nothing"]),
+        ("questions.activation.axes", {"rate": [1]}, ["axes.rate", "allowed: activation"]),
+        ("studies.search.axes.strategy", ["luck"], ["strategy[0]", "'luck'", "grid, random"]),
+        (
+            "studies.search.settings.rate.most",
+            ...,
+            ["missing key", "settings.rate.most"],
+        ),
     ],
 )
 def test_a_mistake_gets_one_sentence(path, value, says):

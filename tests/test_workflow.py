@@ -128,6 +128,7 @@ def test_editing_the_page_runs_the_page(copied):
                 "measure_fourier": 2,
                 "measure_resume": 1,
                 "measure_transfer": 1,
+                "measure_perceptron": 2,
             },
         ),
         (
@@ -141,6 +142,7 @@ def test_editing_the_page_runs_the_page(copied):
                 "measure_composition": 1,
                 "measure_fourier": 2,
                 "measure_transfer": 1,
+                "measure_perceptron": 2,
             },
         ),
         ("layers", {"measure_parameters": 2, "measure_reduction": 1, "measure_fourier": 2}),

@@ -101,26 +101,31 @@ def grid(wildcards, output):
     Their paths would be more than a command line holds where there are thousands.
     """
     results = Path(output.answer).parents[1].as_posix()
-    studies = config["questions"][wildcards.question]["studies"]
+    block = config["questions"][wildcards.question]
+    studies = block["studies"]
     own = [
-        {"pattern": RECORDS[study].replace("<results>", results), "axes": axes(study)}
+        {"pattern": RECORDS[study].replace("<results>", results), "axes": axes(study, block)}
         for study in studies
     ]
     others = [folder.as_posix() for folder in OTHERS]
-    return json.dumps({"own": own, "others": others, "studies": studies}, sort_keys=True)
+    words = {"own": own, "others": others, "studies": studies, "only_own_cells": "axes" in block}
+    return json.dumps(words, sort_keys=True)
 
 
-def axes(study):
-    """The axes of a study with their values, the devices first."""
-    return {"device": list(DEVICES), **config["studies"][study]["axes"]}
+def axes(study, question):
+    """The axes of a study with their values, the question's own first; devices before all."""
+    own = question.get("axes", {})
+    values = config["studies"][study]["axes"]
+    return {"device": list(DEVICES), **{name: own.get(name, values[name]) for name in values}}
 
 
 def records(wildcards):
     """The records that a question reads: every cell of its studies' grids, and other runs'."""
+    block = config["questions"][wildcards.question]
     return [
         path
-        for study in config["questions"][wildcards.question]["studies"]
-        for path in [*cells(RECORDS[study], axes(study)), *others(study)]
+        for study in block["studies"]
+        for path in [*cells(RECORDS[study], axes(study, block)), *others(study)]
     ]
 
 

@@ -5,6 +5,10 @@ RECORDS["activation"] = "<results>/records/activation/device-{device}/activation
 RECORDS["initialization"] = (
     "<results>/records/initialization/device-{device}/initialization-{initialization}/depth-{depth}.json"
 )
+RECORDS["perceptron"] = (
+    "<results>/records/perceptron/device-{device}/hidden-{hidden}/rate-{rate}.json"
+)
+RECORDS["search"] = "<results>/records/search/device-{device}/strategy-{strategy}.json"
 
 
 rule measure_activation:
@@ -87,4 +91,58 @@ rule measure_implementation:
         python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
             --shape {wildcards.shape:q} --dataset {input.dataset:q} --threads {threads} \
             --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
+        """
+
+
+rule measure_perceptron:
+    """Train one network at one rate, one run per seed; several questions share the cells."""
+    input:
+        script="<scripts>/measure_perceptron.py",
+        library=sources("measure_perceptron.py"),
+        dataset=DATASET,
+    output:
+        RECORDS["perceptron"],
+    log:
+        "<logs>/perceptron/device-{device}/hidden-{hidden}/rate-{rate}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        **label_resources(),
+        gpu=gpus,
+    params:
+        device=device_name,
+        settings=settings("perceptron"),
+    shell:
+        """
+        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
+            --hidden {wildcards.hidden:q} --rate {wildcards.rate:q} --dataset {input.dataset:q} \
+            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
+        """
+
+
+rule measure_search:
+    """Search rate and width together by one strategy, again for every seed."""
+    input:
+        script="<scripts>/measure_search.py",
+        library=sources("measure_search.py"),
+        dataset=DATASET,
+    output:
+        RECORDS["search"],
+    log:
+        "<logs>/search/device-{device}/strategy-{strategy}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        **label_resources(),
+        gpu=gpus,
+    params:
+        device=device_name,
+        settings=settings("search"),
+    shell:
+        """
+        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
+            --strategy {wildcards.strategy:q} --dataset {input.dataset:q} \
+            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
         """

@@ -49,14 +49,21 @@ def best(arms: Mapping[str, pd.DataFrame]) -> str:
 def standings(arms: Mapping[str, pd.DataFrame], reference: str) -> dict[str, Standing]:
     """Every arm against the reference, best test accuracy first; Holm-corrected together."""
     others = [name for name in arms if name != reference]
-    differences = [difference(arms[name], arms[reference]) for name in others]
-    corrected = statistic.holm([each.p for each in differences])
-    bound = sampling_error(arms[reference])
     found = {reference: Standing(statistic.mean(arms[reference]["test_accuracy"]), None, None)}
-    for name, seen, p in zip(others, differences, corrected, strict=True):
-        level = statistic.mean(arms[name]["test_accuracy"])
-        found[name] = Standing(level, seen, word(seen, p, bound))
+    found |= zip(others, against([(arms[name], arms[reference]) for name in others]), strict=True)
     return dict(sorted(found.items(), key=lambda item: -item[1].accuracy.value))
+
+
+def against(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> list[Standing]:
+    """The first arm of each pair against the second; all pairs are Holm-corrected together."""
+    differences = [difference(arm, reference) for arm, reference in pairs]
+    corrected = statistic.holm([each.p for each in differences])
+    return [
+        Standing(
+            statistic.mean(arm["test_accuracy"]), seen, word(seen, p, sampling_error(reference))
+        )
+        for (arm, reference), seen, p in zip(pairs, differences, corrected, strict=True)
+    ]
 
 
 def difference(arm: pd.DataFrame, reference: pd.DataFrame) -> PairedDifference:

@@ -107,6 +107,8 @@ def across_keys(config: Mapping[str, Any], memory_bytes: int) -> Iterator[str]:
             f"studies.{study}.axes.{axis}", config["studies"][study]["axes"][axis]
         )
     yield from _implementation(config["studies"]["implementation"])
+    for name, question in config["questions"].items():
+        yield from _own_axes(name, question, config["studies"])
 
 
 def _named_once(key: str, values: Sequence[str]) -> Iterator[str]:
@@ -115,6 +117,16 @@ def _named_once(key: str, values: Sequence[str]) -> Iterator[str]:
     twice = [name for name, times in count.items() if times > 1]
     if twice:
         yield f"config: {key} names {', '.join(twice)} more than once; one job each is enough."
+
+
+def _own_axes(name: str, question: Mapping[str, Any], studies: Mapping[str, Any]) -> Iterator[str]:
+    known = sorted({axis for study in question["studies"] for axis in studies[study]["axes"]})
+    for axis in question.get("axes", {}):
+        if axis not in known:
+            yield (
+                f"config: questions.{name}.axes.{axis}: none of its studies has this axis; "
+                f"allowed: {', '.join(known) or 'nothing'}."
+            )
 
 
 def _labels(devices: object) -> Iterator[str]:

@@ -67,11 +67,16 @@ def tune(build: Build, rate: float, data: Parts, settings: Mapping[str, Any]) ->
 
 def best_rate(tuned: Sequence[Trial]) -> float | None:
     """The rate of the best validation accuracy; None if training diverged at every one."""
+    found = best(tuned)
+    return None if found is None else float(str(found.what["rate"]))
+
+
+def best(tuned: Sequence[Trial]) -> Trial | None:
+    """The trial of the best validation accuracy; None if training diverged in every one."""
     learned = [each for each in tuned if each.status == Status.OK]
-    if not learned:
-        return None
-    best = max(learned, key=lambda each: float(str(each.result["validation_accuracy"])))
-    return float(str(best.what["rate"]))
+    return max(
+        learned, key=lambda each: float(str(each.result["validation_accuracy"])), default=None
+    )
 
 
 def seeds(settings: Mapping[str, Any]) -> range:
@@ -101,6 +106,7 @@ def compete(
             "test_accuracy": training.accuracy(arm, data.test),
             "test_images": len(data.test.labels),
             "dead_share": training.constant_share(arm, data.validation.inputs),
+            "classes_named": training.classes_named(arm, data.validation.inputs),
             "gradient_norm_start": norm,
             "weights_sha256": training.digest(arm),
         }

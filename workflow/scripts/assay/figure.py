@@ -132,6 +132,44 @@ def spread(values: Sequence[float], least: float, highest: float) -> list[float]
     return positions
 
 
+def ordered(count: int) -> list[str]:
+    """Colours for an ordered series, from warm to cold."""
+    return list(sns.blend_palette(SCALE, count).as_hex())
+
+
+def label_ends(
+    axes: Axes, x: float, values: Sequence[float], names: Sequence[str], colours: Sequence[str]
+) -> None:
+    """Name lines directly, to the right of where they end; leaders keep the names apart.
+
+    Args:
+        axes: The panel, with its lines drawn and its limits set.
+        x: Where all lines end.
+        values: The height of each end.
+        names: The name of each line.
+        colours: The colour of each line.
+    """
+    left, right = axes.get_xlim()
+    low, high = axes.get_ylim()
+    ends = spread(values, 0.065 * (high - low), high)
+    for value, name, colour, end in zip(values, names, colours, ends, strict=True):
+        axes.annotate(
+            name,
+            xy=(x, value),
+            xytext=(right + 0.06 * (right - left), end),
+            fontsize=8,
+            va="center",
+            color=colour,
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "relpos": (0, 0.5),  # to the label's left end
+                "color": colour,
+                "linewidth": 0.7,
+            },
+        )
+
+
 def nothing() -> Figure:
     """The figure of an answer for which nothing could be measured."""
     figure, grid = panels(1)

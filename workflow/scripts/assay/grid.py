@@ -33,7 +33,8 @@ def paths(grid: Mapping[str, Any]) -> list[Path]:
 
     Args:
         grid: ``own``: a list of ``{pattern, axes}``; ``others``: folders; ``studies``: which of
-            their records count.
+            their records count; ``only_own_cells``: whether only those count whose cell is among
+            the own ones, on whatever device.
     """
     own = [path for each in grid["own"] for path in cells(each["pattern"], each["axes"])]
     others = [
@@ -42,4 +43,12 @@ def paths(grid: Mapping[str, Any]) -> list[Path]:
         for folder in grid["others"]
         for path in beside(Path(folder), study)
     ]
+    if grid.get("only_own_cells"):
+        asked = {cell(path) for path in own}
+        others = [path for path in others if cell(path) in asked]
     return [Path(path) for path in own + others]
+
+
+def cell(path: str) -> str:
+    """What a record's path says besides folder and device: ``hidden-256/rate-0.1.json``."""
+    return path.rpartition("/device-")[2].partition("/")[2]

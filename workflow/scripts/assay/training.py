@@ -161,6 +161,12 @@ def constant_share(network: nn.Sequential, inputs: torch.Tensor) -> float:
     return float((torch.cat(spreads) < CONSTANT).float().mean()) if spreads else 0.0
 
 
+@torch.no_grad()
+def classes_named(network: nn.Module, inputs: torch.Tensor) -> int:
+    """How many classes a network gives as its answer to at least one of the inputs."""
+    return len(network(inputs).argmax(1).unique())
+
+
 def gradient_norm(network: nn.Module, examples: Examples) -> float:
     """Euclidean norm of the loss's gradient in all parameters that learn, on these examples."""
     loss = functional.cross_entropy(network(examples.inputs), examples.labels)

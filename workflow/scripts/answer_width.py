@@ -1,0 +1,170 @@
+"""How many hidden units? Test accuracy by width, and what each step to a wider layer brings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from assay import accuracy, figure, question, sweep
+from assay.question import Column, Findings, Picture, Snippet, Word
+from assay.record import Record
+from assay.sweep import Level, Published, Step, Sweep
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+PUBLISHED = [
+    Published(256, 0.85, "D2L 1.0, 10 epochs"),
+    Published(100, 0.871, "Fashion-MNIST paper"),
+]
+
+
+def units(hidden: Sequence[int], rate: float) -> float:
+    """Where a network stands on the axis: the units of its hidden layer."""
+    return hidden[0] if hidden else 0
+
+
+def answer(records: list[Record]) -> Findings:
+    """Answer from one record per device and width."""
+    found = sweep.sweeps(records, units, sweep.best_in_validation)
+    climbs = {each.device: sweep.steps(each) for each in found}
+    return Findings(
+        sentence=" ".join(_sentence(each, climbs[each.device]) for each in found) or sweep.NOTHING,
+        findings=[text for each in found for text in _findings(each, climbs[each.device])],
+        numbers={
+            device: numbers | {"steps": _steps(climbs[device])}
+            for device, numbers in sweep.numbers(found).items()
+        },
+        method=[
+            *sweep.method(records, "the width that was best in validation"),
+            "Each width is also compared with the one before it; these steps are Holm-corrected "
+            "together.",
+        ],
+        caveats=sweep.CAVEATS,
+        picture=Picture(
+            title="Test accuracy by number of hidden units, and what each step brings",
+            alternative=sweep.alternative(found, "number of hidden units"),
+        ),
+        table=sweep.table(found, "hidden units", _step_column(climbs)),
+        frame=sweep.frame(records),
+        figure=_figure(found, climbs) if found else figure.nothing(),
+        snippet=SNIPPET,
+    )
+
+
+def _sentence(found: Sweep, climb: Sequence[Step]) -> str:
+    best, enough = found.reference, enough_units(found)
+    said = sweep.grouped(
+        [(step.seen.word, f"{step.label} ({sweep.short_gain(step.seen)})") for step in climb]
+    )
+    parts = [f"{found.device} – {best.label} hidden units were best in validation ({best.share})"]
+    if enough is not best:
+        parts.append(f"from {enough.label} on, none can be told from that")
+    if said:
+        parts.append(f"step by step, in points: {said}")
+    return "; ".join(parts) + sweep.diverged(found) + "."
+
+
+def enough_units(found: Sweep) -> Level:
+    """The narrowest layer from which on no verdict is *worse* than the best in validation."""
+    enough = found.levels[-1]
+    for level in reversed(found.levels):
+        if level.seen.word == Word.WORSE:
+            break
+        enough = level
+    return enough
+
+
+def _findings(found: Sweep, climb: Sequence[Step]) -> list[str]:
+    return [
+        *(
+            f"{found.device}, {step.label} hidden units: {sweep.gain(step.seen)} points "
+            f"({step.seen.word})."
+            for step in climb
+        ),
+        *sweep.detectable(found),
+    ]
+
+
+def _steps(climb: Sequence[Step]) -> dict[str, Any]:
+    return {step.label: sweep.verdict_numbers(step.seen) for step in climb}
+
+
+def _step_column(climbs: Mapping[str, Sequence[Step]]) -> sweep.Extra:
+    by_key = {
+        (device, step.upper.cell.key): f"{sweep.gain(step.seen)}: {step.seen.word}"
+        for device, climb in climbs.items()
+        for step in climb
+    }
+    return (
+        Column(name="against the width before", unit="points [95 %]"),
+        lambda level: by_key.get((level.cell.device, level.cell.key)),
+    )
+
+
+# ---- drawing ------------------------------------------------------------------------------------
+
+
+def _figure(found: Sequence[Sweep], climbs: Mapping[str, Sequence[Step]]) -> Figure:
+    """Accuracy on the left; on the right the steps of the first device."""
+    drawn, grid = figure.panels(1, 2, height_in=3.2)
+    sweep.ticks(grid[0, 0], found, base=2)
+    sweep.draw_accuracies(grid[0, 0], found, PUBLISHED)
+    grid[0, 0].set_xlabel("hidden units (bar: 95 %, dashes: seeds)")
+    _draw_steps(grid[0, 1], found[0], climbs[found[0].device])
+    return drawn
+
+
+def _draw_steps(axes: Axes, found: Sweep, climb: Sequence[Step]) -> None:
+    axes.set_title(f"what each step brings ({found.device})")
+    if not climb:
+        axes.set_axis_off()
+        return
+    bound = 100 * accuracy.sampling_error(found.reference.cell.runs)
+    axes.axhspan(-bound, bound, color=figure.BAND, zorder=0)
+    axes.axhline(0, color=figure.MUTED, lw=1, zorder=0)
+    for place, step in enumerate(climb):
+        seen = step.seen.difference
+        if seen:
+            values = ([100 * each] for each in (seen.value, seen.low, seen.high))
+            colour = sweep.COLOURS[step.seen.word]
+            figure.interval(axes, [place], *values, color=colour, capsize=0)
+    axes.set_xticks(range(len(climb)), [step.label.replace(" → ", "\n→ ") for step in climb])
+    axes.set_xlabel("hidden units\n(band: ± one standard error)")
+    axes.set_ylabel("percentage points [95 %]")
+
+
+SNIPPET = Snippet(
+    text="One run per width ranks the widths by luck; several seeds show how much of it is luck.",
+    code="""\
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+x = torch.randn(2200, 10)
+y = nn.Sequential(nn.Linear(10, 50), nn.Tanh(), nn.Linear(50, 3))(x).argmax(1)
+
+def accuracy(width, seed):
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(10, width), nn.ReLU(), nn.Linear(width, 3))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.5)
+    for _ in range(100):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x[:200]), y[:200]).backward()
+        optimizer.step()
+    return (net(x[200:]).argmax(1) == y[200:]).float().mean().item()
+
+for width in (8, 12, 16):
+    runs = torch.tensor([accuracy(width, seed) for seed in range(6)])
+    print(f"{width} units: one run {runs[0]:.3f}; six runs {runs.mean():.3f},",
+          f"from {runs.min():.3f} to {runs.max():.3f}")
+""",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Answer from the records that the command line names."""
+    question.run("width", answer, argv)
+
+
+if __name__ == "__main__":
+    main()
