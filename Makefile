@@ -17,7 +17,7 @@ python = $(in_venv) .venv/bin/python
 snakemake = $(python) -m snakemake
 run_all = snakemake --cores all --resources gpu=1
 
-.PHONY: quick test bench plan compare accept lint gallery lock clean help
+.PHONY: quick test bench bench-instrument bench-trainer plan compare accept lint gallery lock clean help
 
 quick: .venv/.installed ## Set up and run the quick preset (the default target)
 	@$(python) -m $(run_all) --configfile workflow/presets/quick.yaml $(ARGS)
@@ -28,8 +28,17 @@ quick: .venv/.installed ## Set up and run the quick preset (the default target)
 test: .venv/.installed-test ## Set up, test tools included, and run every test
 	@$(python) -m pytest $(ARGS)
 
-bench: .venv/.installed ## Measure how good the instrument is
+# One after the other, whatever -j says: benchmarks want the machine for themselves.
+bench: ## Every benchmark, one after the other
+	@$(if $(ARGS),$(error ARGS is for one benchmark: make bench-instrument ARGS="…", make bench-trainer ARGS="…"))
+	@$(MAKE) --no-print-directory bench-instrument
+	@$(MAKE) --no-print-directory bench-trainer
+
+bench-instrument: .venv/.installed ## Measure how good the instrument is
 	@PYTHONPATH=workflow/scripts $(python) benchmarks/instrument.py $(ARGS)
+
+bench-trainer: .venv/.installed-peers ## Measure how fast the trainer is, against the peers it installs
+	@PYTHONPATH=workflow/scripts $(python) benchmarks/trainer.py $(ARGS)
 
 plan: .venv/.installed ## Jobs and expected minutes per question, before anything runs
 	@$(python) workflow/plan.py $(ARGS)
@@ -53,6 +62,8 @@ gallery: .venv/.installed-test ## Pictures of the report, for the README and for
 lock: .venv-lock/.installed ## Resolve pyproject.toml into envs/ again (ARGS=--upgrade for newer versions)
 	@$(resolve) pyproject.toml --output-file envs/requirements.txt
 	@$(resolve) --group test --constraint envs/requirements.txt --output-file envs/requirements-test.txt
+	@$(resolve) --group peers --constraint envs/requirements.txt --constraint envs/requirements-test.txt \
+		--output-file envs/requirements-peers.txt
 	@.venv-lock/bin/python envs/lock.py
 
 clean: ## Remove the environments and caches, never the results
@@ -60,7 +71,7 @@ clean: ## Remove the environments and caches, never the results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'ARGS="…" is passed on: make test ARGS="-k setup", make plan ARGS="--help".'
 	@echo 'PYTHON=… names the Python to set up with.'
@@ -77,6 +88,11 @@ help: ## This list
 
 .venv/.installed-test: envs/requirements-test.txt .venv/.installed
 	@$(call install,.venv,--require-hashes -r envs/requirements-test.txt)
+	@touch $@
+
+# What the trainer is compared with; nothing else needs it.
+.venv/.installed-peers: envs/requirements-peers.txt .venv/.installed
+	@$(call install,.venv,--require-hashes -r envs/requirements-peers.txt)
 	@touch $@
 
 # uv resolves for every platform at once, which pip cannot. It stays out of .venv, so that a lock that does not install

@@ -12,6 +12,7 @@ import tomllib
 import zipfile
 from functools import cache
 from importlib.metadata import packages_distributions
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "workflow" / "scripts"
-RUNTIME, TEST = "requirements.txt", "requirements-test.txt"
+RUNTIME, TEST, PEERS = "requirements.txt", "requirements-test.txt", "requirements-peers.txt"
+LOCKS = [RUNTIME, TEST, PEERS]
 
 
 def lock(name: str) -> list[tuple[Requirement, int]]:
@@ -58,7 +60,7 @@ def environment(name: str) -> dict[str, str]:
 # ---- the lock ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [RUNTIME, TEST])
+@pytest.mark.parametrize("name", LOCKS)
 def test_lock_has_one_version_and_hashes_per_package(name: str) -> None:
     entries = lock(name)
     names = [canonicalize_name(package.name) for package, _ in entries]
@@ -68,23 +70,24 @@ def test_lock_has_one_version_and_hashes_per_package(name: str) -> None:
         assert hashes, f"{package.name} has no hash"
 
 
-def test_test_lock_agrees_with_the_runtime_lock() -> None:
-    runtime, test = versions(RUNTIME), versions(TEST)
-    shared = runtime.keys() & test.keys()
+@pytest.mark.parametrize(("one", "other"), list(combinations(LOCKS, 2)))
+def test_locks_agree(one: str, other: str) -> None:
+    ones, others = versions(one), versions(other)
+    shared = ones.keys() & others.keys()
     assert shared
-    assert {name: test[name] for name in shared} == {name: runtime[name] for name in shared}
+    assert {name: ones[name] for name in shared} == {name: others[name] for name in shared}
 
 
-@pytest.mark.parametrize("name", [RUNTIME, TEST])
+@pytest.mark.parametrize("name", LOCKS)
 def test_lock_holds_every_direct_dependency_within_its_range(name: str) -> None:
-    project = pyproject()
-    wanted = (
-        project["project"]["dependencies"]
-        if name == RUNTIME
-        else project["dependency-groups"]["test"]
-    )
+    groups = pyproject()["dependency-groups"]
+    wanted = {
+        RUNTIME: pyproject()["project"]["dependencies"],
+        TEST: groups["test"],
+        PEERS: groups["peers"],
+    }
     locked = versions(name)
-    for requirement in map(Requirement, wanted):
+    for requirement in map(Requirement, wanted[name]):
         assert locked[canonicalize_name(requirement.name)] in requirement.specifier, requirement
 
 
@@ -325,11 +328,11 @@ def test_make_installs_only_what_the_lock_vouches_for(checkout: Path) -> None:
 
 @needs_make
 def test_make_installs_again_when_the_lock_changes(checkout: Path) -> None:
-    stamps = [".venv/.installed", ".venv/.installed-test"]
+    stamps = [".venv/.installed", ".venv/.installed-test", ".venv/.installed-peers"]
     (checkout / ".venv").mkdir()
     for stamp in stamps:
         (checkout / stamp).touch()
-    locks = {name: checkout / "envs" / name for name in (RUNTIME, TEST)}
+    locks = {name: checkout / "envs" / name for name in LOCKS}
 
     def age(name: str, seconds: int) -> None:
         moment = (checkout / stamps[0]).stat().st_mtime + seconds
@@ -338,18 +341,28 @@ def test_make_installs_again_when_the_lock_changes(checkout: Path) -> None:
     def stale() -> list[bool]:
         return [make(checkout, "--question", stamp).returncode == 1 for stamp in stamps]
 
-    age(RUNTIME, -60)
-    age(TEST, -60)
-    assert stale() == [False, False]
+    for name in LOCKS:
+        age(name, -60)
+    assert stale() == [False, False, False]
     age(TEST, 60)
-    assert stale() == [False, True]
+    assert stale() == [False, True, False]
+    age(PEERS, 60)
+    assert stale() == [False, True, True]
     age(RUNTIME, 60)
-    assert stale() == [True, True]
+    assert stale() == [True, True, True]
 
 
 @needs_make
 def test_make_help_lists_every_target(checkout: Path) -> None:
     text = (checkout / "Makefile").read_text()
     [phony] = re.findall(r"^\.PHONY: (.+)$", text, re.MULTILINE)
-    listed = re.findall(r"^make (\w+)", make(checkout, "help").stdout, re.MULTILINE)
+    listed = re.findall(r"^make ([\w-]+)", make(checkout, "help").stdout, re.MULTILINE)
     assert sorted(listed) == sorted(phony.split())
+
+
+@needs_make
+def test_make_bench_passes_arguments_to_one_benchmark_only(checkout: Path) -> None:
+    done = make(checkout, "bench", "ARGS=--rounds 3")
+    assert done.returncode != 0
+    assert "ARGS is for one benchmark: make bench-instrument ARGS=" in done.stderr
+    assert not (checkout / ".venv").exists()

@@ -29,7 +29,8 @@ class Examples:
 
     def rows(self, rows: torch.Tensor) -> Examples:
         """Some of the examples, by their row numbers."""
-        return Examples(self.inputs[rows], self.labels[rows])
+        # index_select copies a row at once; the same by indexing costs an epoch 5 % more.
+        return Examples(self.inputs.index_select(0, rows), self.labels.index_select(0, rows))
 
     def head(self, count: int) -> Examples:
         """The first of the examples, or all where there are fewer."""
@@ -82,36 +83,38 @@ def train(network: nn.Module, examples: Examples, validation: Examples, recipe: 
     accuracies: list[float] = []
     best, weights = None, network.state_dict()
     first_loss, seconds = _loss(network, examples.head(EVALUATED_AT_ONCE)), 0.0
-    for epoch in range(recipe.epochs):
+    for number in range(recipe.epochs):
         start = time.perf_counter()
-        steps = _epoch(network, optimizer, examples, recipe.batch, order)
+        steps = epoch(network, optimizer, examples, recipe.batch, order)
         seconds += time.perf_counter() - start
         diverged = divergence(steps, first_loss)
         if diverged is not None:
-            step = epoch * len(steps) + diverged
+            step = number * len(steps) + diverged
             return Course(losses, accuracies, best, first_loss, step, seconds)
         losses.append(sum(steps) / len(steps))
         accuracies.append(accuracy(network, validation))
-        if best is None or accuracies[epoch] > accuracies[best]:
-            best, weights = epoch, copy.deepcopy(network.state_dict())
+        if best is None or accuracies[number] > accuracies[best]:
+            best, weights = number, copy.deepcopy(network.state_dict())
     network.load_state_dict(weights)
     return Course(losses, accuracies, best, first_loss, None, seconds)
 
 
-def _epoch(
+def epoch(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     examples: Examples,
     batch: int,
     order: torch.Generator,
 ) -> list[float]:
-    """One pass over the examples; the loss of every step is fetched once, at the end."""
-    count = len(examples.labels)
-    rows = torch.randperm(count, generator=order).to(examples.labels.device)
+    """One pass over the examples, in a new order; the loss of every step.
+
+    The losses are fetched once, at the end, so that a GPU need not wait for each.
+    """
+    rows = torch.randperm(len(examples.labels), generator=order).to(examples.labels.device)
     losses = []
-    for start in range(0, count, batch):
-        chosen = rows[start : start + batch]
-        loss = functional.cross_entropy(network(examples.inputs[chosen]), examples.labels[chosen])
+    for chosen in rows.split(batch):
+        drawn = examples.rows(chosen)
+        loss = functional.cross_entropy(network(drawn.inputs), drawn.labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
