@@ -78,10 +78,9 @@ def write(folder: Path, images: torch.Tensor, labels: torch.Tensor) -> Data:
 def ours(network: nn.Sequential, data: Data, turns: Turns) -> None:
     """The pipeline's trainer."""
     examples = data.examples
-    optimizer = torch.optim.SGD(network.parameters(), lr=RATE)
     order = torch.Generator().manual_seed(torch.initial_seed())
     for _ in turns:
-        training.epoch(network, optimizer, examples, BATCH, order)
+        training.epoch(network, examples, RATE, BATCH, order)
 
 
 def loop(network: nn.Module, batches: Iterable[Any], turns: Turns) -> None:

@@ -98,6 +98,24 @@ def test_plain_sgd_against_a_step_by_hand():
         assert torch.allclose(seen, expected - 0.5 * expected.grad, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["relu", "prelu"])
+def test_the_update_is_that_of_torchs_sgd_bit_for_bit(name):
+    ours, theirs = (network.perceptron(WIDTHS, name, seed=3) for _ in range(2))
+    ours[0].bias.requires_grad_(False)
+    theirs[0].bias.requires_grad_(False)
+    data = blobs(50)
+    losses = training.epoch(ours, data, 0.5, 32, torch.Generator().manual_seed(0))
+    optimizer, seen = torch.optim.SGD(theirs.parameters(), lr=0.5), []
+    for rows in torch.randperm(50, generator=torch.Generator().manual_seed(0)).split(32):
+        loss = nn.functional.cross_entropy(theirs(data.inputs[rows]), data.labels[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        seen.append(loss.item())
+    assert losses == seen
+    assert training.digest(ours) == training.digest(theirs)
+
+
 def test_divergence_is_recorded_with_its_step():
     _, course = train("identity", rate=1e4, epochs=5)
     assert course.diverged_at is not None
