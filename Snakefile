@@ -32,6 +32,7 @@ wildcard_constraints:
     activation="[a-z_]+",
     initialization="[a-z0-9_]+",
     depth="[0-9]+",
+    exercise="[a-z_]+",
     storage="[a-z_+]+",
     structure="[a-z_+]+",
     topic="[a-z_]+",

@@ -18,7 +18,13 @@ from assay import configuration, device
 from assay.grid import beside, cells
 
 UNMEASURED = {"record"}  # cannot change a number; its format number guards it
-CITED = {"decade": f"{RESOURCES}/peak-flops/peak_flops.csv"}
+CITED = {
+    "decade": [f"{RESOURCES}/peak-flops/peak_flops.csv"],
+    "reproduction": [
+        f"{RESOURCES}/published/published.csv",
+        f"{RESOURCES}/peak-flops/peak_flops.csv",
+    ],
+}
 RECORDS = {}  # study -> path of its records, filled by the files beside this one
 
 try:
@@ -153,7 +159,7 @@ def other_runs():
 
 
 def tables(wildcards):
-    """The cited table that a question is answered from besides its records, if there is one."""
+    """The cited tables that a question is answered from besides its records."""
     return CITED.get(wildcards.question, [])
 
 

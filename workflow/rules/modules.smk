@@ -26,8 +26,8 @@ rule measure_registration:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus,
         **label_resources(),
+        gpu=gpus,
     params:
         device=device_name,
         settings=settings("registration"),
@@ -53,8 +53,8 @@ rule measure_composition:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus,
         **label_resources(),
+        gpu=gpus,
     params:
         device=device_name,
         settings=settings("composition"),
@@ -80,8 +80,8 @@ rule measure_parameters:
     threads: 1
     resources:
         **label_resources(),
-        gpu=gpus,
         **label_resources(),
+        gpu=gpus,
     params:
         device=device_name,
         settings=settings("parameters"),
@@ -107,8 +107,8 @@ rule measure_reduction:
     threads: every_core
     resources:
         **label_resources(),
-        gpu=gpus,
         **label_resources(),
+        gpu=gpus,
     params:
         device=device_name,
         settings=settings("reduction"),
@@ -135,8 +135,8 @@ rule measure_fourier:
     threads: 1
     resources:
         **label_resources(),
-        gpu=gpus,
         **label_resources(),
+        gpu=gpus,
     params:
         device=device_name,
         settings=settings("fourier"),
@@ -161,8 +161,8 @@ rule measure_resume:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus,
         **label_resources(),
+        gpu=gpus,
     params:
         device=device_name,
         settings=settings("resume"),
@@ -187,8 +187,8 @@ rule measure_transfer:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus,
         **label_resources(),
+        gpu=gpus,
     params:
         device=device_name,
         settings=settings("transfer"),
@@ -234,8 +234,8 @@ rule measure_placement:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus,
         **label_resources(),
+        gpu=gpus,
     params:
         device=device_name,
         settings=settings("placement"),

@@ -1,4 +1,4 @@
-"""Networks that are trained: for accuracy one core each, side by side; for speed every core."""
+"""Networks that are trained, for accuracy or for time, and what became of published answers."""
 
 RECORDS["implementation"] = "<results>/records/implementation/device-{device}/shape-{shape}.json"
 RECORDS["activation"] = "<results>/records/activation/device-{device}/activation-{activation}.json"
@@ -9,6 +9,10 @@ RECORDS["perceptron"] = (
     "<results>/records/perceptron/device-{device}/hidden-{hidden}/rate-{rate}.json"
 )
 RECORDS["search"] = "<results>/records/search/device-{device}/strategy-{strategy}.json"
+RECORDS["reproduction"] = "<results>/records/reproduction/device-{device}/exercise-{exercise}.json"
+
+# Published answers that are about accuracy; the others are about time.
+TRAINED = {"activations", "initialisers", "rates"}
 
 
 rule measure_activation:
@@ -26,8 +30,8 @@ rule measure_activation:
     threads: 1
     resources:
         **label_resources(),
-        gpu=gpus,
         **label_resources(),
+        gpu=gpus,
     params:
         device=device_name,
         settings=settings("activation"),
@@ -53,8 +57,8 @@ rule measure_initialization:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=gpus,
         **label_resources(),
+        gpu=gpus,
     params:
         device=device_name,
         settings=settings("initialization"),
@@ -81,6 +85,7 @@ rule measure_implementation:
         "../../envs/torch.yaml"
     threads: every_core
     resources:
+        **label_resources(),
         **label_resources(),
         gpu=gpus,
     params:
@@ -109,6 +114,7 @@ rule measure_perceptron:
     threads: 1
     resources:
         **label_resources(),
+        **label_resources(),
         gpu=gpus,
     params:
         device=device_name,
@@ -136,6 +142,7 @@ rule measure_search:
     threads: 1
     resources:
         **label_resources(),
+        **label_resources(),
         gpu=gpus,
     params:
         device=device_name,
@@ -144,5 +151,33 @@ rule measure_search:
         """
         python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
             --strategy {wildcards.strategy:q} --dataset {input.dataset:q} \
+            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
+        """
+
+
+rule measure_reproduction:
+    """Run one published method as it was described, and the right one beside it."""
+    input:
+        script="<scripts>/measure_reproduction.py",
+        library=sources("measure_reproduction.py"),
+        dataset=DATASET,
+    output:
+        RECORDS["reproduction"],
+    log:
+        "<logs>/reproduction/device-{device}/exercise-{exercise}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: lambda wildcards: 1 if wildcards.exercise in TRAINED else every_core(wildcards)
+    resources:
+        **label_resources(),
+        **label_resources(),
+        gpu=gpus,
+    params:
+        device=device_name,
+        settings=settings("reproduction"),
+    shell:
+        """
+        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
+            --exercise {wildcards.exercise:q} --dataset {input.dataset:q} \
             --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
         """
