@@ -248,6 +248,25 @@ def test_presets_are_planned(fresh, preset):
     assert done.returncode == 0, done.stdout
 
 
+def test_on_a_cluster_every_timing_has_the_node_to_itself():
+    """A rule that takes every core, or one made from it, asks Slurm for the whole node."""
+    profile = yaml.safe_load((ROOT / "profiles/slurm/profile.yaml").read_text())
+    timing: set[str] = set()
+    for file in sorted((ROOT / "workflow/rules").glob("*.smk")):
+        text = file.read_text()
+        timing |= {
+            name
+            for name, body in re.findall(r"^rule (\w+):\n((?: .*\n|\n)+)", text, re.MULTILINE)
+            if re.search(r"threads:.*every_core", body)
+        }
+    for file in sorted((ROOT / "workflow/rules").glob("*.smk")):
+        derived = re.findall(r"^use rule (\w+) as (\w+) with", file.read_text(), re.MULTILINE)
+        timing |= {new for old, new in derived if old in timing}
+    assert len(timing) >= 9
+    exclusive = {n for n, r in profile["set-resources"].items() if "exclusive" in r["slurm_extra"]}
+    assert exclusive == timing
+
+
 def test_one_answer_can_be_asked_for(fresh):
     planned = fresh.planned("results/answers/alignment.json")
     assert planned == {"measure_alignment": 5, "answer": 1, "total": 6}

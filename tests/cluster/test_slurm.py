@@ -156,6 +156,23 @@ def test_a_job_that_failed_was_tried_again(run):
     assert "Trying to restart job" in printed
 
 
+def test_jobs_of_one_core_can_share_a_submission(slurm, run, tmp_path):
+    """Two activations in one Slurm job, one record each."""
+    workflow = site(copy_workflow(tmp_path / "grouped"))
+    config = workflow.folder / "profiles/slurm/site.yaml"
+    only_cpu = yaml.safe_load(config.read_text()) | {"devices": {"cpu": DEVICES["cpu"]}}
+    config.write_text(yaml.safe_dump(only_cpu))
+    before = len(slurm.ended())
+    running = submit(
+        workflow, "results/answers/activation.json",
+        "--groups", "measure_activation=accuracy", "--group-components", "accuracy=2",
+    )  # fmt: skip
+    printed = finish(running)
+    assert running.returncode == 0, printed[-5000:]
+    assert len(list((workflow.folder / "results/records/activation").rglob("*.json"))) == 2
+    assert len(slurm.ended()) == before + 1
+
+
 TROUBLE = """
 import sys, time
 n = sys.argv[sys.argv.index("--n") + 1]

@@ -80,7 +80,6 @@ rule measure_parameters:
     threads: 1
     resources:
         **label_resources(),
-        **label_resources(),
         gpu=gpus,
     params:
         device=device_name,
@@ -106,7 +105,6 @@ rule measure_reduction:
         "../../envs/torch.yaml"
     threads: every_core
     resources:
-        **label_resources(),
         **label_resources(),
         gpu=gpus,
     params:
@@ -134,7 +132,6 @@ rule measure_fourier:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        **label_resources(),
         **label_resources(),
         gpu=gpus,
     params:

@@ -30,7 +30,6 @@ rule measure_activation:
     threads: 1
     resources:
         **label_resources(),
-        **label_resources(),
         gpu=gpus,
     params:
         device=device_name,
@@ -86,7 +85,6 @@ rule measure_implementation:
     threads: every_core
     resources:
         **label_resources(),
-        **label_resources(),
         gpu=gpus,
     params:
         device=device_name,
@@ -113,7 +111,6 @@ rule measure_perceptron:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        **label_resources(),
         **label_resources(),
         gpu=gpus,
     params:
@@ -142,7 +139,6 @@ rule measure_search:
     threads: 1
     resources:
         **label_resources(),
-        **label_resources(),
         gpu=gpus,
     params:
         device=device_name,
@@ -169,7 +165,6 @@ rule measure_reproduction:
         "../../envs/torch.yaml"
     threads: lambda wildcards: 1 if wildcards.exercise in TRAINED else every_core(wildcards)
     resources:
-        **label_resources(),
         **label_resources(),
         gpu=gpus,
     params:
