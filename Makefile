@@ -17,7 +17,7 @@ python = $(in_venv) .venv/bin/python
 snakemake = $(python) -m snakemake
 run_all = snakemake --cores all --resources gpu=1
 
-.PHONY: quick test bench bench-instrument bench-trainer plan compare accept lint gallery lock clean help
+.PHONY: quick test bench bench-instrument bench-trainer bench-scale plan compare accept lint gallery lock clean help
 
 quick: .venv/.installed ## Set up and run the quick preset (the default target)
 	@$(python) -m $(run_all) --configfile workflow/presets/quick.yaml $(ARGS)
@@ -33,12 +33,16 @@ bench: ## Every benchmark, one after the other
 	@$(if $(ARGS),$(error ARGS is for one benchmark: make bench-instrument ARGS="…", make bench-trainer ARGS="…"))
 	@$(MAKE) --no-print-directory bench-instrument
 	@$(MAKE) --no-print-directory bench-trainer
+	@$(MAKE) --no-print-directory bench-scale
 
 bench-instrument: .venv/.installed ## Measure how good the instrument is
 	@PYTHONPATH=workflow/scripts $(python) benchmarks/instrument.py $(ARGS)
 
 bench-trainer: .venv/.installed-peers ## Measure how fast the trainer is, against the peers it installs
 	@PYTHONPATH=workflow/scripts $(python) benchmarks/trainer.py $(ARGS)
+
+bench-scale: .venv/.installed ## Measure how the pipeline grows: 100, 1,000 and 5,000 cells
+	@$(python) benchmarks/scale.py $(ARGS)
 
 plan: .venv/.installed ## Jobs and expected minutes per question, before anything runs
 	@$(python) workflow/plan.py $(ARGS)

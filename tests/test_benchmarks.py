@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.append(str(ROOT / "benchmarks"))
 contestants = import_module("contestants")
 trainer = import_module("trainer")
+scale = import_module("scale")
 
 IMAGES, EPOCHS = 1200, 4
 
@@ -142,3 +143,19 @@ def test_a_tiny_run(tmp_path: Path, capsys):
     said = capsys.readouterr().out
     assert "512 images of fashion-mnist-10k, 1 fits side by side" in said
     assert "≥ 2 × the best peer (DataLoader)" in said
+
+
+@pytest.mark.workflow
+def test_two_hundred_cells_are_planned_run_and_answered():
+    row = scale.measure(200)  # exits with what was printed if any of the three fails
+    assert row.cells == 200
+    assert min(row.plan.seconds, row.run.seconds, row.answer.seconds) > 0
+
+
+def test_growth_is_judged():
+    cost = scale.Cost(10.0, 100.0)
+    rows = [scale.Row(cells, cost, cost, cost) for cells in (1000, 5000)]
+    assert all(met for *_, met in scale.judged(rows))
+    rows[1] = scale.Row(5000, scale.Cost(61.0, 100.0), cost, cost)
+    missed = {name for name, *_, met in scale.judged(rows) if not met}
+    assert missed == {"planning, s", "plan, 5,000 / 1,000"}
