@@ -79,8 +79,8 @@ def timed(command: Sequence[str], folder: Path) -> Cost:
 
 def snakemake(*arguments: str) -> list[str]:
     """A command of Snakemake on the alignment of a copy."""
-    options = ["--cores", "all", "--quiet", "all", "--configfile", "cells.yaml"]
-    return [sys.executable, "-m", "snakemake", *arguments, *options]
+    options = ["--configfile", "cells.yaml", "--quiet", "all", "--cores", "all"]
+    return [sys.executable, "-m", "snakemake", *options, *arguments]
 
 
 def prepare(folder: Path) -> None:

@@ -72,6 +72,32 @@ def test_a_grid_names_every_cell_and_the_records_beside(tmp_path):
     assert [path.as_posix() for path in seen] == ["r/cpu/n-1.json", "r/cpu/n-2.json", str(beside)]
 
 
+def test_a_grid_without_own_devices_still_says_which_cells_count(tmp_path):
+    for n in (1, 2):
+        record.write(
+            tmp_path / f"lab/s/device-cpu/n-{n}.json",
+            make_record("s", {"device": "cpu", "n": n}, []),
+        )
+    seen = grid.paths(
+        {
+            "own": [
+                {"pattern": "r/s/device-{device}/n-{n}.json", "axes": {"device": [], "n": [2]}}
+            ],
+            "others": [str(tmp_path / "lab")],
+            "studies": ["s"],
+            "only_own_cells": True,
+        }
+    )
+    assert [path.name for path in seen] == ["n-2.json"]
+
+
+def test_a_record_that_no_device_changes_is_read_once():
+    axes = {"device": ["cpu", "gpu"], "format": ["a"]}
+    assert list(grid.cells("formats/device-cpu/format-{format}.json", axes)) == [
+        "formats/device-cpu/format-a.json"
+    ]
+
+
 @pytest.mark.workflow
 def test_two_runs_in_one_report(finished, tmp_path):
     """make compare: nothing is measured, each question shows both, the page names both machines."""

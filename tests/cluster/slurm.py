@@ -12,6 +12,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,8 @@ def why_not() -> str | None:
     absent = [name for name in PROGRAMS if not shutil.which(name, path=path)]
     if absent:
         return f"not installed: {', '.join(absent)} (Debian: apt install slurm-wlm munge)"
+    if " " in sys.executable:
+        return f"Snakemake's plugin for Slurm does not quote the path of Python: {sys.executable}"
     configuration = SYSTEM / "slurm.conf"
     if configuration.exists() and OURS not in configuration.read_text():
         return f"{configuration} is there already: this machine has a Slurm of its own"

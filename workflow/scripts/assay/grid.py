@@ -18,8 +18,10 @@ def cells(pattern: str, axes: Mapping[str, Sequence[Any]]) -> Iterator[str]:
         pattern: A path with the axes in braces: ``records/alignment/device-{device}/n-{n}.json``.
         axes: The values of each axis.
     """
-    for values in product(*axes.values()):
-        yield pattern.format(**dict(zip(axes, values, strict=True)))
+    named = (
+        pattern.format(**dict(zip(axes, values, strict=True))) for values in product(*axes.values())
+    )
+    yield from dict.fromkeys(named)  # a study that no device changes has one record for all
 
 
 def beside(folder: Path, study: str) -> list[str]:
@@ -44,7 +46,12 @@ def paths(grid: Mapping[str, Any]) -> list[Path]:
         for path in beside(Path(folder), study)
     ]
     if grid.get("only_own_cells"):
-        asked = {cell(path) for path in own}
+        anywhere = [
+            path
+            for each in grid["own"]
+            for path in cells(each["pattern"], {**each["axes"], "device": ["any"]})
+        ]
+        asked = {cell(path) for path in anywhere}
         others = [path for path in others if cell(path) in asked]
     return [Path(path) for path in own + others]
 
