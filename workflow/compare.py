@@ -8,6 +8,7 @@ A run is given by the folder it was made in, by its results, or by its records. 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -31,10 +32,32 @@ def records(run: Path) -> Path:
     raise SystemExit(f"{run}: no records of torch-assay there, nor in its results.")
 
 
-def answerable(questions: Mapping[str, Any], folders: Sequence[Path]) -> list[str]:
-    """The questions with at least one record of each of their studies."""
-    there = {path.parent.name for folder in folders for path in folder.glob("*/device-*")}
-    return [name for name, block in questions.items() if there.issuperset(block["studies"])]
+def answerable(config: Mapping[str, Any], folders: Sequence[Path]) -> list[str]:
+    """The questions with at least one record of each study that they need."""
+    return [
+        name
+        for name, block in config["questions"].items()
+        if all(
+            measured(
+                study, config["studies"][study]["axes"] | block.get("axes", {}), block, folders
+            )
+            for study in block["studies"]
+        )
+    ]
+
+
+def measured(
+    study: str, axes: Mapping[str, Any], block: Mapping[str, Any], folders: Sequence[Path]
+) -> bool:
+    """Whether the runs hold a record of a study, and of a cell that the question asks for."""
+    if [] in axes.values():
+        return True  # nobody asked for it
+    found = [path for folder in folders for path in folder.glob(f"{study}/device-*/**/*.json")]
+    found += [path for folder in folders for path in folder.glob(f"{study}/device-*.json")]
+    if "axes" not in block:
+        return bool(found)
+    cells = [json.loads(path.read_text(encoding="utf-8"))["axes"] for path in found]
+    return any(all(cell.get(name) in axes[name] for name in axes) for cell in cells)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -47,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     defaults = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     config = {
         "preset": "comparison",
-        "ask": answerable(defaults["questions"], folders),
+        "ask": answerable(defaults, folders),
         "devices": [],
         "records": [folder.as_posix() for folder in folders],
     }
