@@ -147,7 +147,10 @@ def other_runs():
     """
     named = [Path(folder) for folder in config["records"]]
     if config["compare"]["references"]:
-        named += sorted(Path(RESOURCES, "references").iterdir())
+        references = sorted(Path(RESOURCES, "references").glob("*/"))
+        if not references:
+            raise WorkflowError("compare.references: no records of other machines come with this yet.")
+        named += references
     folders = []
     for folder in named:
         inside = [folder / "results/records", folder / "records", folder]
