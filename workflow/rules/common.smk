@@ -149,7 +149,9 @@ def other_runs():
     if config["compare"]["references"]:
         references = sorted(Path(RESOURCES, "references").glob("*/"))
         if not references:
-            raise WorkflowError("compare.references: no records of other machines come with this yet.")
+            raise WorkflowError(
+                "compare.references: no records of other machines come with this yet."
+            )
         named += references
     folders = []
     for folder in named:
