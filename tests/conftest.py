@@ -14,6 +14,11 @@ from typing import Any
 
 import pytest
 from assay.record import Conditions, Provenance, Record, Status, Trial
+from hypothesis import settings
+
+# No test is timed: on a busy machine a slow example is no finding.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = (
