@@ -326,10 +326,30 @@ def test_parts_are_differences_inside_a_round() -> None:
     }
     samples["anchor"][0], samples["void"][0] = 1000.0, True
     made = Trial(what={"anchor": "module"}, samples=samples)
-    seen: Any = measure.parts(made, "module")
+    seen: Any = measure.parts(made, "module", made)
     assert seen["sum_share"] == pytest.approx(1)
     assert seen["backward_s"] == pytest.approx(2 * seen["forward_s"])
     assert seen["update_low_s"] < seen["update_s"] < seen["update_high_s"]
+
+
+def test_parts_from_a_trial_of_their_own_fit_the_joint_step() -> None:
+    alone = Trial(
+        what={"anchor": "numpy"},
+        samples={
+            "anchor": [4.0] * 20,
+            "numpy forward": [1.0] * 20,
+            "numpy gradient": [3.0] * 20,
+            "void": [False] * 20,
+        },
+    )
+    # The machine is twice as fast by now.
+    joint = Trial(
+        what={"anchor": "module"},
+        samples={"anchor": [9.0] * 20, "numpy": [2.0] * 20, "void": [False] * 20},
+    )
+    seen: Any = measure.parts(alone, "numpy", joint)
+    assert [seen[f"{part}_s"] for part in ("forward", "backward", "update")] == [0.5, 1.0, 0.5]
+    assert seen["sum_share"] == pytest.approx(1)
 
 
 def test_pieces_share_the_operands_and_arms_do_not() -> None:

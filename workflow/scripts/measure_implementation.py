@@ -436,10 +436,10 @@ def compare(
     if own and split:
         trials.append(_trial(alone, "numpy", protocol, clock, settings["seed"]))
     measured.result["parts"] = {
-        name: parts(each, name)
+        name: parts(each, name, measured)
         for each, rungs_of in zip(trials, (others, own), strict=False)
         for name in rungs_of
-        if split and name != "graph" and each.status == Status.OK
+        if split and name != "graph" and {each.status, measured.status} == {Status.OK}
     }
     return trials
 
@@ -469,14 +469,21 @@ def _trial(
     return measured
 
 
-def parts(measured: Trial, name: str) -> dict[str, JsonValue]:
+def parts(measured: Trial, name: str, joint: Trial) -> dict[str, JsonValue]:
     """Seconds of the forward pass, the backward pass and the update of a rung, with intervals.
 
     They are differences between arms of the same round: how much longer it takes to come further.
     ``sum_share`` is what the three medians sum to, relative to the median of the whole step.
+
+    Args:
+        measured: The trial that holds the rung's pieces.
+        name: The rung.
+        joint: The trial of all rungs. Where the pieces had one of their own, they are scaled to the
+            step in this one: the machine may have another speed a few seconds later.
     """
-    whole = kept(measured, trial.ANCHOR if name == measured.what["anchor"] else name)
-    first, both = (kept(measured, f"{name} {piece}") for piece in ("forward", "gradient"))
+    scale = np.median(steps(joint, name)) / np.median(steps(measured, name))
+    whole = scale * steps(measured, name)
+    first, both = (scale * kept(measured, f"{name} {piece}") for piece in ("forward", "gradient"))
     pieces = {"forward": first, "backward": both - first, "update": whole - both}
     found: dict[str, JsonValue] = {}
     total = 0.0
@@ -489,6 +496,11 @@ def parts(measured: Trial, name: str) -> dict[str, JsonValue]:
             f"{piece}_high_s": middle.high,
         }
     return found | {"sum_share": total / float(np.median(whole))}
+
+
+def steps(measured: Trial, name: str) -> NDArray[np.float64]:
+    """Seconds of a rung's whole step in the rounds that count."""
+    return kept(measured, trial.ANCHOR if name == measured.what["anchor"] else name)
 
 
 def kept(measured: Trial, arm: str) -> NDArray[np.float64]:
