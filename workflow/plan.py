@@ -85,7 +85,7 @@ def main() -> None:
     count, minutes = sum(row[1] for row in rows), sum(row[2] for row in rows)
     print(f"{'all':<16}{count:>15}{minutes:>9.1f}")
     print(f"Besides, {jobs.get('answer', 0)} answers and {jobs.get('page', 0)} page: seconds each.")
-    print("Minutes are what such a job took on two cores without a GPU.")
+    print("Minutes are what such a run took on two cores without a GPU.")
 
 
 if __name__ == "__main__":

@@ -69,6 +69,14 @@ def every_core(wildcards):
     return threads or workflow.cores
 
 
+def alone():
+    """All cores for a timing that uses one, so that nothing runs beside it.
+
+    On a cluster one: there the profile gives the job its node to itself.
+    """
+    return workflow.resource_settings.cores or 1
+
+
 def device_name(wildcards):
     """The torch device behind a label.
 

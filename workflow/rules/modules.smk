@@ -208,13 +208,13 @@ rule measure_formats:
         "<logs>/formats/device-cpu/format-{format}.log",
     conda:
         "../../envs/torch.yaml"
-    threads: 1
+    threads: alone()
     params:
         settings=settings("formats"),
     shell:
         """
         python {input.script:q} --format {wildcards.format:q} \
-            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
+            --threads 1 --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
         """
 
 

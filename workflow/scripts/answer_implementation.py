@@ -492,8 +492,8 @@ def _method(records: Sequence[Record]) -> list[str]:
         "with the update. “data” is the taking of a random batch, in no implementation's time.",
         "NumPy and torch have threads of their own, which look for work for up to 30 ms after the "
         "last product and take the cores from the other's. So whenever the library changes, the "
-        "trial rests until they sleep. NumPy's step is split in a trial of its own, and its parts are "
-        "scaled to the step in the joint one.",
+        "trial rests until they sleep. NumPy's step is split in a trial of its own, and its parts "
+        "are scaled to the step in the joint one.",
         "FLOP are those of the products from scratch, and operations what torch is given in a "
         "step, views left out, as torch's own dispatch modes count them. Peak memory is everything "
         "allocated from the first weight to the end of a second step (torch's allocator, for NumPy "
