@@ -68,6 +68,9 @@ def work(name: str, folder: Path, director: Connection) -> None:
             yield
             director.send((time.perf_counter() - start, cpu_seconds() - cpu))
 
+    # A process that was spawned would spawn its own: a loader's workers would import torch in every
+    # epoch, seconds that they do not take where a user starts them.
+    multiprocessing.set_start_method(None, force=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the director, who then ends us
     warnings.simplefilter("ignore")  # advice about workers and devices
     CONTESTANTS[name].fit(contestants.network(seed=0), Data(folder), turns())
