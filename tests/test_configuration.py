@@ -71,6 +71,8 @@ HIDDEN, RATES = "questions.width.axes.hidden", "questions.rate.axes.rate"
         ("protocol.cpu.block_s", ..., ["missing key protocol.cpu.block_s"]),
         ("seed", "one", ["seed", "'one'", "integer"]),
         ("protocol.cap_s", "1e-3", ["protocol.cap_s", "0.001, not 1e-3"]),
+        ("protocol.cap_s", "4.5", ["protocol.cap_s", "--configfile"]),
+        ("compare.references", "true", ["compare.references", "--configfile"]),
         ("protocol.rounds_least", 5, ["protocol.rounds_least", "5", "6"]),
         ("protocol.rounds_most", 10, ["protocol.rounds_most is 10", "rounds_least, 20"]),
         (SIZES, [], [SIZES, "empty"]),

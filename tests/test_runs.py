@@ -1,6 +1,7 @@
 """Records of several runs side by side: labels, machines, and what is refused."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,9 @@ import sys
 import pytest
 from assay import grid, record, runs
 from conftest import ROOT, make_record
+
+# What is asked of a machine, not of a training on it.
+REFERENCED = {"hardware", "bandwidth", "alignment", "crossover", "norm_log", "two_devices"}
 
 
 def put(folder, study="norm_log", device="cpu", machine="m1"):
@@ -130,3 +134,31 @@ def test_a_folder_without_records_is_named(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode != 0
     assert f"{tmp_path}: no records of torch-assay" in done.stderr
+
+
+def test_references_are_whole_and_from_a_clean_commit():
+    """A stranger is measured against them, so they must say what they are, and nothing of where."""
+    folders = sorted((ROOT / "resources/references").glob("*/"))
+    assert folders
+    for folder in folders:
+        seen = runs.read(sorted(folder.rglob("*.json")), ROOT / "results/records")
+        assert {each.study for each in seen} == REFERENCED
+        assert len({each.provenance.machine_id for each in seen}) == 1
+        for each in seen:
+            assert each.status == "ok", each.axes
+            assert each.provenance.commit
+            assert not each.provenance.dirty
+            assert each.provenance.dataset is None
+            assert not re.search("/(home|root|work|tmp|Users)/", each.model_dump_json())
+
+
+@pytest.mark.workflow
+def test_references_are_shown_beside_this_run(copied):
+    """compare.references: nothing is measured again, and the answer shows both machines."""
+    copied.edit("tests/config.yaml", lambda text: f"{text}\ncompare: {{references: true}}\n")
+    asked = "results/answers/norm_log.json"
+    assert not [rule for rule in copied.planned(asked) if rule.startswith("measure")]
+    done = copied.run(asked)
+    assert done.returncode == 0, done.stdout
+    answer = json.loads((copied.folder / "results/answers/norm_log.json").read_text())
+    assert {"cpu", "cpu (epyc-2-cores)"} <= set(answer["numbers"])

@@ -68,14 +68,19 @@ def sentence(error: ValidationError) -> str:
 
 
 def _hint(value: object, kinds: str) -> str:
-    """Help for a common slip: YAML 1.1 reads 1e-3 as text."""
-    if isinstance(value, str) and kinds in ("number", "integer"):
-        try:
-            float(value)
-        except ValueError:
-            return ""
-        return " Write it without quotes and without an exponent (0.001, not 1e-3)."
-    return ""
+    """Help for common slips: text that looks like what is asked for."""
+    if not isinstance(value, str) or kinds not in ("number", "integer", "boolean"):
+        return ""
+    if value in ("true", "false") or value.lstrip("-").replace(".", "", 1).isdigit():
+        return (
+            " Quotes make it text, and so does Snakemake inside --config key='{…}': write it into "
+            "a file, without quotes, and add --configfile."
+        )
+    try:
+        float(value)
+    except ValueError:
+        return ""
+    return " Write it without quotes and without an exponent (0.001, not 1e-3)."  # YAML 1.1
 
 
 def _dotted(path: Any) -> str:
