@@ -204,6 +204,15 @@ def numbers(found: question.Findings, way: str, operation: str = "product") -> d
     )
 
 
+def test_each_cpu_gets_a_clause_of_its_own() -> None:
+    lab = cpu()
+    for each in lab:
+        each.axes["device"] = "cpu (lab)"
+    said = answer.answer([*cpu(), *lab]).sentence
+    assert "all 2 threads of cpu are worth it" in said
+    assert "; all 2 threads of cpu (lab) are worth it" in said
+
+
 def test_without_a_gpu_threads_are_compared_and_it_is_said_plainly() -> None:
     found = answer.answer(cpu())
     assert found.sentence.startswith(

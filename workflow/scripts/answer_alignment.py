@@ -30,7 +30,8 @@ from matplotlib.figure import Figure
 
 ALIGNED, MISALIGNED = 16, 4  # smallest and largest power of two that divides such a size
 NO_BREAK = "\u00a0"
-TITLE = 80  # letters across a figure's width
+TITLE = 80  # letters across a figure's width,
+GAP = 12  # and across the gap between two columns
 MARKS: dict[str, dict[str, Any]] = {
     "full": {},
     "hollow": {"mfc": "none"},
@@ -468,7 +469,7 @@ def _figure(squares: pd.DataFrame, others: pd.DataFrame) -> Figure:
     for j, device in enumerate(devices):
         for axes, dtype in zip(grid[:, j], dtypes, strict=False):
             here = done[(done["device"] == device) & (done["dtype"] == dtype)]
-            _panel(axes, f"{device}, {dtype}", here, places, room=TITLE // len(devices))
+            _panel(axes, f"{device}, {dtype}", here, places, room=_room(len(devices)))
         for axes, shape in zip(grid[len(dtypes) :, j], shapes, strict=True):
             here = other[(other["device"] == device) & (other["shape"] == shape)]
             _shape_panel(axes, f"{device}, {SHAPE_NAMES[shape]}", here, places)
@@ -481,6 +482,11 @@ def _figure(squares: pd.DataFrame, others: pd.DataFrame) -> Figure:
         color=figure.INK,
     )
     return drawn
+
+
+def _room(columns: int) -> int:
+    """Letters of a panel's title; the gaps between the columns take some, too."""
+    return (TITLE - GAP * (columns - 1)) // columns
 
 
 Place = tuple[str, int]  # layout ("" for dense) and size

@@ -36,6 +36,7 @@ ON_CPU = ("one_thread", "all_threads")
 WHOLE = ("all_threads", "one_thread", "resident")  # what a device does as a whole, best first
 DRAWN = ("one_thread", "all_threads", "resident", "transfer")
 ROOM = 0.15  # share of a panel's height above and below the data, for names
+NAMED = 8  # sizes that are named on an axis, at most
 TASKS = {"product": "product", "elementwise": "elementwise product"}
 
 
@@ -356,6 +357,15 @@ def _gpu_sentence(gpu: str, crossed: Sequence[Crossover]) -> str:
 
 
 def _threads_sentence(crossed: Sequence[Crossover]) -> str:
+    devices = dict.fromkeys(each.first.timing.device for each in crossed)
+    return "; ".join(
+        _threads_clause([each for each in crossed if each.first.timing.device == device])
+        for device in devices
+    )
+
+
+def _threads_clause(crossed: Sequence[Crossover]) -> str:
+    """From which size on all threads of one device are worth it."""
     parts = []
     for operation in TASKS:
         here = _first_dtype([c for c in crossed if c.first.timing.operation == operation])
@@ -752,7 +762,8 @@ def _figure(found: Sequence[Timing], crossed: Sequence[Crossover]) -> Figure:
     for axes in panels.values():
         axes.set_xscale("log", base=2)
         axes.set_xlim(sizes[0] / 1.3, right)
-        axes.set_xticks(sizes, [str(n) for n in sizes])
+        named = sizes[:: math.ceil(len(sizes) / NAMED)]
+        axes.set_xticks(named, [str(n) for n in named])
     for letter, operation in (("t", "product"), ("e", "elementwise")):
         shown = [each for each in found if each.operation == operation and each.way in DRAWN]
         shown = [each for each in shown if each.dtype == shown[0].dtype]
