@@ -249,7 +249,7 @@ def test_presets_are_planned(fresh, preset):
 
 
 def test_on_a_cluster_every_timing_has_the_node_to_itself():
-    """A rule that takes every core, or one made from it, asks Slurm for the whole node."""
+    """A rule that wants to be alone, or one made from it, asks Slurm for the whole node."""
     profile = yaml.safe_load((ROOT / "profiles/slurm/profile.yaml").read_text())
     timing: set[str] = set()
     for file in sorted((ROOT / "workflow/rules").glob("*.smk")):
@@ -257,12 +257,12 @@ def test_on_a_cluster_every_timing_has_the_node_to_itself():
         timing |= {
             name
             for name, body in re.findall(r"^rule (\w+):\n((?: .*\n|\n)+)", text, re.MULTILINE)
-            if re.search(r"threads:.*every_core", body)
+            if re.search(r"threads:.*(every_core|alone)", body)
         }
     for file in sorted((ROOT / "workflow/rules").glob("*.smk")):
         derived = re.findall(r"^use rule (\w+) as (\w+) with", file.read_text(), re.MULTILINE)
         timing |= {new for old, new in derived if old in timing}
-    assert len(timing) >= 9
+    assert len(timing) >= 10
     exclusive = {n for n, r in profile["set-resources"].items() if "exclusive" in r["slurm_extra"]}
     assert exclusive == timing
 
