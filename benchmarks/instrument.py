@@ -28,11 +28,11 @@ import answer_alignment
 import numpy as np
 import torch
 import yaml
-from assay import device, question, record, trial
+from assay import device, record, trial, verdict
 from assay.clock import HostClock
-from assay.question import Word
 from assay.record import Status, Trial
 from assay.trial import Protocol, Work
+from assay.verdict import Word
 from measure_alignment import product
 from torch.utils.benchmark import Timer
 
@@ -83,7 +83,7 @@ def repeated(work: Work[Any], calls: int) -> Work[Any]:
 def words(trials: Sequence[Trial]) -> list[str]:
     """The verdict of each trial, or its status where it has none."""
     return [
-        question.verdicts([question.comparison(each.result, "target")])[0].value
+        verdict.judge([verdict.paired(each.result, "target")])[0].value
         if each.status == Status.OK
         else each.status.value
         for each in trials

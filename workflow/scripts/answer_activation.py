@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from assay import accuracy, figure, question
-from assay.question import Column, Comparison, Findings, Picture, Snippet, Table, Word
+from assay import accuracy, figure, question, verdict
+from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Phase, Record, Status, Trial
+from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -66,7 +67,7 @@ def read(each: Record) -> Arm:
         curves=[[*map(float, _numbers_of(trial, "validation_accuracy"))] for trial in runs],
         tuning={float(str(t.what["rate"])): _number(t, "validation_accuracy") for t in tuning},
         rate=float(str(runs[0].what["rate"])) if runs else None,
-        step=question.comparison(steps[0].result, "target") if steps else None,
+        step=verdict.paired(steps[0].result, "target") if steps else None,
     )
 
 

@@ -22,9 +22,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay import figure, question, statistic
-from assay.question import Column, Comparison, Findings, Picture, Snippet, Table, Word
+from assay import figure, inference, question, verdict
+from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status
+from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -75,7 +76,7 @@ def rows(records: Sequence[Record]) -> pd.DataFrame:
     measured = table.index[table["status"] == Status.OK]
     comparisons = [_comparison(table.loc[i]) for i in measured]
     table["verdict"] = ""
-    table.loc[measured, "verdict"] = [word.value for word in question.verdicts(comparisons)]
+    table.loc[measured, "verdict"] = [word.value for word in verdict.judge(comparisons)]
     table.loc[measured, "bound"] = [each.bound for each in comparisons]
     return table
 
@@ -172,7 +173,7 @@ def _contrast(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> Comparison:
         math.exp(estimate),
         math.exp(estimate - 1.96 * error),
         math.exp(estimate + 1.96 * error),
-        p=statistic.two_sided_p(estimate, error),
+        p=inference.two_sided_p(estimate, error),
         twin_low=1 - bound,
         twin_high=1 + bound,
     )
@@ -186,7 +187,7 @@ def judge(table: pd.DataFrame) -> pd.DataFrame:
         for (device, dtype), sizes in dense.groupby(["device", "dtype"], sort=False)
         for effect, seen in contrasts(sizes).items()
     ]
-    words = question.verdicts([row["seen"] for row in found])
+    words = verdict.judge([row["seen"] for row in found])
     return pd.DataFrame([row | {"word": word} for row, word in zip(found, words, strict=True)])
 
 
@@ -212,7 +213,7 @@ def percent(ratio: float) -> str:
 
 def times(seen: Comparison) -> str:
     """A ratio with its interval: ``1.081 [1.062, 1.104] ×``."""
-    return f"{seen.ratio:.3f} [{seen.low:.3f}, {seen.high:.3f}] ×"
+    return f"{seen.value:.3f} [{seen.low:.3f}, {seen.high:.3f}] ×"
 
 
 def evidence(effects: pd.DataFrame) -> str:
@@ -435,7 +436,7 @@ def _cell(row: pd.Series) -> str:
     if row["status"] != Status.OK:
         return str(row["status"]).replace("_", " ")
     seen = _comparison(row)
-    parts = f"{seen.ratio:.3f} {row['verdict']}", f"[{seen.low:.3f}, {seen.high:.3f}]"
+    parts = f"{seen.value:.3f} {row['verdict']}", f"[{seen.low:.3f}, {seen.high:.3f}]"
     return " ".join(part.replace(" ", NO_BREAK) for part in parts)
 
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import pandas as pd
-from assay import figure, hardware, memory, question, statistic
+from assay import figure, hardware, inference, memory, question, verdict
 from assay.hardware import Item
 from assay.memory import Knee, Point
-from assay.question import Column, Comparison, Findings, Picture, Snippet, Table, Word
+from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
+from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
@@ -345,7 +346,7 @@ def unpaired(target: Rate, anchor: Rate) -> Comparison:
         ratio,
         ratio / margin,
         ratio * margin,
-        p=statistic.two_sided_p(math.log(ratio), error),
+        p=inference.two_sided_p(math.log(ratio), error),
         twin_low=min(target.twin_low, anchor.twin_low),
         twin_high=max(target.twin_high, anchor.twin_high),
     )
@@ -353,7 +354,7 @@ def unpaired(target: Rate, anchor: Rate) -> Comparison:
 
 def claim_findings(found: Sequence[Device], made: Sequence[Claim]) -> list[str]:
     """What becomes of the two claims; why not, where only one kind of device was measured."""
-    words = question.verdicts([claim.seen for claim in made])
+    words = verdict.judge([claim.seen for claim in made])
     said = []
     for name in ("computation", "bandwidth"):
         parts = [
@@ -380,7 +381,7 @@ def _claim(claim: Claim, word: Word) -> str:
         Word.UNKNOWN: f"{word.value} for {cpu} and {gpu}",
         Word.SAME: f"{cpu} is {word.value} as {gpu} within {100 * seen.bound:.2g} %",
     }.get(word, f"{cpu} is {word.value} than {gpu}")
-    times = f"{_digits(seen.ratio)} [{_digits(seen.low)}, {_digits(seen.high)}] times"
+    times = f"{_digits(seen.value)} [{_digits(seen.low)}, {_digits(seen.high)}] times"
     if claim.of == "bandwidth":
         return f"{verdict} ({gpu} has {times} the bandwidth)"
     return f"{verdict} in {claim.of} ({gpu} has {times} the FLOP/s)"
@@ -559,7 +560,7 @@ def answer(records: list[Record]) -> Findings:
 
 
 def _numbers(found: Sequence[Device], made: Sequence[Claim]) -> dict[str, Any]:
-    words = question.verdicts([claim.seen for claim in made])
+    words = verdict.judge([claim.seen for claim in made])
     numbers: dict[str, Any] = {
         device.label: {
             "memory_bytes_per_s": {
@@ -593,7 +594,7 @@ def _numbers(found: Sequence[Device], made: Sequence[Claim]) -> dict[str, Any]:
             "of": claim.of,
             "gpu": claim.gpu,
             "cpu": claim.cpu,
-            "time_ratio": claim.seen.ratio,
+            "time_ratio": claim.seen.value,
             "time_ratio_low": claim.seen.low,
             "time_ratio_high": claim.seen.high,
             "word": word.value,

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from assay import accuracy, figure, question, statistic
+from assay import accuracy, figure, inference, question, verdict
 from assay.figure import Cell
-from assay.question import Column, Comparison, Findings, Picture, Snippet, Table, Word
+from assay.inference import PairedDifference
+from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Trial
-from assay.statistic import Interval, PairedDifference
+from assay.statistic import Interval
+from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -54,7 +56,7 @@ class Killed:
     @property
     def share(self) -> Interval:
         """Share of the kills that left no readable checkpoint, with its exact interval."""
-        return statistic.share(self.unreadable, self.kills)
+        return inference.share(self.unreadable, self.kills)
 
 
 @dataclass(frozen=True)
@@ -201,11 +203,11 @@ def reuses(records: Sequence[Record]) -> list[Reuse]:
                     device=str(each.axes["device"]),
                     images=int(own["images"].iloc[0]),
                     arm=str(arm),
-                    accuracy=statistic.mean(own["test_accuracy"]),
+                    accuracy=inference.mean(own["test_accuracy"]),
                     difference=apart,
                     bound=accuracy.sampling_error(reference),
                     donor_before=before,
-                    donor_after=statistic.mean(own["donor_accuracy_after"])
+                    donor_after=inference.mean(own["donor_accuracy_after"])
                     if changed.any()
                     else Interval(before, before, before),
                     donor_changed=bool(changed.any()),
@@ -219,7 +221,7 @@ def reuses(records: Sequence[Record]) -> list[Reuse]:
 def reuse_words(found: Sequence[Reuse]) -> dict[tuple[str, int, str], Word]:
     """The verdict on each arm against the network from scratch; Holm over the whole question."""
     compared = [(reuse, reuse.difference) for reuse in found if reuse.difference]
-    corrected = statistic.holm([seen.p for _, seen in compared])
+    corrected = inference.holm([seen.p for _, seen in compared])
     return {
         (reuse.device, reuse.images, reuse.arm): accuracy.word(seen, p, reuse.bound)
         for (reuse, seen), p in zip(compared, corrected, strict=True)
@@ -315,7 +317,7 @@ class Stored:
         """The time relative to a state_dict's; None for that itself."""
         trial = self.times.get(what)
         ratios: Any = trial.result.get("ratios") if trial else None
-        return question.comparison(trial.result, "target") if "target" in (ratios or {}) else None
+        return verdict.paired(trial.result, "target") if "target" in (ratios or {}) else None
 
 
 def stored(each: Record) -> Stored:
@@ -484,9 +486,9 @@ def _time_findings(found: Sequence[Stored]) -> list[str]:
         for each in found
         if (seen := each.compared(what))
     ]
-    words = question.verdicts([seen for _, _, seen in compared])
+    words = verdict.judge([seen for _, _, seen in compared])
     return [
-        f"{FORMATS[each.name]} takes {seen.ratio:.3g} [{seen.low:.3g}, {seen.high:.3g}] times as "
+        f"{FORMATS[each.name]} takes {seen.value:.3g} [{seen.low:.3g}, {seen.high:.3g}] times as "
         f"long as a state_dict to {what} ({word})."
         for (each, what, seen), word in zip(compared, words, strict=True)
     ]

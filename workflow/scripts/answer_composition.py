@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay import accuracy, figure, question, statistic
+from assay import accuracy, figure, inference, question, verdict
 from assay.accuracy import Standing
-from assay.question import Column, Comparison, Findings, Picture, Snippet, Table, Word
+from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Trial
 from assay.statistic import Interval
+from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -128,7 +129,7 @@ def _stack(structure: str, trials: Sequence[Trial], runs: pd.DataFrame) -> Stack
 
 def _decays(stacks: Mapping[str, Stack]) -> dict[str, Decay]:
     """Factor per block of every stack; compared draw by draw, Holm-corrected together."""
-    factors = {name: _factor(statistic.mean(s.logs_per_block)) for name, s in stacks.items()}
+    factors = {name: _factor(inference.mean(s.logs_per_block)) for name, s in stacks.items()}
     if REFERENCE not in stacks:
         return {name: Decay(factor, None, None) for name, factor in factors.items()}
     reference = stacks[REFERENCE].logs_per_block
@@ -137,7 +138,7 @@ def _decays(stacks: Mapping[str, Stack]) -> dict[str, Decay]:
         for name, stack in stacks.items()
         if name != REFERENCE
     }
-    words = dict(zip(seen, question.verdicts([*seen.values()]), strict=True))
+    words = dict(zip(seen, verdict.judge([*seen.values()]), strict=True))
     return {
         name: Decay(factor, seen.get(name), words.get(name)) for name, factor in factors.items()
     }
@@ -149,7 +150,7 @@ def _factor(logs: Interval) -> Interval:
 
 def _against(logs: NDArray[np.float64], reference: NDArray[np.float64]) -> Comparison:
     """The ratio of two factors; there is no twin, so its bounds are 1."""
-    seen = statistic.paired_difference(logs, reference)
+    seen = inference.paired_difference(logs, reference)
     ratio = _factor(seen)
     return Comparison(ratio.value, ratio.low, ratio.high, seen.p, twin_low=1.0, twin_high=1.0)
 
@@ -429,7 +430,7 @@ def _method(records: Sequence[Record]) -> list[str]:
         f"same inputs and first block in every structure, through {settings['stacked']} blocks "
         "that are not trained. The factor per block is a geometric mean with Student's interval; "
         "structures are compared draw by draw, Holm-corrected; no difference under "
-        f"{question.SMALLEST_BOUND:.0%} is called one.",
+        f"{verdict.MARGIN:.0%} is called one.",
         f"Accuracy: 784-{width}, {depth} blocks, {width}-10; plain SGD, batches of "
         f"{settings['batch']}; the rate is the best of {rates} after {settings['tuning_epochs']} "
         f"epochs on images set aside; then {settings['seeds']} runs of {settings['epochs']} "
@@ -582,7 +583,7 @@ def _distances(axes: Axes, device: Device) -> None:
     axes.set_ylabel("distance, relative to the inputs'")
     ends = []
     for names, stack in _alike(device.stacks):
-        levels = [statistic.mean(column) for column in stack.logs.T]
+        levels = [inference.mean(column) for column in stack.logs.T]
         blocks, colour = range(len(levels)), COLOURS[stack.structure]
         middle = np.exp([level.value for level in levels])
         low, high = np.exp([[level.low, level.high] for level in levels]).T

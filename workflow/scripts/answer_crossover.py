@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from assay import figure, question, statistic
-from assay.question import Column, Comparison, Findings, Picture, Snippet, Table, Word
+from assay import figure, inference, question, verdict
+from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
+from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -86,7 +87,7 @@ class Contest:
     @property
     def margin(self) -> float:
         """The ratio over the largest that counts as faster; below 1 it is faster."""
-        return self.seen.ratio / _faster(self.seen)
+        return self.seen.value / _faster(self.seen)
 
     @property
     def series(self) -> tuple[str, str, str, str]:
@@ -128,7 +129,7 @@ def _timing(record: Record, trial: Trial, way: str, arm: dict[str, Any]) -> Timi
         way=way,
         seconds=Interval(arm["time_median_s"], arm["time_low_s"], arm["time_high_s"]),
         flop=arm["units_per_call"],
-        bound=question.comparison(trial.result, "twin").bound,
+        bound=verdict.paired(trial.result, "twin").bound,
         trial=trial,
     )
 
@@ -139,9 +140,7 @@ def contests(found: Sequence[Timing]) -> list[Contest]:
     seen = [compare(timing, other) for timing, other in pairs]
     return [
         Contest(timing, other, comparison, word)
-        for (timing, other), comparison, word in zip(
-            pairs, seen, question.verdicts(seen), strict=True
-        )
+        for (timing, other), comparison, word in zip(pairs, seen, verdict.judge(seen), strict=True)
     ]
 
 
@@ -168,7 +167,7 @@ def whole(found: Sequence[Timing]) -> Timing | None:
 def compare(timing: Timing, other: Timing) -> Comparison:
     """The comparison of two timings: paired where they are arms of one trial."""
     if timing.trial is other.trial:
-        return question.comparison(timing.trial.result, timing.way)
+        return verdict.paired(timing.trial.result, timing.way)
     return separate(timing, other)
 
 
@@ -182,7 +181,7 @@ def separate(timing: Timing, other: Timing) -> Comparison:
     ratio = ours.value / theirs.value
     error = math.log(high / low) / (2 * NORMAL_95)
     bound = max(timing.bound, other.bound)
-    p = statistic.two_sided_p(math.log(ratio), error)
+    p = inference.two_sided_p(math.log(ratio), error)
     return Comparison(ratio, low, high, p, twin_low=1 - bound, twin_high=1 + bound)
 
 
@@ -235,7 +234,7 @@ class Crossover:
         """n* with its interval; 0 stands for always and infinity for never."""
         seen = [each.seen for each in self.contests]
         return Interval(
-            crossing(self.sizes, [each.ratio / _faster(each) for each in seen]),
+            crossing(self.sizes, [each.value / _faster(each) for each in seen]),
             crossing(self.sizes, [each.low / _faster(each) for each in seen]),
             crossing(self.sizes, [each.high / _faster(each) for each in seen]),
         )
@@ -405,7 +404,7 @@ def _crossover_finding(crossover: Crossover) -> str:
         text += f" (between the measured {crossover.between[0]} and {crossover.between[1]})"
     seen = last.seen
     return (
-        f"{text}; at n = {last.timing.n} it takes {_three(seen.ratio)} "
+        f"{text}; at n = {last.timing.n} it takes {_three(seen.value)} "
         f"[{_three(seen.low)}, {_three(seen.high)}] × the time ({last.word})."
     )
 
@@ -581,7 +580,7 @@ def _crossover_numbers(each: Crossover) -> dict[str, Any]:
         "n_high": _finite(each.n.high),
         "between": list(each.between) if each.between else None,
         "largest_n": each.last.timing.n,
-        "ratio_at_largest_n": each.last.seen.ratio,
+        "ratio_at_largest_n": each.last.seen.value,
         "ratio_at_largest_n_low": each.last.seen.low,
         "ratio_at_largest_n_high": each.last.seen.high,
         "verdict_at_largest_n": each.last.word.value,
@@ -664,7 +663,7 @@ def _page_table(crossed: Sequence[Crossover]) -> Table:
             f"{each.first.reference.device}, {_count(each.first.reference)}",
             each.words,
             each.last.timing.n,
-            f"{_three(each.last.seen.ratio)} "
+            f"{_three(each.last.seen.value)} "
             f"[{_three(each.last.seen.low)}, {_three(each.last.seen.high)}]",
             each.last.word.value,
         ]
@@ -723,7 +722,7 @@ def _flat(
         row |= {
             "against_device": contest.reference.device,
             "against_way": contest.reference.way,
-            "ratio": contest.seen.ratio,
+            "ratio": contest.seen.value,
             "ratio_low": contest.seen.low,
             "ratio_high": contest.seen.high,
             "p": contest.seen.p,

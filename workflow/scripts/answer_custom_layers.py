@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay import accuracy, figure, question, statistic
-from assay.question import Column, Comparison, Findings, Picture, Snippet, Table, Word
+from assay import accuracy, figure, inference, question, statistic, verdict
+from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
+from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -110,7 +111,7 @@ def _cell(record: Record, trial: Trial) -> Cell:
         sizes={name: what[name] for name in TIME_EXPONENTS},
         times={name: _interval(arms[name]) for name in NAMES},
         memory={name: result["memory_bytes"][name]["temporary"] for name in NAMES},
-        seen={name: question.comparison(result, name) for name in NAMES if name != ANCHOR},
+        seen={name: verdict.paired(result, name) for name in NAMES if name != ANCHOR},
         trial=trial,
     )
 
@@ -122,7 +123,7 @@ def _interval(arm: Mapping[str, float]) -> Interval:
 def words(found: Sequence[Cell]) -> dict[tuple[Cell, str], Word]:
     """The verdict on every implementation in every cell, Holm-corrected over all of them."""
     keys = [(cell, name) for cell in found for name in cell.seen]
-    return dict(zip(keys, question.verdicts([cell.seen[name] for cell, name in keys]), strict=True))
+    return dict(zip(keys, verdict.judge([cell.seen[name] for cell, name in keys]), strict=True))
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def growths(found: Sequence[Cell]) -> list[Growth]:
 
 
 def _exponent(values: Mapping[int, float]) -> Interval:
-    return statistic.power_law([*values.values()], {"size": [*values]}).exponents["size"]
+    return inference.power_law([*values.values()], {"size": [*values]}).exponents["size"]
 
 
 # ---- Fourier: what was learned -------------------------------------------------------------------
@@ -185,7 +186,7 @@ class Level:
     @property
     def accuracy(self) -> Interval:
         """On the test images, over the seeds."""
-        return statistic.mean(self.runs["test_accuracy"])
+        return inference.mean(self.runs["test_accuracy"])
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ class Contest:
 
     level: Level
     against: Level
-    difference: statistic.PairedDifference
+    difference: inference.PairedDifference
     word: Word
 
 
@@ -223,7 +224,7 @@ def contests(found: Sequence[Level]) -> list[Contest]:
             ]
             pairs += [(level, other) for other in others if other]
     seen = [accuracy.difference(level.runs, other.runs) for level, other in pairs]
-    corrected = statistic.holm([each.p for each in seen])
+    corrected = inference.holm([each.p for each in seen])
     return [
         Contest(level, other, each, accuracy.word(each, p, accuracy.sampling_error(other.runs)))
         for (level, other), each, p in zip(pairs, seen, corrected, strict=True)

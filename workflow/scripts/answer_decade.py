@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
-from assay import figure, hardware, question
+from assay import figure, hardware, question, verdict
 from assay.hardware import Item
-from assay.question import Column, Comparison, Findings, Picture, Snippet, Table, Word
+from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status
+from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -327,7 +328,7 @@ def answer(records: list[Record]) -> Findings:
 def answer_from(table: pd.DataFrame, records: Sequence[Record]) -> Findings:
     """The same, from a given table."""
     lines = trends(table)
-    found = question.verdicts([line.comparison for line in lines.values()])
+    found = verdict.judge([line.comparison for line in lines.values()])
     words = dict(zip(lines, found, strict=True))
     best, called = measured(records), names(records)
     mixed_jump = largest_jump(table)

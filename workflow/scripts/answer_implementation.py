@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay import figure, question, statistic
-from assay.question import Column, Comparison, Findings, Picture, Snippet, Table, Word
+from assay import figure, inference, question, verdict
+from assay.inference import Slope
+from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
-from assay.statistic import Slope
+from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -100,7 +101,7 @@ class Entry:
         """Time relative to the anchor, with its interval."""
         if self.seen is None:
             return "1"
-        return f"{_two(self.seen.ratio)} [{_two(self.seen.low)}, {_two(self.seen.high)}]"
+        return f"{_two(self.seen.value)} [{_two(self.seen.low)}, {_two(self.seen.high)}]"
 
     def part_s(self, part: str) -> float | None:
         """Seconds of a part of the step, None where it has none of its own."""
@@ -128,10 +129,8 @@ def entries(records: Sequence[Record]) -> list[Entry]:
         for rung in RUNGS
         if _arm(trial.result, rung)
     ]
-    seen = [
-        None if rung == ANCHOR else question.comparison(result, rung) for _, rung, result in timed
-    ]
-    words = iter(question.verdicts([each for each in seen if each]))
+    seen = [None if rung == ANCHOR else verdict.paired(result, rung) for _, rung, result in timed]
+    words = iter(verdict.judge([each for each in seen if each]))
     return [
         _entry(each, rung, result, own, next(words) if own else None)
         for (each, rung, result), own in zip(timed, seen, strict=True)
@@ -186,7 +185,7 @@ def trend(found: Sequence[Entry], axis: str, rung: str) -> Slope | None:
     """How much the log of a ratio grows when the axis doubles; None for fewer than three points."""
     mine = [(each, each.seen) for each in along(found, axis, rung) if each.seen]
     across = [math.log2(AXES[axis](each)) for each, _ in mine]
-    return statistic.slope(across, [math.log(seen.ratio) for _, seen in mine])
+    return inference.slope(across, [math.log(seen.value) for _, seen in mine])
 
 
 def growth(line: Slope) -> str:
@@ -261,7 +260,7 @@ def batches(found: Sequence[Entry], limit: float) -> Claim:
         return Claim(text, Truth.UNKNOWN, f"{because} ({ends})" if ends else because)
     doublings = math.log2(AXES["batch"](mine[-1]) / AXES["batch"](mine[0]))
     because = f"the ratio grows by {growth(line)} ({ends})"
-    if line.low > 0 and line.value * doublings > math.log(1 + question.SMALLEST_BOUND):
+    if line.low > 0 and line.value * doublings > math.log(1 + verdict.MARGIN):
         return Claim(text, Truth.HOLDS, because)
     most = math.exp(line.high * doublings)
     because += f"; over all of them that is at most {_two(most)} ×"
@@ -456,7 +455,7 @@ def _flat(entry: Entry) -> dict[str, Any]:
         "time_s": entry.time_s,
         "time_low_s": entry.low_s,
         "time_high_s": entry.high_s,
-        "ratio": seen.ratio if seen else None,
+        "ratio": seen.value if seen else None,
         "ratio_low": seen.low if seen else None,
         "ratio_high": seen.high if seen else None,
         "p": seen.p if seen else None,
@@ -744,12 +743,12 @@ def _complex(axes: Axes, side: Side) -> None:
 
 def _ratio_in_row(axes: Axes, y: int, each: Entry, seen: Comparison) -> None:
     colour = COLOURS[each.rung]
-    below, above = seen.ratio - seen.low, seen.high - seen.ratio
+    below, above = seen.value - seen.low, seen.high - seen.value
     axes.errorbar(
-        [seen.ratio], [y], xerr=[[below], [above]], fmt="o", markersize=5, capsize=2.5, color=colour
+        [seen.value], [y], xerr=[[below], [above]], fmt="o", markersize=5, capsize=2.5, color=colour
     )
     axes.annotate(
-        f"{RUNGS[each.rung]} {_two(seen.ratio)}",
+        f"{RUNGS[each.rung]} {_two(seen.value)}",
         (max(1.0, seen.high), y),  # not across the line of the reference
         (7, 0),
         textcoords="offset points",

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 from assay import accuracy, figure, question
 from assay.accuracy import REST, Effect
-from assay.question import Column, Findings, Picture, Snippet, Table, Word
+from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Phase, Record, Trial
+from assay.verdict import Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 

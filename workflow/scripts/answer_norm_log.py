@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from assay import figure, question
-from assay.question import Column, Comparison, Findings, Picture, Snippet, Table, Word
+from assay import figure, question, verdict
+from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
+from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -51,7 +52,7 @@ class Entry:
         """The ratio to the anchor with its interval and its word."""
         if self.seen is None:
             return "the reference"
-        ratio = f"{self.seen.ratio:.3g} [{self.seen.low:.3g}, {self.seen.high:.3g}] ×"
+        ratio = f"{self.seen.value:.3g} [{self.seen.low:.3g}, {self.seen.high:.3g}] ×"
         return f"{ratio} the time: {self.word}"
 
 
@@ -75,7 +76,7 @@ def entries(records: Sequence[Record]) -> list[Entry]:
         for way in WAYS
         if _arm(trial.result, way)
     ]
-    words = iter(question.verdicts([seen for *_, seen in measured if seen]))
+    words = iter(verdict.judge([seen for *_, seen in measured if seen]))
     return [
         _entry(device, way, result, seen, next(words) if seen else None)
         for device, way, result, seen in measured
@@ -88,7 +89,7 @@ def _arm(result: Mapping[str, Any], way: str) -> Mapping[str, Any] | None:
 
 
 def _comparison(result: Mapping[str, Any], way: str) -> Comparison | None:
-    return None if way == ANCHOR else question.comparison(result, way)
+    return None if way == ANCHOR else verdict.paired(result, way)
 
 
 def _entry(
@@ -221,7 +222,7 @@ def _flat(entry: Entry) -> dict[str, Any]:
         "time_ms_per_1000": entry.time_ms,
         "time_low_ms_per_1000": entry.low_ms,
         "time_high_ms_per_1000": entry.high_ms,
-        "ratio": entry.seen.ratio if entry.seen else None,
+        "ratio": entry.seen.value if entry.seen else None,
         "ratio_low": entry.seen.low if entry.seen else None,
         "ratio_high": entry.seen.high if entry.seen else None,
         "p": entry.seen.p if entry.seen else None,
@@ -244,7 +245,7 @@ def _method(records: Sequence[Record]) -> list[str]:
         "way in every round in an order drawn anew, with a twin of the reference on other memory.",
         "The reference is .item() each, the textbook's first way; a ratio is the median of the "
         "per-round ratios to it, with the exact interval of a median, Holm-corrected over this "
-        f"question; no difference under {question.SMALLEST_BOUND:.0%}, or under what the twin "
+        f"question; no difference under {verdict.MARGIN:.0%}, or under what the twin "
         "showed, is called one.",
         "The matrices are fresh normal random numbers, all different; product i is that of "
         "matrices i and i + 1. The time is the host's, until the whole log can be read there.",
@@ -299,7 +300,7 @@ def _page_table(found: Sequence[Entry]) -> Table:
 
 
 def _ratio(seen: Comparison | None) -> str | None:
-    return None if seen is None else f"{seen.ratio:.3f} [{seen.low:.3f}, {seen.high:.3f}]"
+    return None if seen is None else f"{seen.value:.3f} [{seen.low:.3f}, {seen.high:.3f}]"
 
 
 def _frame(records: Sequence[Record], found: Sequence[Entry]) -> pd.DataFrame:
@@ -364,7 +365,7 @@ def _panel(axes: Axes, device: str, ways: Sequence[Entry]) -> None:
         )
         text = f"{entry.time_ms:.3g} ms"
         if entry.seen:
-            text += f", {entry.seen.ratio:.2f} ×, {_word(entry)}"
+            text += f", {entry.seen.value:.2f} ×, {_word(entry)}"
         axes.annotate(
             text,
             (max(entry.high_ms, anchor.high_ms), y),  # not across the reference's line

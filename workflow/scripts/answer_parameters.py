@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay import figure, question, statistic
+from assay import figure, inference, question
+from assay.inference import PowerLaw
 from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Trial
-from assay.statistic import Interval, PowerLaw
+from assay.statistic import Interval
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -96,8 +97,8 @@ def laws(records: Sequence[Record]) -> list[Law]:
         for trial in each.trials
         if "factors" in trial.result
     ]
-    uniform = statistic.holm([_p(trial, "uniform_p") for _, trial in drawn])
-    normal = statistic.holm([_p(trial, "normal_p") for _, trial in drawn])
+    uniform = inference.holm([_p(trial, "uniform_p") for _, trial in drawn])
+    normal = inference.holm([_p(trial, "normal_p") for _, trial in drawn])
     rows = pd.DataFrame(
         [
             {
@@ -144,7 +145,7 @@ def _law(
     distribution = next((d for d in (UNIFORM, NORMAL) if rows[d].all()), NEITHER)
     width = rows["bound" if distribution == UNIFORM else "std"]
     factors = {name: rows[name].astype(float) for name in FACTORS if name in rows}
-    fit = statistic.power_law(width, factors)
+    fit = inference.power_law(width, factors)
     return Law(device, layer, rows, distribution, fit, density)
 
 

@@ -13,11 +13,13 @@ from functools import cached_property
 from typing import Any
 
 import pandas as pd
-from assay import accuracy, figure, question, statistic
+from assay import accuracy, figure, inference, question
 from assay.accuracy import Standing
-from assay.question import Column, Findings, Picture, Snippet, Table, Word
+from assay.inference import PairedDifference
+from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record
-from assay.statistic import Interval, PairedDifference
+from assay.statistic import Interval
+from assay.verdict import Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -184,8 +186,8 @@ def _ways(runs: pd.DataFrame) -> list[Way]:
             name,
             arm,
             found[name],
-            statistic.mean(arm["test_accuracy_reloaded"]),
-            statistic.paired_difference(arm["test_accuracy_reloaded"], arm["test_accuracy"]),
+            inference.mean(arm["test_accuracy_reloaded"]),
+            inference.paired_difference(arm["test_accuracy_reloaded"], arm["test_accuracy"]),
         )
         for name, arm in arms.items()
     ]

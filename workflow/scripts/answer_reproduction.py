@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from assay import figure, question
+from assay import figure, question, verdict
 from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
@@ -36,7 +36,7 @@ AS_PUBLISHED, CORRECTED = "as published", "corrected"
 NORMS = 1000  # in the published log
 FIRST = "n 1024"  # the size that was timed first
 OWN = ", own curve"  # where the learning curve of the same published network ended
-SMALLEST = question.SMALLEST_BOUND  # differences of times under this are never called differences
+SMALLEST = verdict.MARGIN  # differences of times under this are never called differences
 NO_BREAK = "\u00a0"
 
 

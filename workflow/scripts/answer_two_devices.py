@@ -10,9 +10,10 @@ from enum import StrEnum
 from typing import Any
 
 import pandas as pd
-from assay import figure, question
-from assay.question import Column, Comparison, Findings, Picture, Snippet, Table, Word
+from assay import figure, question, verdict
+from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
+from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -74,7 +75,7 @@ def rows(records: Iterable[Record]) -> pd.DataFrame:
     table = pd.DataFrame(sorted(found, key=_order), columns=_COLUMNS)
     measured = table.index[table["status"] == Status.OK]
     comparisons = [_comparison(table.loc[i]) for i in measured]
-    words = question.verdicts(comparisons)
+    words = verdict.judge(comparisons)
     table.loc[measured, "verdict"] = [word.value for word in words]
     table.loc[measured, "scaling"] = [
         scaling(seen, word).value for seen, word in zip(comparisons, words, strict=True)
@@ -113,10 +114,10 @@ def _row(each: Record, trial: Trial) -> dict[str, Any]:
             row[name] = result["arms"][arm]["time_median_s"]
         row["product_flop"] = result["arms"][ARM]["units_per_call"]
     if result.get("ratios"):
-        seen = question.comparison(result, ARM)
-        row |= {"ratio": seen.ratio, "ratio_low": seen.low, "ratio_high": seen.high, "p": seen.p}
+        seen = verdict.paired(result, ARM)
+        row |= {"ratio": seen.value, "ratio_low": seen.low, "ratio_high": seen.high, "p": seen.p}
         row |= {"twin_low": seen.twin_low, "twin_high": seen.twin_high}
-        row |= {"speedup": 1 / seen.ratio, "speedup_low": 1 / seen.high}
+        row |= {"speedup": 1 / seen.value, "speedup_low": 1 / seen.high}
         row["speedup_high"] = 1 / seen.low if seen.low else None
     return row
 

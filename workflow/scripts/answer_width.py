@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay import accuracy, figure, question, sweep
-from assay.question import Column, Findings, Picture, Snippet, Word
+from assay.question import Column, Findings, Picture, Snippet
 from assay.record import Record
 from assay.sweep import Level, Published, Step, Sweep
+from assay.verdict import Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 

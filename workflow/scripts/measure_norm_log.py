@@ -317,7 +317,7 @@ def mean_norm(log: torch.Tensor, n: int) -> dict[str, JsonValue]:
     of n products of variance 1; the norm varies little, so its own mean is nearly n^1.5. Products
     next to each other share a matrix: every other one is taken, and those are independent.
     """
-    mean = statistic.mean(log[::2].double().numpy())
+    mean = statistic.mean_of_many(log[::2].double().numpy())
     finite = math.isfinite(mean.low)
     return {
         "norm_mean": mean.value,

@@ -31,7 +31,6 @@ from assay.record import Status, Trial
 from assay.training import Examples, Recipe
 from assay.trial import Protocol, Work
 from pydantic import JsonValue
-from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -298,8 +297,8 @@ def learned(network: nn.Sequential, rate: float, data: Parts, job: Job) -> nn.Se
 def accuracy(network: nn.Sequential, examples: Examples) -> Figure:
     """Accuracy with the interval that the number of images leaves (Wilson's, 95 %)."""
     share, count = training.accuracy(network, examples), len(examples.labels)
-    bounds = stats.binomtest(round(share * count), count).proportion_ci(method="wilson")
-    return {"value": share, "low": float(bounds.low), "high": float(bounds.high), "images": count}
+    seen = statistic.wilson_share(round(share * count), count)
+    return {"value": share, "low": seen.low, "high": seen.high, "images": count}
 
 
 @torch.no_grad()
@@ -308,7 +307,7 @@ def paired_difference(network: nn.Sequential, seen: Examples, reference: Example
     right, of_reference = (
         (network(each.inputs).argmax(1) == each.labels).double() for each in (seen, reference)
     )
-    mean = statistic.mean((right - of_reference).cpu().numpy())
+    mean = statistic.mean_of_many((right - of_reference).cpu().numpy())
     return {"value": mean.value, "low": mean.low, "high": mean.high}
 
 

@@ -14,8 +14,9 @@ from xml.etree import ElementTree
 
 from assay import hardware, question, record, runs
 from assay.figure import BAND, BLUE, INK, MUTED
-from assay.question import Answer, Circumstances, Column, Missing, Picture, Table, Word
+from assay.question import Answer, Circumstances, Column, Missing, Picture, Table
 from assay.record import Record, Status
+from assay.verdict import Word
 from great_tables import GT, html
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup

@@ -14,10 +14,11 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from assay import statistic
-from assay.question import Word
+from assay import inference
+from assay.inference import PairedDifference
 from assay.record import Phase, Record, Status
-from assay.statistic import Interval, PairedDifference
+from assay.statistic import Interval
+from assay.verdict import Word
 
 SIGNIFICANCE = 0.05  # of a Holm-corrected p-value
 
@@ -49,7 +50,7 @@ def best(arms: Mapping[str, pd.DataFrame]) -> str:
 def standings(arms: Mapping[str, pd.DataFrame], reference: str) -> dict[str, Standing]:
     """Every arm against the reference, best test accuracy first; Holm-corrected together."""
     others = [name for name in arms if name != reference]
-    found = {reference: Standing(statistic.mean(arms[reference]["test_accuracy"]), None, None)}
+    found = {reference: Standing(inference.mean(arms[reference]["test_accuracy"]), None, None)}
     found |= zip(others, against([(arms[name], arms[reference]) for name in others]), strict=True)
     return dict(sorted(found.items(), key=lambda item: -item[1].accuracy.value))
 
@@ -57,10 +58,10 @@ def standings(arms: Mapping[str, pd.DataFrame], reference: str) -> dict[str, Sta
 def against(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> list[Standing]:
     """The first arm of each pair against the second; all pairs are Holm-corrected together."""
     differences = [difference(arm, reference) for arm, reference in pairs]
-    corrected = statistic.holm([each.p for each in differences])
+    corrected = inference.holm([each.p for each in differences])
     return [
         Standing(
-            statistic.mean(arm["test_accuracy"]), seen, word(seen, p, sampling_error(reference))
+            inference.mean(arm["test_accuracy"]), seen, word(seen, p, sampling_error(reference))
         )
         for (arm, reference), seen, p in zip(pairs, differences, corrected, strict=True)
     ]
@@ -69,7 +70,7 @@ def against(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> list[Standing
 def difference(arm: pd.DataFrame, reference: pd.DataFrame) -> PairedDifference:
     """Test accuracy of an arm minus the reference's, over the seeds that both finished."""
     pairs = _pairs(arm, reference)
-    return statistic.paired_difference(pairs["test_accuracy"], pairs["test_accuracy_reference"])
+    return inference.paired_difference(pairs["test_accuracy"], pairs["test_accuracy_reference"])
 
 
 def _pairs(arm: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
@@ -106,7 +107,7 @@ def smallest_detectable(arms: Mapping[str, pd.DataFrame], reference: str) -> flo
         if name != reference:
             pairs = _pairs(arm, arms[reference])
             spread = (pairs["test_accuracy"] - pairs["test_accuracy_reference"]).std()
-            sizes.append(statistic.detectable_difference(spread, len(pairs)))
+            sizes.append(inference.detectable_difference(spread, len(pairs)))
     return float(np.median(sizes)) if sizes else math.inf
 
 

@@ -6,77 +6,17 @@ import argparse
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from assay import grid, record, runs, statistic
+from assay import grid, occasion, record, runs
 from assay.record import Record, Status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
-
-SMALLEST_BOUND = 0.02  # differences under 2 % are never called differences
-
-
-class Word(StrEnum):
-    """The only words a comparison ends in."""
-
-    FASTER = "faster"
-    SLOWER = "slower"
-    BETTER = "better"
-    WORSE = "worse"
-    SAME = "the same"
-    UNKNOWN = "cannot tell"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One target against its anchor, with what the trial's twin showed."""
-
-    ratio: float  # time per unit of work, target / anchor
-    low: float
-    high: float
-    p: float
-    twin_low: float
-    twin_high: float
-
-    @property
-    def bound(self) -> float:
-        """B of the verdict: 2 %, or how far from 1 the twin's interval reaches, if further."""
-        return max(SMALLEST_BOUND, abs(self.twin_low - 1), abs(self.twin_high - 1))
-
-
-def comparison(result: Mapping[str, Any], target: str) -> Comparison:
-    """The comparison of a target in the result of a paired trial (:mod:`assay.trial`)."""
-    ratio, twin = result["ratios"][target], result["ratios"]["twin"]
-    return Comparison(
-        ratio["ratio"],
-        ratio["ratio_low"],
-        ratio["ratio_high"],
-        ratio["p"],
-        twin["ratio_low"],
-        twin["ratio_high"],
-    )
-
-
-def verdicts(comparisons: Sequence[Comparison]) -> list[Word]:
-    """The verdict on each comparison of one question, Holm-corrected over all of them."""
-    corrected = statistic.holm([each.p for each in comparisons])
-    return [_word(each, p) for each, p in zip(comparisons, corrected, strict=True)]
-
-
-def _word(seen: Comparison, corrected_p: float) -> Word:
-    bound = seen.bound
-    differs = not seen.low <= 1 <= seen.high and abs(seen.ratio - 1) > bound and corrected_p < 0.05
-    if differs:
-        return Word.SLOWER if seen.ratio > 1 else Word.FASTER
-    if 1 - bound <= seen.low and seen.high <= 1 + bound:
-        return Word.SAME
-    return Word.UNKNOWN
 
 
 class _Model(BaseModel):
@@ -189,7 +129,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
         refuse_mixed_data(arguments.records, records)
     except record.RecordError as error:
         raise SystemExit(str(error)) from error
-    found = answer(records)
+    found = answer(occasion.pooled(records, arguments.between))
     complete = Answer(
         question=question,
         title=arguments.about["title"],
@@ -221,8 +161,15 @@ def _parse(question: str, argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--grid", type=json.loads, help="JSON: where the records lie, as the workflow says it"
     )
+    parser.add_argument(
+        "--between",
+        type=json.loads,
+        help="JSON: each study's spread between occasions (config.yaml)",
+    )
     parser.add_argument("records", type=Path, nargs="*", help="the question's records")
     arguments = parser.parse_args(argv)
+    if arguments.between is None:
+        arguments.between = occasion.known()
     if arguments.grid:
         arguments.records += grid.paths(arguments.grid)
     if not arguments.records:

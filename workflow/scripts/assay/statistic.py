@@ -1,15 +1,18 @@
-"""Thin names over SciPy and statsmodels for the statistics of a paired trial."""
+"""The statistics of measured samples that a measuring script needs; NumPy alone.
+
+SciPy takes half a CPU second to import, at the start of every job and before anything is measured;
+what needs it (tests, corrections, fits) is asked where verdicts are given: :mod:`assay.inference`.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from numpy.typing import ArrayLike
 
 OUTLIER_MADS = 14.8  # |x − median| / MAD: ten standard deviations of a normal distribution
 
@@ -42,32 +45,45 @@ class Summary:
     outliers: int  # flagged, never removed
 
 
-def median(samples: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Median with its exact interval by order statistics (``scipy.stats.quantile_test``).
+@cache
+def median_rank(count: int, confidence: float) -> int:
+    """The order statistic (from 1) at which the exact interval of a median begins; 0 if none does.
 
-    The interval is infinite on the sides where there are too few samples for the confidence
-    (under six for 95 %).
+    It is the largest r for which P(X < r) ≤ (1 − confidence) / 2 for X binomial with p = ½: the
+    interval from the r-th smallest to the r-th largest then holds the median often enough
+    (Conover, "Practical nonparametric statistics", 1999, section 3.2).
     """
-    values = np.asarray(samples, dtype=float)
-    test = stats.quantile_test(values, q=0.0, p=0.5)
-    bounds: Any = test.confidence_interval(confidence)  # the stubs say float
-    low, high = float(bounds.low), float(bounds.high)
-    low = -math.inf if math.isnan(low) else low
-    high = math.inf if math.isnan(high) else high
-    return Interval(float(np.median(values)), low, high)
+    ways, below = 1, 0  # ways to choose i of count; those of fewer than i
+    for i in range(count):
+        below += ways
+        if below / 2**count > (1 - confidence) / 2:
+            return i
+        ways = ways * (count - i) // (i + 1)
+    return 0
+
+
+def median(samples: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Median with its exact interval by order statistics.
+
+    The interval is infinite where there are too few samples: under six for 95 %.
+    """
+    values = np.sort(np.asarray(samples, dtype=float))
+    rank = median_rank(len(values), confidence)
+    low, high = (values[rank - 1], values[-rank]) if rank else (-math.inf, math.inf)
+    return Interval(float(np.median(values)), float(low), float(high))
 
 
 def summary(samples: ArrayLike, confidence: float = 0.95) -> Summary:
     """Median, interquartile range, median absolute deviation and best of an arm's samples."""
     values = np.asarray(samples, dtype=float)
     middle = median(values, confidence)
-    mad = float(stats.median_abs_deviation(values))
     distance = np.abs(values - middle.value)
+    mad = float(np.median(distance))
     return Summary(
         median=middle.value,
         low=middle.low,
         high=middle.high,
-        iqr=float(stats.iqr(values)),
+        iqr=float(np.subtract(*np.percentile(values, [75, 25]))),
         mad=mad,
         best=float(values.min()),
         count=len(values),
@@ -75,164 +91,44 @@ def summary(samples: ArrayLike, confidence: float = 0.95) -> Summary:
     )
 
 
-@dataclass(frozen=True)
-class PairedRatio(Interval):
-    """Median of the per-round ratios, its interval, and a Wilcoxon signed-rank p-value."""
-
-    p: float
-
-
-def paired_ratio(target: ArrayLike, anchor: ArrayLike, confidence: float = 0.95) -> PairedRatio:
-    """Ratio target / anchor from samples taken in the same rounds.
+def paired_ratio(target: ArrayLike, anchor: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Median of the ratios target / anchor of samples taken in the same rounds.
 
     The interval is that of the median of the log ratios, so that exchanging the two arms gives
     exactly the reciprocal.
     """
     logs = np.log(np.asarray(target, dtype=float)) - np.log(np.asarray(anchor, dtype=float))
-    middle = median(logs, confidence)
-    return PairedRatio(
-        math.exp(middle.value), _exp(middle.low), _exp(middle.high), p=_signed_rank_p(logs)
-    )
+    return exponential(median(logs, confidence))
 
 
-def _exp(value: float) -> float:
-    return math.exp(value) if math.isfinite(value) else (math.inf if value > 0 else 0.0)
+def exponential(logs: Interval) -> Interval:
+    """An estimate on the log scale brought back; infinite ends become 0 and infinity."""
+    return Interval(*(math.exp(min(end, 700.0)) if end < math.inf else math.inf
+                      for end in (logs.value, logs.low, logs.high)))  # fmt: skip
 
 
-def _signed_rank_p(logs: NDArray[np.float64]) -> float:
-    if not np.any(logs):
-        return 1.0
-    # With ties the exact null distribution would be enumerated, which takes seconds for nothing.
-    tied = len(np.unique(np.abs(logs))) < len(logs)
-    return float(stats.wilcoxon(logs, method="approx" if tied else "auto").pvalue)
+def mean_of_many(samples: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Mean of hundreds of samples or more, with the normal distribution's interval.
 
-
-def mean(samples: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Mean with Student's interval; endless for a single sample."""
+    Of few samples take :func:`assay.inference.mean`, which knows Student's.
+    """
     values = np.asarray(samples, dtype=float)
     if len(values) < 2:
         return Interval(float(values.mean()), -math.inf, math.inf)
-    bounds: Any = stats.ttest_1samp(values, 0.0).confidence_interval(confidence)
-    return Interval(float(values.mean()), float(bounds.low), float(bounds.high))
+    reach = normal_quantile(confidence) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    middle = float(values.mean())
+    return Interval(middle, middle - reach, middle + reach)
 
 
-def share(hits: int, tries: int, confidence: float = 0.95) -> Interval:
-    """Share of hits with its exact interval (Clopper and Pearson 1934)."""
-    bounds: Any = stats.binomtest(hits, tries).proportion_ci(confidence, method="exact")
-    return Interval(hits / tries, float(bounds.low), float(bounds.high))
+def wilson_share(hits: int, tries: int, confidence: float = 0.95) -> Interval:
+    """Share of hits with Wilson's interval (Wilson 1927), which stays within 0 and 1."""
+    z = normal_quantile(confidence)
+    share, shrink = hits / tries, 1 + z * z / tries
+    middle = (share + z * z / (2 * tries)) / shrink
+    reach = z / shrink * math.sqrt(share * (1 - share) / tries + z * z / (4 * tries * tries))
+    return Interval(share, middle - reach, middle + reach)
 
 
-@dataclass(frozen=True)
-class PairedDifference(Interval):
-    """Mean of paired differences, its interval, and the p-value of Student's paired test."""
-
-    p: float
-
-
-def paired_difference(
-    target: ArrayLike, reference: ArrayLike, confidence: float = 0.95
-) -> PairedDifference:
-    """Difference target − reference of samples that belong together, such as runs of one seed."""
-    differences = np.asarray(target, dtype=float) - np.asarray(reference, dtype=float)
-    middle = mean(differences, confidence)
-    if len(differences) < 2:
-        p = 1.0
-    elif np.ptp(differences) < 1e-12:
-        p = 1.0 if abs(differences[0]) < 1e-12 else 0.0  # the test divides by the spread
-    else:
-        p = float(stats.ttest_1samp(differences, 0.0).pvalue)
-    return PairedDifference(middle.value, middle.low, middle.high, p=p)
-
-
-def detectable_difference(
-    differences_std: float, count: int, significance: float = 0.05, power: float = 0.8
-) -> float:
-    """Smallest true difference that a paired t-test finds with this power, in the data's unit.
-
-    The usual approximation by quantiles of Student's distribution: (t₁₋α/₂ + t_power) · s / √n.
-    """
-    if count < 2:
-        return math.inf
-    quantiles = np.asarray(stats.t.ppf([1 - significance / 2, power], count - 1))
-    return float(quantiles.sum() * differences_std / math.sqrt(count))
-
-
-@dataclass(frozen=True)
-class PowerLaw:
-    """y = scale · Π x^exponent, fitted to positive numbers."""
-
-    scale: Interval
-    exponents: dict[str, Interval]
-
-
-def power_law(
-    values: ArrayLike, factors: Mapping[str, ArrayLike], confidence: float = 0.95
-) -> PowerLaw:
-    """Fit a power law by least squares of the logarithms, with Student's intervals.
-
-    The intervals are endless where there are no more values than numbers to fit.
-
-    Args:
-        values: y, positive.
-        factors: Each x by name, positive, as many as values.
-        confidence: Of the intervals.
-
-    Raises:
-        ValueError: The factors do not vary, or not independently of each other.
-    """
-    logs = np.log(np.asarray(values, dtype=float))
-    columns = [np.log(np.asarray(each, dtype=float)) for each in factors.values()]
-    design = np.column_stack([np.ones(len(logs)), *columns])
-    fitted, _, rank, _ = np.linalg.lstsq(design, logs)
-    if rank < design.shape[1]:
-        raise ValueError(f"{', '.join(factors)} do not vary independently in {len(logs)} values")
-    freedom = len(logs) - design.shape[1]
-    half = np.full(design.shape[1], math.inf)
-    if freedom > 0:
-        variance = np.sum((logs - design @ fitted) ** 2) / freedom
-        errors = np.sqrt(variance * np.diag(np.linalg.inv(design.T @ design)))
-        half = stats.t.ppf((1 + confidence) / 2, freedom) * errors
-    bounds = [
-        Interval(float(v), float(v - h), float(v + h)) for v, h in zip(fitted, half, strict=True)
-    ]
-    first, *rest = bounds
-    return PowerLaw(
-        Interval(math.exp(first.value), _exp(first.low), _exp(first.high)),
-        dict(zip(factors, rest, strict=True)),
-    )
-
-
-@dataclass(frozen=True)
-class Slope(Interval):
-    """Slope of a straight line by least squares, with Student's interval and its p-value."""
-
-    p: float
-    count: int  # points
-
-
-def slope(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> Slope | None:
-    """Slope of a straight line through points; None for fewer than three, or all at one x."""
-    across, up = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    if len(across) < 3 or not np.ptp(across):
-        return None
-    if not np.ptp(up):  # an exact fit, of which SciPy knows no error
-        return Slope(0.0, 0.0, 0.0, p=1.0, count=len(up))
-    line: Any = stats.linregress(across, up)
-    reach = float(stats.t.ppf((1 + confidence) / 2, len(across) - 2)) * line.stderr
-    low, high = float(line.slope - reach), float(line.slope + reach)
-    return Slope(float(line.slope), low, high, p=float(line.pvalue), count=len(up))
-
-
-def two_sided_p(estimate: float, standard_error: float) -> float:
-    """p-value of a normally distributed estimate against zero."""
-    if standard_error == 0:
-        return 1.0 if estimate == 0 else 0.0
-    return float(2 * stats.norm.sf(abs(estimate) / standard_error))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm-corrected p-values of one family of comparisons, in the order given."""
-    # Imported here: it costs most of a second, and measuring scripts never correct anything.
-    from statsmodels.stats.multitest import multipletests
-
-    return list(map(float, multipletests(p_values, method="holm")[1])) if p_values else []
+def normal_quantile(confidence: float) -> float:
+    """Half the width of a normal distribution's central interval, in standard errors: 1.96."""
+    return NormalDist().inv_cdf((1 + confidence) / 2)

@@ -18,9 +18,10 @@ import pandas as pd
 
 from assay import accuracy, figure
 from assay.accuracy import Standing
-from assay.question import Column, Table, Word
+from assay.question import Column, Table
 from assay.record import Record, Status
 from assay.statistic import Interval
+from assay.verdict import Word
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

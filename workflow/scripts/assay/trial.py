@@ -269,7 +269,7 @@ class _Rounds:
         """Seconds per call of an arm in the rounds that count."""
         return [t for t, void in zip(self.arms[name].times, self.void, strict=True) if not void]
 
-    def ratio(self, name: str) -> statistic.PairedRatio:
+    def ratio(self, name: str) -> statistic.Interval:
         """Time per unit of work of an arm relative to the anchor."""
         arm, anchor = self.arms[name], self.arms[ANCHOR]
         target = np.array(self.kept(name)) / arm.work.units
@@ -336,5 +336,4 @@ class _Rounds:
             "ratio": ratio.value,
             "ratio_low": ratio.low,
             "ratio_high": ratio.high,
-            "p": ratio.p,
         }

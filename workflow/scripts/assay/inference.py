@@ -1,0 +1,149 @@
+"""The statistics of an answer: intervals of few runs, tests, fits, corrections.
+
+Thin names over SciPy and statsmodels. Answers import it; measuring scripts do not (see
+:mod:`assay.statistic`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from assay.statistic import Interval, exponential
+
+
+def mean(samples: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Mean with Student's interval; endless for a single sample."""
+    values = np.asarray(samples, dtype=float)
+    if len(values) < 2:
+        return Interval(float(values.mean()), -math.inf, math.inf)
+    bounds: Any = stats.ttest_1samp(values, 0.0).confidence_interval(confidence)
+    return Interval(float(values.mean()), float(bounds.low), float(bounds.high))
+
+
+def share(hits: int, tries: int, confidence: float = 0.95) -> Interval:
+    """Share of hits with its exact interval (Clopper and Pearson 1934)."""
+    bounds: Any = stats.binomtest(hits, tries).proportion_ci(confidence, method="exact")
+    return Interval(hits / tries, float(bounds.low), float(bounds.high))
+
+
+@dataclass(frozen=True)
+class PairedDifference(Interval):
+    """Mean of paired differences, its interval, and the p-value of Student's paired test."""
+
+    p: float
+
+
+def paired_difference(
+    target: ArrayLike, reference: ArrayLike, confidence: float = 0.95
+) -> PairedDifference:
+    """Difference target − reference of samples that belong together, such as runs of one seed."""
+    differences = np.asarray(target, dtype=float) - np.asarray(reference, dtype=float)
+    middle = mean(differences, confidence)
+    if len(differences) < 2:
+        p = 1.0
+    elif np.ptp(differences) < 1e-12:
+        p = 1.0 if abs(differences[0]) < 1e-12 else 0.0  # the test divides by the spread
+    else:
+        p = float(stats.ttest_1samp(differences, 0.0).pvalue)
+    return PairedDifference(middle.value, middle.low, middle.high, p=p)
+
+
+def detectable_difference(
+    differences_std: float, count: int, significance: float = 0.05, power: float = 0.8
+) -> float:
+    """Smallest true difference that a paired t-test finds with this power, in the data's unit.
+
+    The usual approximation by quantiles of Student's distribution: (t₁₋α/₂ + t_power) · s / √n.
+    """
+    if count < 2:
+        return math.inf
+    quantiles = np.asarray(stats.t.ppf([1 - significance / 2, power], count - 1))
+    return float(quantiles.sum() * differences_std / math.sqrt(count))
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """y = scale · Π x^exponent, fitted to positive numbers."""
+
+    scale: Interval
+    exponents: dict[str, Interval]
+
+
+def power_law(
+    values: ArrayLike, factors: Mapping[str, ArrayLike], confidence: float = 0.95
+) -> PowerLaw:
+    """Fit a power law by least squares of the logarithms, with Student's intervals.
+
+    The intervals are endless where there are no more values than numbers to fit.
+
+    Args:
+        values: y, positive.
+        factors: Each x by name, positive, as many as values.
+        confidence: Of the intervals.
+
+    Raises:
+        ValueError: The factors do not vary, or not independently of each other.
+    """
+    logs = np.log(np.asarray(values, dtype=float))
+    columns = [np.log(np.asarray(each, dtype=float)) for each in factors.values()]
+    design = np.column_stack([np.ones(len(logs)), *columns])
+    fitted, _, rank, _ = np.linalg.lstsq(design, logs)
+    if rank < design.shape[1]:
+        raise ValueError(f"{', '.join(factors)} do not vary independently in {len(logs)} values")
+    freedom = len(logs) - design.shape[1]
+    half = np.full(design.shape[1], math.inf)
+    if freedom > 0:
+        variance = np.sum((logs - design @ fitted) ** 2) / freedom
+        errors = np.sqrt(variance * np.diag(np.linalg.inv(design.T @ design)))
+        half = stats.t.ppf((1 + confidence) / 2, freedom) * errors
+    bounds = [
+        Interval(float(v), float(v - h), float(v + h)) for v, h in zip(fitted, half, strict=True)
+    ]
+    first, *rest = bounds
+    return PowerLaw(
+        exponential(first),
+        dict(zip(factors, rest, strict=True)),
+    )
+
+
+@dataclass(frozen=True)
+class Slope(Interval):
+    """Slope of a straight line by least squares, with Student's interval and its p-value."""
+
+    p: float
+    count: int  # points
+
+
+def slope(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> Slope | None:
+    """Slope of a straight line through points; None for fewer than three, or all at one x."""
+    across, up = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if len(across) < 3 or not np.ptp(across):
+        return None
+    if not np.ptp(up):  # an exact fit, of which SciPy knows no error
+        return Slope(0.0, 0.0, 0.0, p=1.0, count=len(up))
+    line: Any = stats.linregress(across, up)
+    reach = float(stats.t.ppf((1 + confidence) / 2, len(across) - 2)) * line.stderr
+    low, high = float(line.slope - reach), float(line.slope + reach)
+    return Slope(float(line.slope), low, high, p=float(line.pvalue), count=len(up))
+
+
+def two_sided_p(estimate: float, standard_error: float) -> float:
+    """p-value of a normally distributed estimate against zero."""
+    if standard_error == 0:
+        return 1.0 if estimate == 0 else 0.0
+    return float(2 * stats.norm.sf(abs(estimate) / standard_error))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm-corrected p-values of one family of comparisons, in the order given."""
+    # Imported here: it costs most of a second, and measuring scripts never correct anything.
+    from statsmodels.stats.multitest import multipletests
+
+    return list(map(float, multipletests(p_values, method="holm")[1])) if p_values else []

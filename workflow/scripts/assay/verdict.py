@@ -1,0 +1,166 @@
+"""Comparisons and verdicts: one object, one judge.
+
+A comparison is a ratio or a difference with its interval, its p-value and the bounds of its
+verdict. It is made from things measured together (:func:`paired`, :func:`paired_difference`), from
+things measured apart (:func:`unpaired`), or as a :func:`contrast` of several. All comparisons that
+a question gives a word to are one family, and :func:`judge` judges them once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from assay import inference
+from assay.statistic import Interval, normal_quantile
+
+MARGIN = 0.02  # two times that differ by less are the same to any reader
+SIGNIFICANCE = 0.05  # of a Holm-corrected p-value
+
+
+class Word(StrEnum):
+    """The only words a comparison ends in."""
+
+    FASTER = "faster"
+    SLOWER = "slower"
+    BETTER = "better"
+    WORSE = "worse"
+    SAME = "the same"
+    UNKNOWN = "cannot tell"
+
+
+DIFFERENT = (Word.FASTER, Word.SLOWER, Word.BETTER, Word.WORSE)
+
+
+@dataclass(frozen=True)
+class Comparison(Interval):
+    """A target beside its anchor.
+
+    Attributes:
+        p: Two-sided p-value of no difference, not corrected.
+        neutral: Where nothing differs: 1 of a ratio (of times: above it is slower), 0 of a
+            difference (of accuracies: above it is better).
+        margin: Within this of ``neutral`` two things are called the same. Noise does not widen it,
+            or it would make sameness easier.
+        noise: How far from ``neutral`` the interval of the control reached (the anchor's twin: the
+            same work, measured as if it were another). No smaller difference is called one.
+    """
+
+    p: float
+    neutral: float = 1.0
+    margin: float = MARGIN
+    noise: float = 0.0
+
+    @property
+    def bound(self) -> float:
+        """The smallest distance from ``neutral`` that is called a difference."""
+        return max(self.margin, self.noise)
+
+    @property
+    def fields(self) -> dict[str, float]:
+        """What a table holds of it besides value and interval."""
+        return {"p": self.p, "bound": self.bound, "margin": self.margin}
+
+
+def paired(result: Mapping[str, Any], target: str, margin: float = MARGIN) -> Comparison:
+    """A target of a paired trial against its anchor, as a ratio of times per unit of work.
+
+    Args:
+        result: Of a trial whose occasions are pooled (:mod:`assay.occasion`).
+        target: The name of the arm.
+        margin: Within which the two are the same.
+    """
+    ratio = result["ratios"][target]
+    return Comparison(
+        ratio["ratio"],
+        ratio["ratio_low"],
+        ratio["ratio_high"],
+        p=ratio["p"],
+        margin=margin,
+        noise=noise(result),
+    )
+
+
+def noise(result: Mapping[str, Any]) -> float:
+    """How far from 1 the interval of a paired trial's twin reaches."""
+    twin = result["ratios"]["twin"]
+    return float(max(abs(twin["ratio_low"] - 1), abs(twin["ratio_high"] - 1)))
+
+
+def paired_difference(target: ArrayLike, reference: ArrayLike, margin: float) -> Comparison:
+    """The mean difference of samples that belong together, such as accuracies of one seed."""
+    seen = inference.paired_difference(target, reference)
+    return Comparison(seen.value, seen.low, seen.high, p=seen.p, neutral=0.0, margin=margin)
+
+
+def unpaired(
+    target: Interval, anchor: Interval, margin: float = MARGIN, noise: float = 0.0
+) -> Comparison:
+    """The ratio of two positive quantities that were measured apart.
+
+    Standard errors on the log scale add in quadrature; each is read off a 95 % interval.
+
+    Args:
+        target: What is compared, with its 95 % interval.
+        anchor: What it is compared with.
+        margin: Within which the two are the same.
+        noise: How far from 1 the worse of their controls reached.
+    """
+    return contrast([(1.0, target), (-1.0, anchor)], margin, noise)
+
+
+def contrast(
+    terms: Sequence[tuple[float, Interval]], margin: float = MARGIN, noise: float = 0.0
+) -> Comparison:
+    """The product of positive quantities, each measured apart, to the powers of their weights.
+
+    Args:
+        terms: Weight and quantity, which may itself be a ratio, with its 95 % interval. Weights
+            that sum to 0 make a ratio.
+        margin: Within which it is taken for 1.
+        noise: How far from 1 the worst of their controls reached.
+    """
+    estimate = sum(weight * math.log(seen.value) for weight, seen in terms)
+    error = math.hypot(*(weight * log_error(seen) for weight, seen in terms))
+    reach = normal_quantile(0.95) * error
+    return Comparison(
+        math.exp(estimate),
+        math.exp(estimate - reach),
+        math.exp(min(700.0, estimate + reach)),
+        p=inference.two_sided_p(estimate, error),
+        margin=margin,
+        noise=noise,
+    )
+
+
+def log_error(seen: Interval) -> float:
+    """Standard error of a positive quantity's logarithm, read off its 95 % interval."""
+    if seen.low <= 0 or math.isinf(seen.high):
+        return math.inf
+    return math.log(seen.high / seen.low) / (2 * normal_quantile(0.95))
+
+
+def judge(family: Sequence[Comparison]) -> list[Word]:
+    """The word on each comparison of a family, p-values corrected over all of it (Holm 1979).
+
+    *A difference* when the interval excludes ``neutral``, the value is further from it than
+    ``bound``, and the corrected p is under 0.05. *The same* when the interval lies within
+    ``margin`` of it, and so does the control's. Else *cannot tell*.
+    """
+    corrected = inference.holm([each.p for each in family])
+    return [_word(each, p) for each, p in zip(family, corrected, strict=True)]
+
+
+def _word(seen: Comparison, corrected_p: float) -> Word:
+    apart = abs(seen.value - seen.neutral)
+    excludes = not seen.low <= seen.neutral <= seen.high
+    if excludes and apart > seen.bound and corrected_p < SIGNIFICANCE:
+        high, low = (Word.BETTER, Word.WORSE) if seen.neutral == 0 else (Word.SLOWER, Word.FASTER)
+        return high if seen.value > seen.neutral else low
+    within = seen.neutral - seen.margin <= seen.low and seen.high <= seen.neutral + seen.margin
+    return Word.SAME if within and seen.noise <= seen.margin else Word.UNKNOWN
