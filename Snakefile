@@ -46,6 +46,7 @@ wildcard_constraints:
     strategy="grid|random",
 
 
+include: "workflow/rules/scheduler.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/hardware.smk"

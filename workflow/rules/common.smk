@@ -35,34 +35,6 @@ except configuration.ConfigurationError as error:
 DEVICES = device.resolve(config["devices"])
 
 
-def wake_only_when_limited():
-    """Keep Snakemake's scheduler asleep while a timing job runs.
-
-    Snakemake (seen in 9.27) sets a timer that wakes its scheduler again at every look at the queue,
-    and each finished job adds one more such chain: after 170 jobs its main process takes an eighth
-    of a core, next to what we time. Waking is of use only when the limit on jobs in a timespan held
-    something back. Done while the files are read, so that --no-hooks and a workflow that uses this
-    one as a module are quiet, too; a Snakemake that is built otherwise is left as it is.
-    """
-    try:
-        from snakemake.scheduling.job_scheduler import JobScheduler
-
-        wake = JobScheduler._schedule_reevalutation
-    except (ImportError, AttributeError):
-        return
-
-    def wake_if_limited(scheduler, delay):
-        limiter = getattr(scheduler, "job_rate_limiter", None)
-        free = getattr(limiter, "get_free_jobs", int)()
-        if not free:
-            wake(scheduler, delay)
-
-    JobScheduler._schedule_reevalutation = wake_if_limited
-
-
-wake_only_when_limited()
-
-
 def parsed(script):
     """The syntax tree of a script or module; a sentence when it is not there."""
     try:
