@@ -43,8 +43,8 @@ def run_on_usable_cores():
 
     With four on two, four trainings would share two cores, and what they time would be each other.
     """
-    asked = workflow.resource_settings.cores
-    if asked and workflow.is_main_process and workflow.local_exec:
+    asked, elsewhere = workflow.resource_settings.cores, workflow.resource_settings.nodes
+    if asked and not elsewhere and workflow.is_main_process:
         workflow.register_resource("_cores", min(asked, usable_cores()))
 
 
