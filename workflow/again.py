@@ -67,7 +67,8 @@ def lost(plans: dict[str, str], folder: Path) -> list[str]:
 
 def main() -> None:
     """Measure again what is lost, or say that nothing is."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    # Not abbreviated: --config is Snakemake's, and so is all that is not named here.
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0], allow_abbrev=False)
     parser.add_argument("--list", action="store_true", help="print the records and run nothing")
     parser.add_argument("--directory", "-d", type=Path, help="as for snakemake, like all others")
     known, rest = parser.parse_known_args()
@@ -77,9 +78,7 @@ def main() -> None:
     if known.list:
         print("\n".join(paths))
     elif paths:
-        raise SystemExit(
-            subprocess.run(snakemake(*RUN, *rest, "--forcerun", *paths)).returncode
-        )
+        raise SystemExit(subprocess.run(snakemake(*RUN, *rest, "--forcerun", *paths)).returncode)
     else:
         print("No measurement was spoilt by a neighbour: nothing to measure again.")
 
