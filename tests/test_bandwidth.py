@@ -24,7 +24,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 GB = 1e9
-QUICK = {"half_width": 0.5, "block_s": 5e-4, "warmup_calls": 1, "warmup_s": 0.01, "settle_s": 0.01}
+QUICK = {
+    "half_width": 0.5,
+    "block_s": 5e-4,
+    "block_least_s": 1e-5,
+    "warmup_calls": 1,
+    "warmup_s": 0.01,
+    "settle_s": 0.01,
+}
 SETTINGS = {
     "seed": 1,
     # Nothing is void: a busy neighbour of the tests must not change what they see.

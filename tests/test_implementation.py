@@ -26,7 +26,14 @@ from conftest import PROTOCOL, make_record
 from test_configuration import DEFAULT, changed, complaint
 
 CPU = torch.device("cpu")
-PACE = {"half_width": 0.5, "block_s": 5e-4, "warmup_calls": 1, "warmup_s": 0.001, "settle_s": 0.01}
+PACE = {
+    "half_width": 0.5,
+    "block_s": 5e-4,
+    "block_least_s": 1e-5,
+    "warmup_calls": 1,
+    "warmup_s": 0.001,
+    "settle_s": 0.01,
+}
 SETTINGS: dict[str, Any] = {
     "seed": 1,
     # Nothing is void: a busy neighbour of the tests must not change what they see.
@@ -452,7 +459,10 @@ def test_an_absent_device_is_a_record_not_a_crash(tmp_path: Path, data: Path) ->
 
 
 def test_a_shape_over_its_budget_is_skipped_with_its_estimate(tmp_path: Path, data: Path) -> None:
-    eager = {**SETTINGS["protocol"], "cpu": {**PACE, "block_s": 1e-6}}  # every call is a slow one
+    eager = {
+        **SETTINGS["protocol"],
+        "cpu": {**PACE, "block_s": 1e-6, "block_least_s": 1e-5},
+    }  # every call is a slow one
     seen = measured(tmp_path, data, "width-600", cell_s=0.001, protocol=eager).trials[0]
     assert seen.status == Status.SKIPPED
     assert "cell_s" in str(seen.reason)

@@ -325,7 +325,14 @@ def test_an_epoch_counts_every_batch():
     assert seen == [(1, 2), (3, 4), (5, 6)]
 
 
-PACE = {"half_width": 0.5, "block_s": 1e-4, "warmup_calls": 1, "warmup_s": 0.0, "settle_s": 0.0}
+PACE = {
+    "half_width": 0.5,
+    "block_s": 1e-4,
+    "block_least_s": 1e-5,
+    "warmup_calls": 1,
+    "warmup_s": 0.0,
+    "settle_s": 0.0,
+}
 SMALL = {
     "seed": 1,
     # No round is void: a busy machine must not decide what a test sees.

@@ -161,11 +161,11 @@ def _record(
     good = [each for each in occasions if each.status == Status.OK]
     chosen = (good or occasions)[0]
     axes = {name: value for name, value in chosen.axes.items() if name != AXIS}
-    merged = [_trial(each, components) for each in trials]
+    merged = [pool(each, components) for each in trials]
     return chosen.model_copy(update={"axes": axes, "trials": merged})
 
 
-def _trial(occasions: Sequence[Trial], components: Mapping[str, Component]) -> Trial:
+def pool(occasions: Sequence[Trial], components: Mapping[str, Component]) -> Trial:
     """One trial of all occasions that went well; where none did, the first tells why."""
     good = _good(occasions)
     if not good:
