@@ -4,6 +4,7 @@
 - *5 % more work* (21 calls against 20) must be seen, and its size must be right.
 - *A busy neighbour* on every core must never make a false difference.
 - *A neighbour that comes and goes* must neither make one, nor take the verdict.
+- *The arm that ran before* must not matter to the next one.
 - *Agreement* with ``torch.utils.benchmark`` on the same call, in turn.
 - *Share* of a measuring job's wall time that is spent in rounds that count.
 - *Verdicts*: how many comparisons of a default run's alignment end in a verdict.
@@ -16,9 +17,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -29,13 +32,14 @@ import answer_alignment
 import numpy as np
 import torch
 import yaml
-from assay import device, occasion, record, trial, verdict
+from assay import device, inference, occasion, record, trial, verdict
 from assay.clock import HostClock
 from assay.occasion import KNOWN_FREEDOM, Component
 from assay.record import Status, Trial
 from assay.trial import Protocol, Work
 from assay.verdict import Word
 from measure_alignment import product
+from scipy import stats
 from torch.utils.benchmark import Timer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -221,6 +225,41 @@ def spent_s(seen: Trial) -> float:
     return float(result["kept_s"] + result["lost_s"])
 
 
+def previous(protocol: Protocol, count: int) -> Iterator[Row]:
+    """Whether an arm's time depends on which arm ran before it."""
+    anchor, *others = (square(n, "float32") for n in (1024, 1008, 1040, 96))
+    targets = {str(n): work for n, work in zip((1008, 1040, 96), others, strict=True)}
+    long = replace(protocol, cap_s=LONG_CAP_S, half_width=1e-9)
+    groups: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for seed in range(max(1, count // 20)):
+        print(f"\rprevious arm: {seed + 1} ", end="", file=sys.stderr, flush=True)
+        seen = trial.compare({}, anchor, targets, long, HostClock(CPU), seed)
+        for arm, before, log in after_each_other(seen):
+            groups[arm, before].append(log)
+    print(file=sys.stderr)
+    if not groups:
+        yield Row("effect of the arm before", "contended", "-", "none or < 1 %", False)
+        return
+    arms = sorted({arm for arm, _ in groups})
+    tests = [stats.kruskal(*(logs for (own, _), logs in groups.items() if own == arm)).pvalue
+             for arm in arms]  # fmt: skip
+    p = min(inference.holm(tests))
+    largest = max(abs(math.exp(float(np.median(logs))) - 1) for logs in groups.values())
+    yield Row("effect of the arm before", f"at most {largest:.2%}", f"p = {p:.2g}", "none or < 1 %",
+              p > 0.05 or largest < 0.01)  # fmt: skip
+
+
+def after_each_other(seen: Trial) -> Iterator[tuple[str, str, float]]:
+    """Each time of each arm: its name, the arm before it, and the log of time / arm's median."""
+    middles = {arm: float(np.median(seen.samples[arm])) for arm in seen.result["arms"]}
+    before = None
+    for i, order in enumerate(seen.samples["order"]):
+        for arm in str(order).split():
+            if before and not seen.samples["void"][i]:
+                yield arm, before, math.log(float(seen.samples[arm][i] or 0) / middles[arm])
+            before = arm
+
+
 def agreement(protocol: Protocol, products: Products) -> Iterator[Row]:
     """Our clock and torch.utils.benchmark on the same call, in turn."""
     clock = HostClock(CPU)
@@ -282,7 +321,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=40, help="trials per product and test (40)")
     parser.add_argument(
-        "--only", nargs="+", help="quiet, neighbour, passing, agreement, default (all)"
+        "--only", nargs="+", help="quiet, neighbour, passing, previous, agreement, default (all)"
     )
     parser.add_argument(
         "--products",
@@ -300,6 +339,7 @@ def main() -> None:
         "quiet": lambda: quiet(protocol, arguments.trials, products),
         "neighbour": lambda: neighbour(protocol, arguments.trials, products),
         "passing": lambda: passing(protocol, max(arguments.trials, BESIDE_TRIALS)),
+        "previous": lambda: previous(protocol, arguments.trials),
         "agreement": lambda: agreement(protocol, products),
         "default": lambda: default_run(sizes),
     }
