@@ -525,7 +525,8 @@ def _method(records: Sequence[Record]) -> list[str]:
         "Slopes are least squares through the logarithms, with Student's interval, or the one that "
         "the ratios' own errors give where that is wider. A difference of "
         f"more than {settings['substantial']:.0%} is called substantial.",
-        f"{occasion.told(records)} {min(rounds, default=0)} to {max(rounds, default=0)} rounds a trial; verdicts are "
+        occasion.told(records),
+        f"{min(rounds, default=0)} to {max(rounds, default=0)} rounds a trial; verdicts are "
         "Holm-corrected over all implementations, networks and devices of this question, and the "
         "growth with the batch.",
     ]
@@ -606,7 +607,7 @@ def _frame(records: Sequence[Record], found: Sequence[Side]) -> pd.DataFrame:
 
 def _alternative(found: Sequence[Side]) -> str:
     parts = [
-        f"{each.device}, {each.network}: {each.ratio} × ({each.word})"
+        f"{each.device}, {each.network}: {each.ratio} × ({each.verdict})"
         for side in found
         for each in side.scratch()
     ]
@@ -675,7 +676,7 @@ def _by_axis(axes: Axes, side: Side, axis: str) -> None:
         figure.interval(
             axes,
             x,
-            [each.ratio for each in seen],
+            [each.value for each in seen],
             [each.low for each in seen],
             [each.high for each in seen],
             color=COLOURS[rung],

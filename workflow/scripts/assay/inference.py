@@ -55,6 +55,18 @@ def paired_difference(
     return PairedDifference(middle.value, middle.low, middle.high, p=p)
 
 
+def difference(one: Interval, other: Interval) -> Interval:
+    """The difference of two quantities that were measured apart, from their intervals.
+
+    What each lies from its end adds in quadrature (Newcombe 1998), so that shares near 0 or 1 keep
+    intervals of unequal sides.
+    """
+    value = one.value - other.value
+    below = math.hypot(one.value - one.low, other.high - other.value)
+    above = math.hypot(one.high - one.value, other.value - other.low)
+    return Interval(value, value - below, value + above)
+
+
 def detectable_difference(
     differences_std: float, count: int, significance: float = 0.05, power: float = 0.8
 ) -> float:

@@ -229,7 +229,7 @@ def _trial(occasions: Sequence[Trial], components: Mapping[str, Component]) -> T
     good = _good(occasions)
     if not good:
         return occasions[0]
-    results = [trial.result for trial in good]
+    results: list[Any] = [trial.result for trial in good]
     result = _mean(results)
     for place in _places(result):
         between = components.get(place.kind or "", Component(0.0, KNOWN_FREEDOM))
