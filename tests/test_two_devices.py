@@ -15,7 +15,7 @@ import pytest
 import torch
 from answer_two_devices import Scaling
 from assay import question, record
-from assay.question import Comparison, Word
+from assay.verdict import Comparison, Word
 from assay.record import Record, Status, Trial
 from conftest import PROTOCOL, make_record
 from hypothesis import given
