@@ -724,7 +724,7 @@ def _name_lines(axes: Axes, side: Side) -> None:
     for rung in _rungs(side):
         mine = [(e, e.seen) for e in along(side.found, "batch", rung) if e.seen]
         if mine:
-            ends[rung] = math.log10(mine[-1][1].ratio)
+            ends[rung] = math.log10(mine[-1][1].value)
     low, high = (math.log10(limit) for limit in axes.get_ylim())
     ends[ANCHOR] = 0.0
     places = figure.spread([*ends.values()], 0.085 * (high - low), high)
