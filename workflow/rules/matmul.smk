@@ -1,6 +1,7 @@
 """Matrix products."""
 
 RECORDS["alignment"] = "<results>/records/alignment/device-{device}/n-{n}.json"
+RECORDS["contrast"] = "<results>/records/contrast/device-{device}/occasion-{occasion}.json"
 RECORDS["crossover"] = "<results>/records/crossover/device-{device}/n-{n}.json"
 RECORDS["two_devices"] = "<results>/records/two_devices/device-{device}/n-{n}.json"
 RECORDS["norm_log"] = "<results>/records/norm_log/device-{device}.json"
@@ -28,6 +29,32 @@ rule measure_alignment:
         """
         python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
             --n {wildcards.n:q} --threads {threads} --settings {params.settings:q} \
+            --output {output:q} >{log:q} 2>&1
+        """
+
+
+rule measure_contrast:
+    """Time sizes near the anchor in the same rounds, on one occasion."""
+    input:
+        script="<scripts>/measure_contrast.py",
+        library=sources("measure_contrast.py"),
+    output:
+        RECORDS["contrast"],
+    log:
+        "<logs>/contrast/device-{device}/occasion-{occasion}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: every_core
+    resources:
+        **label_resources(),
+        gpu=gpus,
+    params:
+        device=device_name,
+        settings=settings("contrast"),
+    shell:
+        """
+        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
+            --occasion {wildcards.occasion:q} --threads {threads} --settings {params.settings:q} \
             --output {output:q} >{log:q} 2>&1
         """
 
