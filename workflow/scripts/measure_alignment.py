@@ -5,8 +5,7 @@ python workflow/scripts/measure_alignment.py --device cpu --n 1025 --output 1025
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -36,6 +35,7 @@ LAUNCH_BLOCK_S = 2e-3
 TARGET = "target"  # the measured arm
 SQUARE = "matrix"  # the shape of the question; the others are named in the settings
 
+
 def shaped(shape: str, n: int, dtype: torch.dtype, place: torch.device, batch: int) -> Work[Any]:
     """The product of that shape: ``batched`` or ``vector``."""
     if shape == "batched":
@@ -45,7 +45,7 @@ def shaped(shape: str, n: int, dtype: torch.dtype, place: torch.device, batch: i
 
 def measure(job: Job) -> list[Trial]:
     """One trial per dtype, and one per dtype and layout or shape asked for this size."""
-    n, settings, place = job.axes["n"], job.settings, job.device
+    settings, place = job.settings, job.device
     protocol = Protocol.from_settings(settings["protocol"], place)
     clock = clock_for(place)
     settle(settings["anchor"], protocol, clock)
@@ -72,7 +72,7 @@ def _products(name: str, job: Job) -> Iterator[Arms]:
         yield what, product(anchor_n, dtype, place), target
 
 
-def _other_shapes(job: Job, slow: AbstractSet[str], protocol: Protocol, clock: Clock) -> list[Trial]:
+def _other_shapes(job: Job, slow: Collection[str], protocol: Protocol, clock: Clock) -> list[Trial]:
     """One trial per other shape and dtype asked for this size, each against its own anchor.
 
     They take the least number of rounds: they stand beside the verdict and do not make it. A dtype

@@ -31,9 +31,7 @@ def _trial(name: str, job: Job, protocol: Protocol, clock: Clock) -> Trial:
     """One trial with its proofs, and with its contrasts beside the ratios of its arms."""
     settings, anchor_n = job.settings, job.settings["anchor"]
     what = {"dtype": name, "anchor": anchor_n}
-    anchor, *others = (
-        product(n, DTYPES[name], job.device) for n in (anchor_n, *settings["sizes"])
-    )
+    anchor, *others = (product(n, DTYPES[name], job.device) for n in (anchor_n, *settings["sizes"]))
     targets = dict(zip(map(str, settings["sizes"]), others, strict=True))
 
     def measured() -> Trial:
@@ -63,9 +61,7 @@ def _prove(
     measured.result["proofs"] = {n: asdict(proof) for n, proof in proofs.items()}
 
 
-def _add_contrasts(
-    measured: Trial, anchor: int, sizes: Sequence[int], confidence: float
-) -> None:
+def _add_contrasts(measured: Trial, anchor: int, sizes: Sequence[int], confidence: float) -> None:
     """Put each contrast, computed round by round, beside the ratios."""
     arms: Any = measured.result["arms"]
     ratios: Any = measured.result["ratios"]

@@ -78,7 +78,5 @@ def of_rounds(
         weights: Of the contrast.
         confidence: Of the interval.
     """
-    logs = sum(
-        weight * np.log(np.asarray(times[n], dtype=float)) for n, weight in weights.items()
-    )
+    logs = sum(weight * np.log(np.asarray(times[n], dtype=float)) for n, weight in weights.items())
     return statistic.exponential(statistic.median(np.asarray(logs), confidence))

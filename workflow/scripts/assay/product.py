@@ -192,8 +192,8 @@ class Proof:
             return f"wrong product: relative error {error:.1e}, at most {allowed:.1e}"
         if flops and self.peak_flops and flops > PEAK_TOLERANCE * self.peak_flops:
             return (
-                f"{flops / 1e12:.0f} TFLOP/s is above the theoretical {self.peak_flops / 1e12:.0f}: "
-                "the clock missed part of the work"
+                f"{flops / 1e12:.0f} TFLOP/s is above the theoretical "
+                f"{self.peak_flops / 1e12:.0f}: the clock missed part of the work"
             )
         return None
 

@@ -156,6 +156,14 @@ def judge(family: Sequence[Comparison]) -> list[Word]:
     return [_word(each, p) for each, p in zip(family, corrected, strict=True)]
 
 
+def told(seen: Comparison, word: Word) -> str:
+    """The word as a reader gets it: sameness always says within what."""
+    if word != Word.SAME:
+        return word.value
+    unit = "%" if seen.neutral else "points"
+    return f"{word.value} within {100 * seen.margin:.2g} {unit}"
+
+
 def _word(seen: Comparison, corrected_p: float) -> Word:
     apart = abs(seen.value - seen.neutral)
     excludes = not seen.low <= seen.neutral <= seen.high
