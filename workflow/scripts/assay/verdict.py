@@ -9,7 +9,7 @@ a question gives a word to are one family, and :func:`judge` judges them once.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -143,6 +143,12 @@ def log_error(seen: Interval) -> float:
     if seen.low <= 0 or math.isinf(seen.high):
         return math.inf
     return math.log(seen.high / seen.low) / (2 * normal_quantile(0.95))
+
+
+def words(family: Iterable[Comparison]) -> dict[Comparison, Word]:
+    """The word on each comparison of a family, looked up by the comparison; see :func:`judge`."""
+    listed = [*family]
+    return dict(zip(listed, judge(listed), strict=True))
 
 
 def judge(family: Sequence[Comparison]) -> list[Word]:
