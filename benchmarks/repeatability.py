@@ -8,8 +8,8 @@ Finished runs beside each other:
 - *Overlap*: share of the pairs of intervals of the same thing that have a value in common.
 - *Words*: share of the pairs of verdicts on the same thing that agree.
 - *Contradictions*: the same thing found slower and faster, or different and the same.
-- *Between occasions*: the standard deviation of logarithms from one occasion to the next beyond what
-  their rounds explain, per study: what ``between_occasions`` in config.yaml holds.
+- *Between occasions*: the standard deviation of logarithms from one occasion to the next beyond
+  what their rounds explain, per study: what ``between_occasions`` in config.yaml holds.
 
 Without folders it measures: sizes of alignment again and again at different minutes, each time in a
 fresh process, judged as a run would judge them. Every interval should hold the median of all.
@@ -231,8 +231,8 @@ def between_occasions(records: Iterable[Record]) -> Iterator[str]:
         axes = {name: value for name, value in each.axes.items() if name != occasion.AXIS}
         for one in each.trials:
             cells[each.study][repr((sorted(axes.items()), sorted(one.what.items())))].append(one)
-    for study, repeated in sorted(cells.items()):
-        seen = {kind: own_spread(kind, [*repeated.values()]) for kind in ("ratio", "time")}
+    for study, trials in sorted(cells.items()):
+        seen = {kind: own_spread(kind, [*trials.values()]) for kind in ("ratio", "time")}
         if any(freedom for _, freedom in seen.values()):
             said = ", ".join(f"{kind}: {spread:.4f}" for kind, (spread, _) in seen.items())
             yield f"  {study:<16}{{{said}}}  ({seen['time'][1]} degrees of freedom)"

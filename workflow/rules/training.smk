@@ -57,6 +57,7 @@ rule measure_steps:
         "<logs>/steps/device-{device}/occasion-{occasion}.log",
     conda:
         "../../envs/torch.yaml"
+    priority: by_occasion
     threads: every_core
     resources:
         **label_resources(),
