@@ -31,7 +31,6 @@ wildcard_constraints:
     n="[0-9]+",
     occasion="[0-9]+",
     activation="[a-z_]+",
-    occasion="[0-9]+",
     initialization="[a-z0-9_]+",
     depth="[0-9]+",
     exercise="[a-z_]+",
