@@ -244,8 +244,8 @@ def test_the_files_of_an_answer(tmp_path: Path) -> None:
         for kind, end in (("table", "csv"), ("figure", "svg"), ("answer", "json"))
     ]
     answer.main(["--about", '{"title": "t", "exercise": "e"}', *out, *map(str, paths)])
-    lines = (tmp_path / "table.csv").read_text().splitlines()
-    assert len(lines) == len(TABLE) + 2 + len(answer.trends(TABLE))
+    rows = len(TABLE) + 1 + len(answer.trends(TABLE))
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == rows + 1
     assert "<svg" in (tmp_path / "figure.svg").read_text()
     assert (tmp_path / "figure.png").stat().st_size > 10_000
     found = question.read(tmp_path / "answer.json")

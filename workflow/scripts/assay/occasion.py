@@ -86,11 +86,12 @@ def told(records: Sequence[Record]) -> str:
     counts = {int(str(t.result["occasions"])) for r in records for t in _good(r.trials)
               if "occasions" in t.result}  # fmt: skip
     most = max(counts, default=1)
-    times = "one occasion" if most == 1 else f"up to {most} occasions"
-    return (
-        f"Every cell was measured on {times}, each a process of its own; the intervals contain by "
-        "how much occasions differ."
+    times = (
+        "one occasion, in a process of its own"
+        if most == 1
+        else (f"up to {most} occasions, each in a process of its own")
     )
+    return f"Every cell was measured on {times}; intervals contain by how much occasions differ."
 
 
 def _cell(each: Record) -> tuple[str, str]:
