@@ -8,7 +8,7 @@ Finished runs beside each other:
 - *Overlap*: share of the pairs of intervals of the same thing that have a value in common.
 - *Words*: share of the pairs of verdicts on the same thing that agree.
 - *Contradictions*: the same thing found slower and faster, or different and the same.
-- *Between occasions*: the standard deviation of logarithms from one occasion to the next beyond
+- *Between occasions*: the standard deviation of logarithms from one occasion to the next, beyond
   what their rounds explain, per study: what ``between_occasions`` in config.yaml holds.
 
 Without folders it measures: sizes of alignment again and again at different minutes, each time in a
@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -47,7 +48,7 @@ from assay.verdict import DIFFERENT, Word
 from instrument import repeated
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPT = ROOT / "workflow/scripts/measure_alignment.py"
+SCRIPTS = ROOT / "workflow/scripts"
 GOAL = 0.95  # of pairs of intervals that overlap, and of pairs of words that agree
 FRESH_GOAL = 0.9  # of fresh runs
 
@@ -266,16 +267,10 @@ class Cell:
 
     def command(self, settings: Mapping[str, Any], output: Path) -> list[str]:
         """How to measure it in a process of its own."""
-        script = [str(SCRIPT)]
+        script = [str(SCRIPTS / "measure_alignment.py")]
         if self.calls:
-            script = [
-                __file__,
-                PLANTED,
-                "--calls",
-                str(self.calls[0]),
-                "--more",
-                str(self.calls[1]),
-            ]
+            calls, more = map(str, self.calls)
+            script = [__file__, PLANTED, "--calls", calls, "--more", more]
         changed = dict(settings) | {"dtypes": [self.dtype]}
         given = ["--settings", json.dumps(changed), "--output", str(output)]
         return [sys.executable, *script, "--n", str(self.n), *given]
@@ -292,10 +287,8 @@ def measure_planted(job: Job) -> list[Trial]:
     (name,), n = job.settings["dtypes"], job.axes["n"]
     protocol = Protocol.from_settings(job.settings["protocol"], job.device)
     protocol = replace(protocol, cap_s=PLANTED_CAP_S, half_width=PLANTED_HALF_WIDTH)
-    anchor, target = (
-        repeated(product(n, DTYPES[name], job.device), job.axes[calls])
-        for calls in ("calls", "more")
-    )
+    once = product(n, DTYPES[name], job.device)
+    anchor, target = (repeated(once, job.axes[calls]) for calls in ("calls", "more"))
     what = {"dtype": name, "n": n}
     clock = clock_for(job.device)
     return [trial.compare(what, anchor, {"target": target}, protocol, clock, job.settings["seed"])]
@@ -323,6 +316,7 @@ def fresh(
         Of every cell, run by run, the records of its occasions.
     """
     found: dict[Cell, list[list[Record]]] = {cell: [[] for _ in range(times)] for cell in cells}
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(times * occasions):
             time.sleep(pause_s if turn else 0)
@@ -330,7 +324,7 @@ def fresh(
                 print(f"\r{turn + 1} of {times * occasions}: {cell} ", end="", file=sys.stderr)
                 output = Path(folder) / "record.json"
                 own = dict(settings) | {"seed": turn + 1}
-                subprocess.run(cell.command(own, output), check=True)
+                subprocess.run(cell.command(own, output), env=environment, check=True)
                 measured = record.read(output)
                 measured.axes[occasion.AXIS] = turn
                 found[cell][turn % times].append(measured)
