@@ -64,7 +64,7 @@ def pooled(records: Sequence[Record], between: Mapping[str, Spread]) -> list[Rec
     """
     cells: dict[Any, list[Record]] = defaultdict(list)
     for each in records:
-        cells[_cell(each)].append(each)
+        cells[cell(each)].append(each)
     trials = {key: _by_what(occasions) for key, occasions in cells.items()}
     groups: dict[Any, list[list[Trial]]] = defaultdict(list)
     for key, occasions in cells.items():
@@ -94,7 +94,8 @@ def told(records: Sequence[Record]) -> str:
     return f"Every cell was measured on {times}; intervals contain by how much occasions differ."
 
 
-def _cell(each: Record) -> tuple[str, str]:
+def cell(each: Record) -> tuple[str, str]:
+    """What tells a record from all others, its occasion apart."""
     axes = {name: value for name, value in each.axes.items() if name != AXIS}
     return each.study, repr(sorted(axes.items()))
 
@@ -275,7 +276,8 @@ def _widen(
     added = between.variance / len(seen)
     error = math.sqrt(within + added)
     # Satterthwaite (1946): rounds are many, so only what is added has few degrees of freedom.
-    freedom = between.freedom * ((within + added) / added) ** 2 if added else math.inf
+    share = added / (within + added) if added else 0.0
+    freedom = between.freedom / share**2 if share > 1e-6 else math.inf
     reach = float(stats.t.ppf(0.975, freedom)) * error
     bounds = Interval(middle, middle - reach, middle + reach)
     into |= dict(zip(names, astuple(exponential(bounds)), strict=True))
