@@ -6,6 +6,7 @@ RECORDS["two_devices"] = (
     "<results>/records/two_devices/device-{device}/n-{n}/occasion-{occasion}.json"
 )
 RECORDS["norm_log"] = "<results>/records/norm_log/device-{device}/occasion-{occasion}.json"
+RECORDS["contrast"] = "<results>/records/contrast/device-{device}/occasion-{occasion}.json"
 
 
 rule measure_alignment:
@@ -86,3 +87,16 @@ rule measure_norm_log:
             --occasion {wildcards.occasion:q} --threads {threads} --settings {params.settings:q} \
             --output {output:q} >{log:q} 2>&1
         """
+
+
+use rule measure_norm_log as measure_contrast with:
+    input:
+        script="<scripts>/measure_contrast.py",
+        library=sources("measure_contrast.py"),
+    output:
+        RECORDS["contrast"],
+    log:
+        "<logs>/contrast/device-{device}/occasion-{occasion}.log",
+    params:
+        device=device_name,
+        settings=settings("contrast"),
