@@ -110,10 +110,9 @@ def share_of_a_core(pid: int, sleeping: Path) -> float:
             return math.nan
         time.sleep(0.1)
     time.sleep((SLEEP_S - LOOK_S) / 2)
-    before = process.cpu_times()
+    before = sum(process.cpu_times()[:2])  # of the user and of the system
     time.sleep(LOOK_S)
-    after = process.cpu_times()
-    return (after.user + after.system - before.user - before.system) / LOOK_S
+    return (sum(process.cpu_times()[:2]) - before) / LOOK_S
 
 
 def snakemake(*arguments: str) -> list[str]:

@@ -54,11 +54,11 @@ def test_a_run_leaves_records_tables_figures_answers_and_the_page(finished):
 
 
 def test_records_stand_under_their_axes_and_say_what_made_them(finished):
-    paths = sorted((finished.folder / "results/records/alignment/device-cpu").iterdir())
-    assert [p.name for p in paths] == [f"n-{n}.json" for n in (48, 63, 64, 65, 80)]
+    folder = finished.folder / "results/records/alignment/device-cpu"
+    paths = [folder / f"n-{n}/occasion-1.json" for n in (48, 63, 64, 65, 80)]
     for path in paths:
         seen = record.read(path)
-        assert path.name == f"n-{seen.axes['n']}.json"
+        assert path == folder / f"n-{seen.axes['n']}/occasion-{seen.axes['occasion']}.json"
         assert seen.settings["seed"] == 1
         assert seen.conditions.threads_used >= 1
         assert seen.provenance.versions["torch"]
@@ -71,7 +71,7 @@ def test_nothing_but_results_is_written(finished):
 
 
 def test_logs_lie_with_the_results(finished):
-    assert (finished.folder / "results/logs/alignment/device-cpu/n-64.log").exists()
+    assert (finished.folder / "results/logs/alignment/device-cpu/n-64/occasion-1.log").exists()
 
 
 # ---- what runs again, and what does not ----------------------------------------------------------
@@ -165,7 +165,7 @@ def test_editing_a_module_runs_exactly_what_uses_it(copied, module, jobs):
 def test_adding_a_size_runs_that_size_and_the_answers_that_read_it(copied):
     other_config(copied, axes={"n": [48, 63, 64, 65, 66, 80]})
     assert copied.planned() == {
-        "measure_alignment": 1, "answer": 3, "page": 1, "all": 1, "total": 6,
+        "measure_alignment": 1, "find_lost": 3, "answer": 3, "page": 1, "all": 1, "total": 9,
     }  # fmt: skip
 
 
@@ -270,7 +270,9 @@ def test_on_a_cluster_every_timing_has_the_node_to_itself():
 
 def test_one_answer_can_be_asked_for(fresh):
     planned = fresh.planned("results/answers/alignment.json")
-    assert planned == {"measure_alignment": 5, "measure_contrast": 1, "answer": 1, "total": 7}
+    assert planned == {
+        "measure_alignment": 5, "measure_contrast": 1, "find_lost": 1, "answer": 1, "total": 8,
+    }  # fmt: skip
 
 
 def test_lint_finds_nothing(fresh):
@@ -287,7 +289,7 @@ def test_a_gpu_that_is_asked_for_by_name_and_absent_is_unavailable(copied):
     (copied.folder / "tests/config.yaml").write_text(text)
     done = copied.run()
     assert done.returncode == 0, done.stdout
-    seen = record.read(copied.folder / "results/records/alignment/device-gpu/n-64.json")
+    seen = record.read(copied.folder / "results/records/alignment/device-gpu/n-64/occasion-1.json")
     assert seen.status == record.Status.UNAVAILABLE
     assert seen.reason in (copied.folder / "results/report.html").read_text()
 
@@ -355,7 +357,7 @@ def test_as_a_module_of_another_workflow(tmp_path):
     done = other.run("--cores", "2", "speed/results/answers/norm_log.json", tiny=False)
     assert done.returncode == 0, done.stdout
     assert "assay_measure_norm_log" in done.stdout
-    assert (tmp_path / "speed/results/records/norm_log/device-cpu.json").exists()
+    assert (tmp_path / "speed/results/records/norm_log/device-cpu/occasion-1.json").exists()
     assert not (clone.folder / "results").exists() or not any((clone.folder / "results").iterdir())
 
 
@@ -430,8 +432,9 @@ def test_a_measuring_job_that_is_killed_fails_by_name_and_the_others_go_on(tmp_p
     done = workflow.run()
     assert done.returncode != 0
     assert "n-63" in done.stdout
-    made = {p.name for p in (workflow.folder / "results/records/alignment/device-cpu").iterdir()}
-    assert made == {f"n-{n}.json" for n in (48, 64, 65, 80)}
+    folder = workflow.folder / "results/records/alignment/device-cpu"
+    made = {path.parent.name for path in folder.rglob("*.json")}
+    assert made == {f"n-{n}" for n in (48, 64, 65, 80)}
     script.write_text(text)
     done = workflow.run()
     assert done.returncode == 0, done.stdout
@@ -446,7 +449,7 @@ def test_a_measuring_job_that_is_killed_fails_by_name_and_the_others_go_on(tmp_p
     ],
 )
 def test_a_spoilt_record_stops_its_answer_with_one_sentence(copied, spoil, says):
-    path = "results/records/alignment/device-cpu/n-64.json"
+    path = "results/records/alignment/device-cpu/n-64/occasion-1.json"
     copied.edit(path, spoil)
     done = copied.run("--forcerun", "answer", "--rerun-triggers", "params")
     assert done.returncode != 0
