@@ -27,7 +27,9 @@ from conftest import ROOT, Workflow, copy_workflow, make_record
 
 pytestmark = pytest.mark.workflow
 
-NORM_LOG = "results/records/norm_log/device-cpu/occasion-1.json"  # the quickest of the measuring jobs
+NORM_LOG = (
+    "results/records/norm_log/device-cpu/occasion-1.json"  # the quickest of the measuring jobs
+)
 SCRIPTS = ROOT / "workflow/scripts"
 
 

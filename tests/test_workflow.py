@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from assay import record
+from assay import device, grid, record
 from conftest import PARTS, ROOT, Workflow, copy_workflow, plan
 from snakemake.utils import update_config
 
@@ -183,6 +183,96 @@ def test_accepting_an_edit_measures_nothing(copied):
     assert done.returncode == 0, done.stdout
     assert copied.planned() == {}
     assert [p.read_bytes() for p in measured(copied)] == [p.read_bytes() for p in before]
+
+
+def test_changing_the_spread_between_occasions_answers_again_and_measures_nothing(copied):
+    copied.edit("config.yaml", lambda text: text.replace("ratio: 0.01", "ratio: 0.02"))
+    planned = copied.planned()
+    assert planned["answer"] > 5
+    assert not [rule for rule in planned if rule.startswith("measure")]
+
+
+# ---- occasions, and cells that were lost ---------------------------------------------------------
+
+NORM_LOG = "results/records/norm_log/device-cpu/occasion-{}.json"
+ANSWER = "results/answers/norm_log.json"
+
+
+def test_first_occasions_come_before_second_ones(fresh):
+    text = (ROOT / "tests/config.yaml").read_text().replace("occasion: [1]", "occasion: [1, 2]")
+    (fresh.folder / "tests/config.yaml").write_text(text)
+    done = fresh.run("--until", "measure_crossover", "measure_two_devices", "measure_norm_log")
+    assert done.returncode == 0, done.stdout
+    made = {path: path.stat().st_mtime for path in measured(fresh)}
+    first = [time for path, time in made.items() if path.stem == "occasion-1"]
+    second = [time for path, time in made.items() if path.stem == "occasion-2"]
+    assert len(first) == len(second) == 4
+    assert max(first) < min(second)
+
+
+def spoil(workflow: Workflow) -> None:
+    """As if a neighbour had spoilt every trial of norm_log."""
+    path = workflow.folder / NORM_LOG.format(1)
+    seen = record.read(path)
+    trials = [
+        each.model_copy(update={"status": record.Status.CONTENDED, "reason": "a neighbour"})
+        for each in seen.trials
+    ]
+    record.write(path, seen.model_copy(update={"trials": trials}))
+
+
+def read_by(workflow: Workflow) -> list[str]:
+    """The records that norm_log was answered from."""
+    return json.loads((workflow.folder / ANSWER).read_text())["records"]
+
+
+def test_a_lost_cell_is_measured_once_more_and_nothing_else(copied):
+    spoil(copied)
+    before = measured(copied)
+    before.pop(copied.folder / NORM_LOG.format(2), None)  # this machine may be busy, too
+    done = copied.run(ANSWER)
+    assert done.returncode == 0, done.stdout
+    after = measured(copied)
+    assert after.keys() - before.keys() == {copied.folder / NORM_LOG.format(2)}
+    assert {path: after[path] for path in before} == before
+    assert read_by(copied) == [NORM_LOG.format(1), NORM_LOG.format(2)]
+    assert copied.planned(ANSWER) == {}
+
+
+def test_without_retry_a_lost_cell_stays_lost(copied):
+    copied.edit("tests/config.yaml", lambda text: f"retry: false\n{text}")
+    spoil(copied)
+    done = copied.run(ANSWER)
+    assert done.returncode == 0, done.stdout
+    assert read_by(copied) == [NORM_LOG.format(1)]
+
+
+def test_a_record_of_an_earlier_retry_is_not_read_when_nothing_is_lost(copied):
+    shutil.copy(copied.folder / NORM_LOG.format(1), copied.folder / NORM_LOG.format(2))
+    (copied.folder / "results/lost/norm_log.json").write_text("[]")
+    copied.edit("workflow/scripts/answer_norm_log.py", lambda text: text + "\n# edited\n")
+    done = copied.run(ANSWER, "--rerun-triggers", "mtime")
+    assert done.returncode == 0, done.stdout
+    assert read_by(copied) == [NORM_LOG.format(1)]
+
+
+def test_measuring_again_measures_what_was_lost_and_nothing_else(copied):
+    spoil(copied)
+    done = copied.run()
+    assert done.returncode == 0, done.stdout
+    before = measured(copied)
+    lost = {path for path in before if grid.is_lost(path)}
+    assert copied.folder / NORM_LOG.format(1) in lost
+    command = [sys.executable, "workflow/again.py", "--configfile", "tests/config.yaml"]
+    named = subprocess.run([*command, "--list"], **copied.options() | {"stderr": None})
+    assert {copied.folder / line for line in named.stdout.split()} <= lost
+    assert NORM_LOG.format(1) in named.stdout
+    done = subprocess.run(command, **copied.options())
+    assert done.returncode == 0, done.stdout
+    after = measured(copied)
+    again = {path for path in before if after[path] != before[path]}
+    assert again == {copied.folder / line for line in named.stdout.split()}
+    assert copied.planned() == {}
 
 
 # ---- a sentence for what is wrong ----------------------------------------------------------------
@@ -364,8 +454,37 @@ def test_as_a_module_of_another_workflow(tmp_path):
 def test_the_plan_says_jobs_and_minutes(fresh):
     command = [sys.executable, "workflow/plan.py", "--configfile", "tests/config.yaml"]
     done = subprocess.run(command, cwd=fresh.folder, capture_output=True, text=True, check=True)
-    assert re.search(r"^alignment +5 +[0-9.]+$", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^alignment +6 +[0-9.]+$", done.stdout, re.MULTILINE), done.stdout
     assert f"{QUESTIONS} answers and 1 page" in done.stdout
+
+
+def test_the_plan_gives_a_job_its_share_of_the_cores():
+    config = {
+        "ask": ["speed", "accuracy"],
+        "questions": {"speed": {"studies": ["timed"]}, "accuracy": {"studies": ["trained"]}},
+        "studies": {"timed": {"expected_s": 60}, "trained": {"expected_s": 120}},
+    }
+    for cores, minutes in ((1, [2, 6]), (3, [2, 2])):
+        jobs = {"measure_timed": [cores] * 2, "measure_trained": [1] * 3}
+        rows = [*plan.plan(config, jobs, cores)]
+        assert [row[1] for row in rows] == [2, 3, 0]
+        assert [row[2] for row in rows[:2]] == pytest.approx(minutes)
+
+
+def test_the_plan_counts_no_more_cores_than_there_are():
+    assert plan.usable("1") == 1
+    assert plan.usable("all") == plan.usable("9999") == device.usable_cores()
+
+
+def test_the_plan_says_what_a_finished_run_took(finished):
+    command = [sys.executable, "workflow/plan.py", "--configfile", "tests/config.yaml"]
+    command += ["--measured", "results"]
+    done = subprocess.run(command, cwd=finished.folder, capture_output=True, text=True, check=True)
+    told = re.findall(r"^(\w+) +(\d+) +([0-9.]+) +[0-9.]+$", done.stdout, re.MULTILINE)
+    assert {study for study, *_ in told} == {
+        path.name for path in (finished.folder / "results/records").iterdir()
+    }
+    assert all(float(seconds) > plan.START_S for *_, seconds in told)
 
 
 def test_the_page_says_when_the_full_data_set_could_not_be_had(copied):
