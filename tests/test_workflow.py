@@ -162,6 +162,22 @@ def test_editing_a_module_runs_exactly_what_uses_it(copied, module, jobs):
     assert bool(planned) == bool(jobs)
 
 
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        ("records/alignment/device-cpu/n-64/occasion-1.json", "measure_alignment"),
+        ("records/hardware/device-cpu.json", "measure_hardware"),
+        ("answers/norm_log.json", "answer"),
+    ],
+)
+def test_what_was_deleted_is_made_again(copied, path, rule):
+    """As the messages about spoilt files advise."""
+    (copied.folder / "results" / path).unlink()
+    planned = copied.planned()
+    assert planned[rule] >= 1
+    assert [each for each in planned if each.startswith("measure")] in ([rule], [])
+
+
 def test_adding_a_size_runs_that_size_and_the_answers_that_read_it(copied):
     other_config(copied, axes={"n": [48, 63, 64, 65, 66, 80]})
     assert copied.planned() == {

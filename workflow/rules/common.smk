@@ -142,10 +142,20 @@ def axes(study, question):
 
 def own_records(wildcards):
     """Every cell of the grids of a question's studies."""
-    block = config["questions"][wildcards.question]
+    return grid_of(wildcards.question)
+
+
+def grid_of(question):
+    """The same, by the question's name."""
+    block = config["questions"][question]
     return [
         path for study in block["studies"] for path in cells(RECORDS[study], axes(study, block))
     ]
+
+
+def all_records():
+    """Every cell of all questions, each once."""
+    return sorted(set(chain.from_iterable(map(grid_of, config["ask"]))))
 
 
 def records(wildcards):
