@@ -391,7 +391,7 @@ def test_by_hand_with_the_settings_of_config_yaml(tmp_path, monkeypatch):
     output = tmp_path / "record.json"
     measure.main(["--n", "65", "--settings", json.dumps(tiny), "--output", str(output)])
     seen = record.read(output)
-    assert seen.axes == {"device": "cpu", "n": 65}
+    assert seen.axes == {"device": "cpu", "n": 65, "occasion": 1}
     assert [each.what["dtype"] for each in seen.trials] == ["float32"]  # tf32 is a GPU's
     assert seen.trials[0].result["throughput_flops"] > 0
     assert math.isfinite(seen.trials[0].result["ratios"]["target"]["ratio"])
@@ -432,7 +432,7 @@ def test_an_absent_device_is_a_record_not_a_crash(tmp_path):
     seen = record.read(output)
     assert seen.status == Status.UNAVAILABLE
     assert seen.reason
-    assert seen.axes == {"device": "gpu7", "n": 64}
+    assert seen.axes == {"device": "gpu7", "n": 64, "occasion": 1}
 
 
 def test_a_number_format_that_is_too_slow_is_tried_once(tmp_path, monkeypatch):

@@ -144,7 +144,7 @@ def _launch_times(call: Callable[[], Any], clock: CudaClock) -> dict[str, float 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job that the command line describes."""
-    job.run("alignment", {"n": int}, measure, argv)
+    job.run("alignment", {"n": int, "occasion": int}, measure, argv)
 
 
 if __name__ == "__main__":

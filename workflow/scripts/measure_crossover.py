@@ -470,7 +470,7 @@ def _refuse_beyond_peak(measured: Trial, cell: Cell) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job that the command line describes."""
-    job.run("crossover", {"n": int}, measure, argv)
+    job.run("crossover", {"n": int, "occasion": int}, measure, argv)
 
 
 if __name__ == "__main__":

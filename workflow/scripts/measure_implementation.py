@@ -694,7 +694,7 @@ def described(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job that the command line describes."""
-    job.run("implementation", {"shape": checked}, measure, argv, read_data=dataset.read)
+    job.run("implementation", {"shape": checked, "occasion": int}, measure, argv, read_data=dataset.read)
 
 
 def checked(name: str) -> str:

@@ -493,7 +493,7 @@ def wrong_stream_s(work: Work[Any], sets: Any, clock: LanesClock) -> float | Non
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job that the command line describes."""
-    job.run("two_devices", {"n": int}, measure, argv)
+    job.run("two_devices", {"n": int, "occasion": int}, measure, argv)
 
 
 if __name__ == "__main__":

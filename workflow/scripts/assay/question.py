@@ -166,12 +166,20 @@ def _parse(question: str, argv: Sequence[str] | None) -> argparse.Namespace:
         type=json.loads,
         help="JSON: each study's spread between occasions (config.yaml)",
     )
+    parser.add_argument(
+        "--retried",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="JSON files with paths of more records: cells measured once more",
+    )
     parser.add_argument("records", type=Path, nargs="*", help="the question's records")
     arguments = parser.parse_args(argv)
     if arguments.between is None:
         arguments.between = occasion.known()
     if arguments.grid:
         arguments.records += grid.paths(arguments.grid)
+    arguments.records += [Path(each) for file in arguments.retried for each in grid.listed(file)]
     if not arguments.records:
         parser.error("no records: name them, or give --grid")
     return arguments
