@@ -152,7 +152,14 @@ def data(tmp_path_factory):
 
 def small(**changes):
     values = {"seed": 1, "hidden": [16], "epochs": 2, "seeds": 2}
-    pace = {"half_width": 0.5, "block_s": 1e-3, "warmup_calls": 1, "warmup_s": 0.0, "settle_s": 0.0}
+    pace = {
+        "half_width": 0.5,
+        "block_s": 1e-3,
+        "block_least_s": 1e-5,
+        "warmup_calls": 1,
+        "warmup_s": 0.0,
+        "settle_s": 0.0,
+    }
     protocol = {**PROTOCOL, "rounds_least": 6, "rounds_most": 6, "cpu": pace, "gpu": pace}
     return json.dumps(SETTINGS | values | {"protocol": protocol} | changes)
 

@@ -375,7 +375,14 @@ def test_a_dtype_without_a_kernel_is_unavailable_and_the_rest_goes_on(monkeypatc
 
 # Nothing is void: a busy neighbour of the tests must not change what they see.
 UNDISTURBED = {"rounds_least": 6, "rounds_most": 8, "cap_s": 20, "void_delay_share": 1}
-QUICK = {"half_width": 0.5, "block_s": 5e-4, "warmup_calls": 1, "warmup_s": 0.01, "settle_s": 0.01}
+QUICK = {
+    "half_width": 0.5,
+    "block_s": 5e-4,
+    "block_least_s": 1e-5,
+    "warmup_calls": 1,
+    "warmup_s": 0.01,
+    "settle_s": 0.01,
+}
 
 
 def test_by_hand_with_the_settings_of_config_yaml(tmp_path, monkeypatch):

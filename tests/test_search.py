@@ -98,7 +98,7 @@ def test_a_real_search_is_answered_beside_the_rates(searches):
     assert set(found.numbers["search"]["cpu"]) == {"grid", "random"}
     assert any("rate and width searched together: " in text for text in found.findings)
     assert any("4 pairs of width (4 to 16) and rate (0.01 to 1)" in text for text in found.method)
-    assert len(found.frame) == 5 + 20
+    assert len(found.frame) == 5 + 20 + 3  # and a verdict on the rate and each strategy
     assert len(found.figure.axes) == 6  # four panels, two colour bars
 
 
@@ -121,10 +121,17 @@ def made_up(strategy, mean, validation):
     return found
 
 
+def test_strategies_and_rates_are_judged_as_one_family():
+    searched = [made_up("grid", 0.87, 0.88), made_up("random", 0.88, 0.87)]
+    found = answer.answer([cell("256", 0.87), cell("256", 0.86, rate=0.3), *searched])
+    assert found.numbers["search"]["cpu"]["random"]["word"] == "better"
+    assert any("all its comparisons (2)" in text for text in found.method)
+
+
 def test_the_strategies_are_compared_search_by_search():
     seen = answer.compared([made_up("grid", 0.87, 0.88), made_up("random", 0.88, 0.87)])
-    assert seen["grid"].difference is None  # best in validation, whatever the test images say
-    assert seen["random"].word == "better"
+    assert seen["grid"].is_reference  # best in validation, whatever the test images say
+    assert seen["random"].difference.value == pytest.approx(0.01, abs=0.002)
 
 
 def test_a_strategy_that_lost_a_search_is_left_out():

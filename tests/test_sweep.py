@@ -102,19 +102,39 @@ def test_survivors_of_a_divergence_are_not_compared():
     found = answer_rate.answer([cell("256", 0.85), cell("256", 0.9, rate=1.0, lost=[2])])
     assert found.numbers["cpu"]["reference"] == "0.1"
     assert words(found) == {"0.1": None}
-    assert found.numbers["cpu"]["diverged"] == {"1": 1}
-    assert "diverged: 1 (1 of 5 seeds)" in found.sentence
+    assert found.numbers["cpu"]["lost"] == {"1": "diverged in 1 of 5 runs"}
+    assert "not compared: 1 diverged in 1 of 5 runs" in found.sentence
     assert [row[0] for row in found.table.rows] == ["0.1", "1"]
+    assert [row[7] for row in found.table.rows] == [None, "diverged in 1 of 5 runs"]
 
 
 def test_nothing_is_answered_when_everything_diverged():
     assert answer_rate.answer([cell("256", 0.9, lost=range(5))]).sentence == sweep.NOTHING
 
 
-def test_a_row_of_the_tidy_table_per_trial():
-    found = answer_width.answer([cell("16", 0.8), cell("256", 0.87, lost=[0])])
-    assert len(found.frame) == 10
-    assert set(found.frame["status"]) == {"ok", "diverged"}
+def test_the_tidy_table_holds_every_trial_and_every_verdict():
+    found = answer_width.answer([cell("16", 0.8), cell("64", 0.87), cell("256", 0.87, lost=[0])])
+    trials = found.frame[found.frame["phase"] == "training"]
+    assert len(trials) == 15
+    assert set(trials["status"]) == {"ok", "diverged"}
+    told = found.frame[found.frame["phase"] == "verdict"].set_index(["network", "against"])
+    assert len(told) == 4  # two levels, the step between them, and what was lost
+    step = told.loc[("784-64-10", "16")]
+    assert step["word"] == "better"
+    assert step["margin"] == step["bound"] == pytest.approx(0.004, rel=0.01)  # of 80 %
+    assert step["p"] < 0.001
+
+
+def test_steps_and_levels_are_one_family():
+    alone = answer_depth.answer([cell("256", 0.87), cell("256-256", 0.86)])
+    assert any("all its comparisons (1)" in text for text in alone.method)
+    many = answer_width.answer([cell(w, 0.87) for w in ("16", "32", "64")])
+    assert any("all its comparisons (4)" in text for text in many.method)
+
+
+def test_the_same_says_within_what():
+    found = answer_depth.answer([cell("256", 0.87), cell("256-256", 0.8701)])
+    assert "a second hidden layer: the same within 0.34 points (" in found.sentence
 
 
 # ---- width --------------------------------------------------------------------------------------
@@ -162,7 +182,7 @@ def test_depth_is_judged_against_one_hidden_layer():
         [cell("none", 0.83), cell("256", 0.87), cell("256-256", 0.8701), cell("256-256-256", 0.86)]
     )
     assert words(found) == {"0": "worse", "1": None, "2": "the same", "3": "worse"}
-    assert "; against it, a second hidden layer: the same" in found.sentence
+    assert "; against it, a second hidden layer: the same within" in found.sentence
     assert "no hidden layer: worse (−4.0" in found.sentence
     assert found.sentence.startswith("cpu – one hidden layer: 87.00 % of test images, at rate 0.1")
 
@@ -209,7 +229,10 @@ def test_rates_are_grouped_by_their_word():
         + [cell("256", 0.1, rate=3.0, lost=range(5))]
     )
     assert found.sentence.startswith("cpu – 0.3 was best in validation (8")
-    assert "against it, the same: 0.1; worse: 0.01; diverged: 3 (5 of 5 seeds)." in found.sentence
+    assert (
+        "against it, the same within 0.34 points: 0.1; worse: 0.01; not compared: 3 diverged in"
+        in found.sentence
+    )
 
 
 @pytest.mark.parametrize(("rates", "told"), [((0.1, 0.3), True), ((0.1, 0.3, 1.0), False)])
@@ -263,7 +286,7 @@ def test_a_rate_that_diverges_is_a_record_and_an_answer(tmp_path, data):
     lost = run(tmp_path, data, "16", "1000")
     assert lost.status == Status.DIVERGED
     found = answer_rate.answer([lost, run(tmp_path, data, "16")])
-    assert "diverged: 1000 (2 of 2 seeds)" in found.sentence
+    assert "not compared: 1000 diverged in 2 of 2 runs" in found.sentence
 
 
 def test_the_textbooks_network_has_203530_parameters():

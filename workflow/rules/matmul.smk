@@ -1,10 +1,10 @@
 """Matrix products."""
 
 RECORDS["alignment"] = "<results>/records/alignment/device-{device}/n-{n}/occasion-{occasion}.json"
-RECORDS["contrast"] = "<results>/records/contrast/device-{device}/occasion-{occasion}.json"
 RECORDS["crossover"] = "<results>/records/crossover/device-{device}/n-{n}/occasion-{occasion}.json"
 RECORDS["two_devices"] = "<results>/records/two_devices/device-{device}/n-{n}/occasion-{occasion}.json"
 RECORDS["norm_log"] = "<results>/records/norm_log/device-{device}/occasion-{occasion}.json"
+RECORDS["contrast"] = "<results>/records/contrast/device-{device}/occasion-{occasion}.json"
 
 
 rule measure_alignment:

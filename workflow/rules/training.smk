@@ -4,6 +4,7 @@ RECORDS["implementation"] = (
     "<results>/records/implementation/device-{device}/shape-{shape}/occasion-{occasion}.json"
 )
 RECORDS["activation"] = "<results>/records/activation/device-{device}/activation-{activation}.json"
+RECORDS["steps"] = "<results>/records/steps/device-{device}/occasion-{occasion}.json"
 RECORDS["initialization"] = (
     "<results>/records/initialization/device-{device}/initialization-{initialization}/depth-{depth}.json"
 )
@@ -40,6 +41,34 @@ rule measure_activation:
         """
         python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
             --activation {wildcards.activation:q} --dataset {input.dataset:q} \
+            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
+        """
+
+
+rule measure_steps:
+    """Time a step of training with every activation, with nothing beside it."""
+    input:
+        script="<scripts>/measure_steps.py",
+        library=sources("measure_steps.py"),
+        dataset=DATASET,
+    output:
+        RECORDS["steps"],
+    log:
+        "<logs>/steps/device-{device}/occasion-{occasion}.log",
+    conda:
+        "../../envs/torch.yaml"
+    priority: by_occasion
+    threads: every_core
+    resources:
+        **label_resources(),
+        gpu=gpus,
+    params:
+        device=device_name,
+        settings=settings("steps"),
+    shell:
+        """
+        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
+            --occasion {wildcards.occasion:q} --dataset {input.dataset:q} \
             --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
         """
 

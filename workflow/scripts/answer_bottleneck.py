@@ -25,13 +25,17 @@ def without_it(cells: Sequence[Cell]) -> Cell:
 
 def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and inserted layer."""
-    found = sweep.sweeps(records, neurons, without_it)
+    found = sweep.judged(sweep.sweeps(records, neurons, without_it))
     return Findings(
         sentence=" ".join(map(_sentence, found)) or sweep.NOTHING,
         findings=[text for each in found for text in _findings(each)],
         numbers=sweep.numbers(found),
         method=[
-            *sweep.method(records, "the network without the inserted layer (else the widest)"),
+            *sweep.method(
+                records,
+                "the network without the inserted layer (else the widest)",
+                sum(len(each.comparisons) for each in found),
+            ),
             "Classes named: how many classes are the answer to at least one validation image, "
             "mean over the seeds.",
         ],
@@ -49,7 +53,7 @@ def answer(records: list[Record]) -> Findings:
             "neurons inserted",
             (Column(name="classes named", digits=3), lambda level: classes(level.cell)),
         ),
-        frame=sweep.frame(records),
+        frame=sweep.frame(records, found),
         figure=_figure(found) if found else figure.nothing(),
         snippet=SNIPPET,
     )
@@ -64,7 +68,7 @@ def _sentence(found: Sweep) -> str:
     base = found.reference
     said = [
         f"{_inserted(level)}: {level.share} of test images, naming {classes(level.cell):.3g} of "
-        f"{level.cell.widths[-1]} classes ({level.seen.word})"
+        f"{level.cell.widths[-1]} classes ({level.seen.said})"
         for level in found.others
     ]
     against = f"{_inserted(base)}: {base.share}, the reference"
@@ -81,7 +85,7 @@ def _findings(found: Sweep) -> list[str]:
     return [
         *(
             f"{found.device}, {level.cell.network}: {sweep.gain(level.seen)} points against "
-            f"{found.reference.cell.network} ({level.seen.word})."
+            f"{found.reference.cell.network} ({level.seen.said})."
             for level in found.others
         ),
         "Why one is too few: behind one neuron all ten scores are straight lines in one number. "

@@ -26,12 +26,16 @@ def one_layer(cells: Sequence[Cell]) -> Cell:
 
 def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and depth."""
-    found = sweep.sweeps(records, layers, one_layer)
+    found = sweep.judged(sweep.sweeps(records, layers, one_layer))
     return Findings(
         sentence=" ".join(map(_sentence, found)) or sweep.NOTHING,
         findings=[text for each in found for text in _findings(each)],
         numbers=sweep.numbers(found),
-        method=sweep.method(records, "the network with one hidden layer"),
+        method=sweep.method(
+            records,
+            "the network with one hidden layer",
+            sum(len(each.comparisons) for each in found),
+        ),
         caveats=[
             *sweep.CAVEATS,
             "The rate is the same for every depth: a deeper network may want another, and more "
@@ -42,7 +46,7 @@ def answer(records: list[Record]) -> Findings:
             alternative=sweep.alternative(found, "number of hidden layers"),
         ),
         table=sweep.table(found, "hidden layers"),
-        frame=sweep.frame(records),
+        frame=sweep.frame(records, found),
         figure=_figure(found) if found else figure.nothing(),
         snippet=SNIPPET,
     )
@@ -56,7 +60,7 @@ def named(level: Level) -> str:
 def _sentence(found: Sweep) -> str:
     base = found.reference
     said = [
-        f"{named(level)}: {level.seen.word} ({sweep.gain(level.seen)} points)"
+        f"{named(level)}: {level.seen.said} ({sweep.gain(level.seen)} points)"
         for level in sorted(found.others, key=lambda level: abs(level.x - 2))  # the second first
     ]
     parts = [
@@ -71,7 +75,7 @@ def _findings(found: Sweep) -> list[str]:
     return [
         *(
             f"{found.device}, {level.cell.network}: {sweep.gain(level.seen)} points against "
-            f"{base.cell.network} ({level.seen.word}), with "
+            f"{base.cell.network} ({level.seen.said}), with "
             f"{level.cell.parameters / base.cell.parameters:.2f} times its parameters."
             for level in found.others
         ),

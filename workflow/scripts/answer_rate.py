@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assay import accuracy, figure, question, sweep
+import pandas as pd
+from assay import accuracy, figure, question, sweep, verdict
 from assay.accuracy import Standing
 from assay.question import Column, Findings, Picture, Snippet
 from assay.record import Phase, Record, Status
@@ -29,11 +30,19 @@ def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and rate, and one per device and strategy of a search."""
     trained = [each for each in records if each.study == "perceptron"]
     searches = [each for each in records if each.study == "search" and each.trials]
-    found = sweep.sweeps(trained, rate, sweep.best_in_validation)
-    contests = {
+    swept = sweep.sweeps(trained, rate, sweep.best_in_validation)
+    raced = {
         device: contest
         for device in dict.fromkeys(str(each.axes["device"]) for each in searches)
         if (contest := compared([each for each in searches if each.axes["device"] == device]))
+    }
+    family = [seen for each in swept for seen in each.comparisons]
+    family += [e.difference for seen in raced.values() for e in seen.values() if e.difference]
+    words = verdict.words(family)
+    found = [each.judged(words) for each in swept]
+    contests = {
+        device: {name: each.judged(words) for name, each in seen.items()}
+        for device, seen in raced.items()
     }
     return Findings(
         sentence=" ".join(map(_sentence, found)) or sweep.NOTHING,
@@ -44,7 +53,7 @@ def answer(records: list[Record]) -> Findings:
         numbers=sweep.numbers(found)
         | {"search": {device: _search_numbers(seen) for device, seen in contests.items()}},
         method=[
-            *sweep.method(trained, "the rate that was best in validation"),
+            *sweep.method(trained or records, "the rate that was best in validation", len(family)),
             *(_search_method(searches[0]) if searches else []),
         ],
         caveats=_caveats(found, searches),
@@ -60,7 +69,7 @@ def answer(records: list[Record]) -> Findings:
                 lambda level: 100 * level.cell.last_epoch,
             ),
         ),
-        frame=sweep.frame(records),
+        frame=_frame(records, found, contests),
         figure=_figure(found, searches) if found else figure.nothing(),
         snippet=SNIPPET,
     )
@@ -68,7 +77,7 @@ def answer(records: list[Record]) -> Findings:
 
 def _sentence(found: Sweep) -> str:
     best = found.reference
-    said = sweep.grouped([(level.seen.word, level.label) for level in found.others])
+    said = sweep.grouped([(level.seen, level.label) for level in found.others])
     parts = [
         f"{found.device} – {best.label} was best in validation ({best.share} of test images)",
         *([f"against it, {said}"] if said else []),
@@ -80,7 +89,7 @@ def _findings(found: Sweep) -> list[str]:
     return [
         *(
             f"{found.device}, rate {level.label}: {sweep.gain(level.seen)} points against "
-            f"{found.reference.label} ({level.seen.word})."
+            f"{found.reference.label} ({level.seen.said})."
             for level in found.others
         ),
         *_unsteady(found),
@@ -142,8 +151,8 @@ def compared(records: Sequence[Record]) -> dict[str, Standing]:
     """
     runs = {str(each.axes["strategy"]): accuracy.runs(each) for each in records}
     searches: Any = records[0].settings["seeds"]
-    whole = {name: found for name, found in runs.items() if len(found) == searches}
-    return accuracy.standings(whole, accuracy.best(whole)) if whole else {}
+    complete = {name: found for name, found in runs.items() if len(found) == searches}
+    return accuracy.standings(complete, accuracy.best(complete))
 
 
 def _contest(device: str, seen: Mapping[str, Standing]) -> list[str]:
@@ -151,7 +160,7 @@ def _contest(device: str, seen: Mapping[str, Standing]) -> list[str]:
         f"{name} {accuracy.interval(each.accuracy)} %" for name, each in seen.items()
     )
     verdicts = [
-        f"{name} against {_leader(seen)}: {sweep.gain(each)} points ({each.word})"
+        f"{name} against {_leader(seen)}: {sweep.gain(each)} points ({each.said})"
         for name, each in seen.items()
         if each.difference
     ]
@@ -161,11 +170,25 @@ def _contest(device: str, seen: Mapping[str, Standing]) -> list[str]:
 
 
 def _leader(seen: Mapping[str, Standing]) -> str:
-    return next(name for name, each in seen.items() if each.difference is None)
+    return next(name for name, each in seen.items() if each.is_reference)
 
 
 def _search_numbers(seen: Mapping[str, Standing]) -> dict[str, Any]:
-    return {name: sweep.accuracy_numbers(each) for name, each in seen.items()}
+    return {name: each.numbers for name, each in seen.items()}
+
+
+def _frame(
+    records: Sequence[Record],
+    found: Sequence[Sweep],
+    contests: Mapping[str, Mapping[str, Standing]],
+) -> pd.DataFrame:
+    """Tidy: the trials, the verdicts on the rates, and those on the strategies."""
+    rows = [
+        {"study": "search", "device": device, "strategy": name, **each.row}
+        for device, seen in contests.items()
+        for name, each in seen.items()
+    ]
+    return pd.concat([sweep.frame(records, found), pd.DataFrame(rows)], ignore_index=True)
 
 
 def _search_method(search: Record) -> list[str]:
@@ -204,7 +227,7 @@ def _figure(found: Sequence[Sweep], searches: Sequence[Record]) -> Figure:
 
 def _draw_search(axes: Axes, search: Record) -> None:
     """Every pair that was tried, by its validation accuracy; ringed: chosen, cross: diverged."""
-    pairs = sweep.frame([search])
+    pairs = sweep.frame([search], [])
     tried = pairs[pairs["phase"] == Phase.TUNING]
     learned = tried[tried["status"] == Status.OK]
     lost = tried[tried["status"] != Status.OK]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from assay import accuracy, figure, question, sweep
 from assay.question import Column, Findings, Picture, Snippet
 from assay.record import Record
-from assay.sweep import Level, Published, Step, Sweep
+from assay.sweep import Level, Published, Sweep
 from assay.verdict import Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -26,36 +26,36 @@ def units(hidden: Sequence[int], rate: float) -> float:
 
 def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and width."""
-    found = sweep.sweeps(records, units, sweep.best_in_validation)
-    climbs = {each.device: sweep.steps(each) for each in found}
+    swept = sweep.sweeps(records, units, sweep.best_in_validation)
+    found = sweep.judged([sweep.with_steps(each) for each in swept])
+    comparisons = sum(len(each.comparisons) for each in found)
     return Findings(
-        sentence=" ".join(_sentence(each, climbs[each.device]) for each in found) or sweep.NOTHING,
-        findings=[text for each in found for text in _findings(each, climbs[each.device])],
+        sentence=" ".join(map(_sentence, found)) or sweep.NOTHING,
+        findings=[text for each in found for text in _findings(each)],
         numbers={
-            device: numbers | {"steps": _steps(climbs[device])}
-            for device, numbers in sweep.numbers(found).items()
+            each.device: sweep.numbers([each])[each.device] | {"steps": _steps(each)}
+            for each in found
         },
         method=[
-            *sweep.method(records, "the width that was best in validation"),
-            "Each width is also compared with the one before it; these steps are Holm-corrected "
-            "together.",
+            *sweep.method(records, "the width that was best in validation", comparisons),
+            "Each width is also compared with the one before it.",
         ],
         caveats=sweep.CAVEATS,
         picture=Picture(
             title="Test accuracy by number of hidden units, and what each step brings",
             alternative=sweep.alternative(found, "number of hidden units"),
         ),
-        table=sweep.table(found, "hidden units", _step_column(climbs)),
-        frame=sweep.frame(records),
-        figure=_figure(found, climbs) if found else figure.nothing(),
+        table=sweep.table(found, "hidden units", _step_column(found)),
+        frame=sweep.frame(records, found),
+        figure=_figure(found) if found else figure.nothing(),
         snippet=SNIPPET,
     )
 
 
-def _sentence(found: Sweep, climb: Sequence[Step]) -> str:
+def _sentence(found: Sweep) -> str:
     best, enough = found.reference, enough_units(found)
     said = sweep.grouped(
-        [(step.seen.word, f"{step.label} ({sweep.short_gain(step.seen)})") for step in climb]
+        [(step.seen, f"{step.label} ({sweep.short_gain(step.seen)})") for step in found.steps]
     )
     parts = [f"{found.device} – {best.label} hidden units were best in validation ({best.share})"]
     if enough is not best:
@@ -75,26 +75,29 @@ def enough_units(found: Sweep) -> Level:
     return enough
 
 
-def _findings(found: Sweep, climb: Sequence[Step]) -> list[str]:
+def _findings(found: Sweep) -> list[str]:
     return [
         *(
             f"{found.device}, {step.label} hidden units: {sweep.gain(step.seen)} points "
-            f"({step.seen.word})."
-            for step in climb
+            f"({step.seen.said})."
+            for step in found.steps
         ),
         *sweep.detectable(found),
     ]
 
 
-def _steps(climb: Sequence[Step]) -> dict[str, Any]:
-    return {step.label: sweep.verdict_numbers(step.seen) for step in climb}
+def _steps(found: Sweep) -> dict[str, Any]:
+    return {
+        step.label: accuracy.verdict_numbers(step.seen.difference, step.seen.word)
+        for step in found.steps
+    }
 
 
-def _step_column(climbs: Mapping[str, Sequence[Step]]) -> sweep.Extra:
+def _step_column(found: Sequence[Sweep]) -> sweep.Extra:
     by_key = {
-        (device, step.upper.cell.key): f"{sweep.gain(step.seen)}: {step.seen.word}"
-        for device, climb in climbs.items()
-        for step in climb
+        (each.device, step.upper.cell.key): f"{sweep.gain(step.seen)}: {step.seen.said}"
+        for each in found
+        for step in each.steps
     }
     return (
         Column(name="against the width before", unit="points [95 %]"),
@@ -105,18 +108,19 @@ def _step_column(climbs: Mapping[str, Sequence[Step]]) -> sweep.Extra:
 # ---- drawing ------------------------------------------------------------------------------------
 
 
-def _figure(found: Sequence[Sweep], climbs: Mapping[str, Sequence[Step]]) -> Figure:
+def _figure(found: Sequence[Sweep]) -> Figure:
     """Accuracy on the left; on the right the steps of the first device."""
     drawn, grid = figure.panels(1, 2, height_in=3.2)
     sweep.ticks(grid[0, 0], found, base=2)
     sweep.draw_accuracies(grid[0, 0], found, PUBLISHED)
     grid[0, 0].set_xlabel("hidden units (bar: 95 %, dashes: seeds)")
-    _draw_steps(grid[0, 1], found[0], climbs[found[0].device])
+    _draw_steps(grid[0, 1], found[0])
     return drawn
 
 
-def _draw_steps(axes: Axes, found: Sweep, climb: Sequence[Step]) -> None:
+def _draw_steps(axes: Axes, found: Sweep) -> None:
     axes.set_title(f"what each step brings ({found.device})")
+    climb = found.steps
     if not climb:
         axes.set_axis_off()
         return

@@ -46,7 +46,8 @@ def shaped(shape: str, n: int, dtype: torch.dtype, place: torch.device, batch: i
 def measure(job: Job) -> list[Trial]:
     """One trial per dtype, and one per dtype and layout or shape asked for this size."""
     settings, place = job.settings, job.device
-    protocol = Protocol.from_settings(settings["protocol"], place)
+    own = {key: settings[key] for key in ("cap_s", "half_width")}
+    protocol = replace(Protocol.from_settings(settings["protocol"], place), **own)
     clock = clock_for(place)
     settle(settings["anchor"], protocol, clock)
     trials = []
@@ -75,14 +76,14 @@ def _products(name: str, job: Job) -> Iterator[Arms]:
 def _other_shapes(job: Job, slow: Collection[str], protocol: Protocol, clock: Clock) -> list[Trial]:
     """One trial per other shape and dtype asked for this size, each against its own anchor.
 
-    They take the least number of rounds: they stand beside the verdict and do not make it. A dtype
+    They take few rounds: they stand beside the verdict and do not make it. A dtype
     in which even the square product is too slow says so once and is not tried again.
     """
     n, settings, place = job.axes["n"], job.settings, job.device
     shapes, anchor_n = settings["shapes"], settings["anchor"]
     if n not in shapes["sizes"]:
         return []
-    short = replace(protocol, rounds_most=protocol.rounds_least)
+    short = replace(protocol, rounds_most=shapes["rounds_most"])
     trials = []
     for name in precisions([each for each in shapes["dtypes"] if each not in slow], place):
         for shape in shapes["kinds"]:

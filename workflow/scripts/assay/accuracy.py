@@ -1,92 +1,170 @@
-"""Verdicts on accuracy: every arm against the best one in validation, seed by seed.
+"""Accuracies over seeds: every arm against a reference, seed by seed.
 
-An arm is given as the table of its runs: one row per seed, with the columns ``seed``,
+An arm is given as the table of its runs: one row per seed, with the columns ``seed``, ``status``,
 ``validation_accuracy``, ``test_accuracy`` and ``test_images`` (:mod:`assay.experiment`).
+
+An arm one of whose runs diverged is compared with nothing, and nothing with it: the mean of those
+that are left would be too kind, as a seed that fails is what tells such an arm apart. It is shown
+by :func:`lost` instead. This module decides that (:func:`whole`), for every question.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from assay import inference
-from assay.inference import PairedDifference
+from assay import inference, verdict
 from assay.record import Phase, Record, Status
 from assay.statistic import Interval
-from assay.verdict import Word
+from assay.verdict import Comparison, Word
 
-SIGNIFICANCE = 0.05  # of a Holm-corrected p-value
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
 class Standing:
-    """An arm beside the reference."""
+    """An arm beside the reference.
 
-    accuracy: Interval  # on the test images, over seeds
-    difference: PairedDifference | None  # to the reference; None for the reference itself
-    word: Word | None
+    Attributes:
+        accuracy: On the test images, over seeds.
+        difference: To the reference; None for the reference itself, and where nothing was compared.
+        is_reference: Whether the others are compared with this one.
+        word: On the difference, once all comparisons of the question are judged.
+    """
+
+    accuracy: Interval
+    difference: Comparison | None = None
+    is_reference: bool = False
+    word: Word | None = None
+
+    def judged(self, words: Mapping[Comparison, Word]) -> Standing:
+        """The same with the word that its difference was given."""
+        return replace(self, word=words[self.difference]) if self.difference else self
+
+    @property
+    def said(self) -> str | None:
+        """The word as a reader gets it; None where nothing was compared."""
+        return verdict.told(self.difference, self.word) if self.difference and self.word else None
+
+    @property
+    def against(self) -> str | None:
+        """The difference as a reader gets it."""
+        if self.difference:
+            return gain(self.difference)
+        return "reference" if self.is_reference else None
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """For programs."""
+        seen = self.accuracy
+        level = {"test_accuracy": seen.value, "test_accuracy_low": finite(seen.low),
+                 "test_accuracy_high": finite(seen.high)}  # fmt: skip
+        return level | verdict_numbers(self.difference, self.word)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """For the tidy table."""
+        return {"phase": "verdict", **self.numbers} | (
+            {"word": "reference"} if self.is_reference else {}
+        )
+
+
+def verdict_numbers(seen: Comparison | None, word: Word | None) -> dict[str, Any]:
+    """A difference with all that its verdict rests on, for programs and tables."""
+    if seen is None:
+        return {"word": None}
+    return {
+        "difference": seen.value,
+        "difference_low": finite(seen.low),
+        "difference_high": finite(seen.high),
+        **seen.fields,
+        "word": word.value if word else None,
+    }
+
+
+def finite(value: float) -> float | None:
+    """A number that JSON can hold, or None."""
+    return value if math.isfinite(value) else None
 
 
 def runs(record: Record) -> pd.DataFrame:
-    """The runs of a record that ended well: what they were and what they came to."""
-    done = [
-        trial
-        for trial in record.trials
-        if trial.status == Status.OK and trial.what.get("phase") == Phase.TRAINING
-    ]
-    return pd.DataFrame([{**trial.what, **trial.result} for trial in done])
+    """The runs of a record that count, however they ended: what they were and what they came to."""
+    counted = [trial for trial in record.trials if trial.what.get("phase") == Phase.TRAINING]
+    return pd.DataFrame(
+        [{**trial.what, "status": trial.status.value, **trial.result} for trial in counted]
+    )
 
 
-def best(arms: Mapping[str, pd.DataFrame]) -> str:
-    """The arm with the best mean accuracy on the validation images."""
-    return max(arms, key=lambda name: arms[name]["validation_accuracy"].mean())
+def lost(arm: pd.DataFrame) -> str | None:
+    """In how many of its runs an arm diverged, or failed otherwise; None if all ended well."""
+    ended = arm["status"] if len(arm) else pd.Series(dtype=str)
+    failed = ended[ended != Status.OK]
+    if failed.empty:
+        return None
+    word = "diverged" if (failed == Status.DIVERGED).all() else "failed"
+    return f"{word} in {len(failed)} of {len(ended)} runs"
 
 
-def standings(arms: Mapping[str, pd.DataFrame], reference: str) -> dict[str, Standing]:
-    """Every arm against the reference, best test accuracy first; Holm-corrected together."""
-    others = [name for name in arms if name != reference]
-    found = {reference: Standing(inference.mean(arms[reference]["test_accuracy"]), None, None)}
-    found |= zip(others, against([(arms[name], arms[reference]) for name in others]), strict=True)
+def whole(arms: Mapping[Key, pd.DataFrame]) -> dict[Key, pd.DataFrame]:
+    """The arms that may be compared: trained, and with every run that counts ended well."""
+    return {name: arm for name, arm in arms.items() if len(arm) and lost(arm) is None}
+
+
+def best(arms: Mapping[Key, pd.DataFrame]) -> Key | None:
+    """The arm with the best mean accuracy on the validation images, of those that are whole."""
+    kept = whole(arms)
+    return max(kept, key=lambda name: kept[name]["validation_accuracy"].mean(), default=None)
+
+
+def standings(arms: Mapping[Key, pd.DataFrame], reference: Key | None) -> dict[Key, Standing]:
+    """Every arm that is whole against the reference, best test accuracy first; not yet judged."""
+    kept = whole(arms)
+    base = None if reference is None else kept.get(reference)
+    found = {
+        name: Standing(
+            inference.mean(arm["test_accuracy"]),
+            None if base is None or name == reference else difference(arm, base),
+            is_reference=name == reference,
+        )
+        for name, arm in kept.items()
+    }
     return dict(sorted(found.items(), key=lambda item: -item[1].accuracy.value))
 
 
-def against(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> list[Standing]:
-    """The first arm of each pair against the second; all pairs are Holm-corrected together."""
-    differences = [difference(arm, reference) for arm, reference in pairs]
-    corrected = inference.holm([each.p for each in differences])
-    return [
-        Standing(
-            inference.mean(arm["test_accuracy"]), seen, word(seen, p, sampling_error(reference))
-        )
-        for (arm, reference), seen, p in zip(pairs, differences, corrected, strict=True)
-    ]
+def difference(arm: pd.DataFrame, reference: pd.DataFrame) -> Comparison:
+    """Test accuracy of an arm minus the reference's, seed by seed; both have to be whole.
 
-
-def difference(arm: pd.DataFrame, reference: pd.DataFrame) -> PairedDifference:
-    """Test accuracy of an arm minus the reference's, over the seeds that both finished."""
+    The margin is the standard error that the test images leave: they are a sample, too.
+    """
     pairs = _pairs(arm, reference)
-    return inference.paired_difference(pairs["test_accuracy"], pairs["test_accuracy_reference"])
+    return verdict.paired_difference(
+        pairs["test_accuracy"], pairs["test_accuracy_reference"], sampling_error(reference)
+    )
 
 
 def _pairs(arm: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     return arm.merge(reference, on="seed", suffixes=("", "_reference"))
 
 
-def word(seen: PairedDifference, corrected_p: float, bound: float) -> Word:
-    """The verdict on a difference: the same rule as for ratios, with a bound of its own.
+def method(comparisons: int) -> str:
+    """How differences between arms are judged, in words.
 
-    Worse or better when the interval excludes 0, the difference exceeds the bound, and p holds;
-    the same when the interval lies within ± bound.
+    Args:
+        comparisons: How many the question makes, of whatever kind.
     """
-    excludes_zero = not seen.low <= 0 <= seen.high
-    if excludes_zero and abs(seen.value) > bound and corrected_p < SIGNIFICANCE:
-        return Word.BETTER if seen.value > 0 else Word.WORSE
-    return Word.SAME if -bound <= seen.low and seen.high <= bound else Word.UNKNOWN
+    return (
+        "Differences in accuracy are paired by seed, with Student's interval. Every verdict of "
+        f"this question is Holm-corrected over all its comparisons ({comparisons}). No difference "
+        "in accuracy under one standard error of the test images is called one; “the same” means "
+        "that the whole interval lies within it. An arm of which a run diverged is compared with "
+        "nothing: the runs that are left would be too kind a sample."
+    )
 
 
 def sampling_error(arm: pd.DataFrame) -> float:
@@ -100,11 +178,12 @@ def tested_images(arm: pd.DataFrame) -> int:
     return int(arm["test_images"].iloc[0])
 
 
-def smallest_detectable(arms: Mapping[str, pd.DataFrame], reference: str) -> float:
+def smallest_detectable(arms: Mapping[Key, pd.DataFrame], reference: Key | None) -> float:
     """Smallest difference that the seeds would have shown, median over the arms."""
     sizes = []
+    arms = whole(arms)
     for name, arm in arms.items():
-        if name != reference:
+        if name != reference and reference in arms:
             pairs = _pairs(arm, arms[reference])
             spread = (pairs["test_accuracy"] - pairs["test_accuracy_reference"]).std()
             sizes.append(inference.detectable_difference(spread, len(pairs)))
@@ -171,6 +250,11 @@ def variance_shares(
 def points(share: float) -> str:
     """An accuracy or its difference in percentage points, two decimals."""
     return f"{100 * share:.2f}".replace("-", "−")
+
+
+def gain(seen: Interval) -> str:
+    """A difference with its sign and interval, in percentage points."""
+    return ("+" if seen.value > 0 else "") + interval(seen)
 
 
 def interval(seen: Interval) -> str:

@@ -54,6 +54,21 @@ def perceptron_ignoring(widths: Sequence[int], activation: str, seed: int) -> nn
     return perceptron(widths, "relu", seed)
 
 
+def of_activation(name: str, widths: Sequence[int], seed: int) -> nn.Sequential:
+    """The perceptron of an arm: of an activation, or of the placebo.
+
+    Args:
+        name: A name of :data:`ACTIVATIONS`, or :data:`PLACEBO`.
+        widths: Features of the input, of each hidden layer, and of the output.
+        seed: Seed of the weights.
+
+    Raises:
+        KeyError: There is no such activation.
+    """
+    build = perceptron_ignoring if name == PLACEBO else perceptron
+    return build(widths, name, seed)
+
+
 def hidden_outputs(network: nn.Sequential, inputs: torch.Tensor) -> list[torch.Tensor]:
     """What each hidden layer passes on, after its activation.
 

@@ -1,27 +1,26 @@
 """One thing about the textbook's network varied, all else held: what such questions share.
 
 A *cell* is one network at one learning rate, with one run per seed (``measure_perceptron.py``).
-Cells of a device are compared seed by seed on the test images (:mod:`assay.accuracy`). A cell in
-which a seed diverged is set apart: the runs that survived would be too kind a sample of it.
+Cells of a device are compared seed by seed on the test images; a cell in which a seed diverged is
+set apart (:mod:`assay.accuracy`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from assay import accuracy, figure
+from assay import accuracy, figure, verdict
 from assay.accuracy import Standing
 from assay.question import Column, Table
 from assay.record import Record, Status
-from assay.statistic import Interval
-from assay.verdict import Word
+from assay.verdict import Comparison, Word
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,10 +56,8 @@ class Cell:
     rate: float
     widths: tuple[int, ...]  # features, units of each hidden layer, classes
     parameters: int
-    runs: pd.DataFrame  # one row per seed that ended well: test_accuracy, classes_named, …
-    curves: list[list[float]]  # validation accuracy after each epoch, for each of these seeds
-    seeds: int
-    diverged: int  # seeds among them that did not end well
+    runs: pd.DataFrame  # one row per seed: status, test_accuracy, classes_named, …
+    curves: list[list[float]]  # validation accuracy after each epoch, per seed that ended well
 
     @property
     def label(self) -> str:
@@ -76,6 +73,11 @@ class Cell:
     def key(self) -> str:
         """What no other cell of the device is called."""
         return f"{self.network} at {self.rate:g}"
+
+    @property
+    def lost(self) -> str | None:
+        """In how many runs it diverged; None if in none."""
+        return accuracy.lost(self.runs)
 
     @property
     def last_epoch(self) -> float:
@@ -113,11 +115,26 @@ class Sweep:
     device: str
     levels: list[Level]
     lost: list[Cell]  # in which a seed diverged
+    steps: tuple[Step, ...] = ()  # where the question asks for them
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """All that is given a word."""
+        seen = [each.seen for each in self.levels] + [each.seen for each in self.steps]
+        return [each.difference for each in seen if each.difference]
+
+    def judged(self, words: Mapping[Comparison, Word]) -> Sweep:
+        """The same with the words of the question's family."""
+        return replace(
+            self,
+            levels=[replace(each, seen=each.seen.judged(words)) for each in self.levels],
+            steps=tuple(replace(each, seen=each.seen.judged(words)) for each in self.steps),
+        )
 
     @property
     def reference(self) -> Level:
         """The level that the others were compared with."""
-        return next(level for level in self.levels if level.seen.difference is None)
+        return next(level for level in self.levels if level.seen.is_reference)
 
     @property
     def others(self) -> list[Level]:
@@ -149,9 +166,9 @@ class Step:
 
 
 def read(each: Record, place: Place) -> Cell:
-    """The cell of a record that has trials."""
+    """The cell of a record in which a network was built."""
     done = [trial for trial in each.trials if trial.status == Status.OK]
-    described: Any = each.trials[0].result
+    described: Any = next(t.result for t in each.trials if "widths" in t.result)
     widths, rate = tuple(described["widths"]), float(str(each.axes["rate"]))
     return Cell(
         device=str(each.axes["device"]),
@@ -161,28 +178,30 @@ def read(each: Record, place: Place) -> Cell:
         parameters=described["parameters"],
         runs=accuracy.runs(each),
         curves=[[float(str(a)) for a in trial.samples["validation_accuracy"]] for trial in done],
-        seeds=len(each.trials),
-        diverged=len(each.trials) - len(done),
     )
 
 
 def sweeps(
     records: Sequence[Record], place: Place, choose: Callable[[Sequence[Cell]], Cell]
 ) -> list[Sweep]:
-    """The cells of every device on which something was trained, compared.
+    """The cells of every device on which one was trained with every seed, compared.
 
     Args:
         records: Of ``measure_perceptron.py``.
         place: Where a cell stands on the axis of the question.
         choose: Picks the reference among the cells in which no seed diverged.
+
+    Returns:
+        Their sweeps, not yet judged (:func:`judged`).
     """
-    cells = sorted((read(each, place) for each in records if each.trials), key=lambda cell: cell.x)
+    described = [each for each in records if any("widths" in t.result for t in each.trials)]
+    cells = sorted((read(each, place) for each in described), key=lambda cell: cell.x)
     found = []
     for device in dict.fromkeys(str(each.axes["device"]) for each in records):
         here = [cell for cell in cells if cell.device == device]
-        whole = [cell for cell in here if not cell.diverged]
+        lost = [cell for cell in here if cell.lost]
+        whole = [cell for cell in here if not cell.lost and len(cell.runs)]
         if whole:
-            lost = [cell for cell in here if cell.diverged]
             found.append(Sweep(device, _levels(whole, choose(whole)), lost))
     return found
 
@@ -198,11 +217,27 @@ def best_in_validation(cells: Sequence[Cell]) -> Cell:
     return next(cell for cell in cells if cell.key == best)
 
 
-def steps(found: Sweep) -> list[Step]:
-    """Every level against the one before it; Holm-corrected together."""
-    neighbours = [*pairwise(found.levels)]
-    seen = accuracy.against([(upper.cell.runs, lower.cell.runs) for lower, upper in neighbours])
-    return [Step(*pair, each) for pair, each in zip(neighbours, seen, strict=True)]
+def with_steps(found: Sweep) -> Sweep:
+    """The same with every level against the one before it."""
+    steps = [
+        Step(
+            lower,
+            upper,
+            replace(
+                upper.seen,
+                difference=accuracy.difference(upper.cell.runs, lower.cell.runs),
+                is_reference=False,
+            ),
+        )
+        for lower, upper in pairwise(found.levels)
+    ]
+    return replace(found, steps=tuple(steps))
+
+
+def judged(found: Sequence[Sweep]) -> list[Sweep]:
+    """Sweeps that make up a whole question, with their words."""
+    words = verdict.words(seen for each in found for seen in each.comparisons)
+    return [each.judged(words) for each in found]
 
 
 # ---- telling ------------------------------------------------------------------------------------
@@ -210,33 +245,37 @@ def steps(found: Sweep) -> list[Step]:
 
 def gain(seen: Standing) -> str:
     """A difference in percentage points with its sign and interval."""
-    difference = _difference(seen)
-    return ("+" if difference.value > 0 else "") + accuracy.interval(difference)
+    return accuracy.gain(_difference(seen))
 
 
 def short_gain(seen: Standing) -> str:
     """The same without the interval."""
-    difference = _difference(seen)
-    return ("+" if difference.value > 0 else "") + accuracy.points(difference.value)
+    return accuracy.gain(_difference(seen)).partition(" ")[0]
 
 
-def _difference(seen: Standing) -> Interval:
+def _difference(seen: Standing) -> Comparison:
     if seen.difference is None:
         raise ValueError("the reference differs from nothing")
     return seen.difference
 
 
-def grouped(entries: Sequence[tuple[Word | None, str]]) -> str:
-    """Verdicts, each with what it was given for: ``better: 16 → 32; the same: 32 → 64``."""
-    order = (Word.BETTER, Word.SAME, Word.UNKNOWN, Word.WORSE)
-    groups = {word: [name for said, name in entries if said == word] for word in order}
-    return "; ".join(f"{word}: {', '.join(names)}" for word, names in groups.items() if names)
+def grouped(entries: Sequence[tuple[Standing, str]]) -> str:
+    """Verdicts, each with what it was given for: ``better: 16 → 32; cannot tell: 32 → 64``."""
+    order = [Word.BETTER, Word.SAME, Word.UNKNOWN, Word.WORSE]
+    groups: dict[str, list[str]] = {}
+    for seen, name in sorted((e for e in entries if e[0].word), key=lambda e: _place(order, e[0])):
+        groups.setdefault(str(seen.said), []).append(name)
+    return "; ".join(f"{said}: {', '.join(names)}" for said, names in groups.items())
+
+
+def _place(order: Sequence[Word], seen: Standing) -> int:
+    return next(i for i, word in enumerate(order) if word == seen.word)
 
 
 def diverged(found: Sweep) -> str:
     """Which cells diverged, in words to be added to a sentence; nothing if none did."""
-    names = [f"{cell.label} ({cell.diverged} of {cell.seeds} seeds)" for cell in found.lost]
-    return f"; diverged: {', '.join(names)}" if names else ""
+    names = [f"{cell.label} {cell.lost}" for cell in found.lost]
+    return f"; not compared: {', '.join(names)}" if names else ""
 
 
 def detectable(found: Sweep) -> list[str]:
@@ -252,12 +291,13 @@ def detectable(found: Sweep) -> list[str]:
     ]
 
 
-def method(records: Sequence[Record], reference: str) -> list[str]:
+def method(records: Sequence[Record], reference: str, comparisons: int) -> list[str]:
     """How the cells were measured and compared.
 
     Args:
         records: Of ``measure_perceptron.py``.
         reference: What the cells are compared with, in words.
+        comparisons: How many the question makes.
     """
     settings: Any = records[0].settings
     data = records[0].provenance.dataset
@@ -268,10 +308,7 @@ def method(records: Sequence[Record], reference: str) -> list[str]:
         "seed see the same batches, and begin with the same weights where the shapes allow it. A "
         "run ends with the weights of its best epoch in validation; with those the test images "
         "are read, once.",
-        f"The reference is {reference}. Differences are paired by seed, with Student's interval, "
-        "Holm-corrected. No difference under one standard error of the test images is called one; "
-        "'the same' means that the whole interval lies within it.",
-        "Where a seed diverged, the others are not compared: they would be too kind a sample.",
+        f"The reference is {reference}. {accuracy.method(comparisons)}",
     ]
 
 
@@ -280,9 +317,9 @@ def numbers(found: Sequence[Sweep]) -> dict[str, Any]:
     return {
         each.device: {
             "reference": each.reference.label,
-            "smallest_detectable_difference": _finite(each.smallest_detectable),
+            "smallest_detectable_difference": accuracy.finite(each.smallest_detectable),
             "levels": {level.label: _numbers(level) for level in each.levels},
-            "diverged": {cell.label: cell.diverged for cell in each.lost},
+            "lost": {cell.label: cell.lost for cell in each.lost},
         }
         for each in found
     }
@@ -292,27 +329,8 @@ def _numbers(level: Level) -> dict[str, Any]:
     return {
         "network": level.cell.network,
         "rate": level.cell.rate,
-        **accuracy_numbers(level.seen),
+        **level.seen.numbers,
     }
-
-
-def accuracy_numbers(seen: Standing) -> dict[str, Any]:
-    """A test accuracy with its interval, and :func:`verdict_numbers`."""
-    return _interval_numbers("test_accuracy", seen.accuracy) | verdict_numbers(seen)
-
-
-def verdict_numbers(seen: Standing) -> dict[str, Any]:
-    """A difference, its interval and its verdict, for programs; only null for a reference."""
-    difference = _interval_numbers("difference", seen.difference) if seen.difference else {}
-    return {**difference, "word": seen.word.value if seen.word else None}
-
-
-def _interval_numbers(name: str, seen: Interval) -> dict[str, float | None]:
-    return {name: seen.value, f"{name}_low": _finite(seen.low), f"{name}_high": _finite(seen.high)}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 Extra = tuple[Column, Callable[[Level], str | float | int | None]]
@@ -357,24 +375,36 @@ def _row(level: Level) -> list[str | float | int | None]:
     return [
         *_what(level.cell),
         accuracy.interval(seen.accuracy),
-        gain(seen) if seen.difference else "reference",
-        seen.word.value if seen.word else None,
+        seen.against,
+        seen.said,
     ]
 
 
 def _lost_row(cell: Cell) -> list[str | float | int | None]:
-    return [*_what(cell), None, None, f"diverged ({cell.diverged} of {cell.seeds} seeds)"]
+    return [*_what(cell), None, None, cell.lost]
 
 
-def frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Tidy: one row per trial."""
-    rows = []
+def frame(records: Sequence[Record], found: Sequence[Sweep]) -> pd.DataFrame:
+    """Tidy: one row per trial, then one per comparison."""
+    rows: list[dict[str, Any]] = []
     for each in records:
         for trial in each.trials:
             plain = {k: v for k, v in trial.result.items() if not isinstance(v, dict | list)}
             row = {"study": each.study, **each.axes, **trial.what, "status": trial.status.value}
             rows.append(row | plain | {"reason": trial.reason})
+    for swept in found:
+        rows += [_frame_row(level.cell, level.seen.row) for level in swept.levels]
+        rows += [
+            _frame_row(step.upper.cell, step.seen.row | {"against": step.lower.label})
+            for step in swept.steps
+        ]
+        rows += [_frame_row(cell, {"phase": "verdict", "word": cell.lost}) for cell in swept.lost]
     return pd.DataFrame(rows)
+
+
+def _frame_row(cell: Cell, verdict_row: dict[str, Any]) -> dict[str, Any]:
+    where = {"device": cell.device, "network": cell.network, "rate": cell.rate}
+    return {"study": "perceptron", **where, **verdict_row}
 
 
 def alternative(found: Sequence[Sweep], what: str) -> str:

@@ -9,7 +9,7 @@ a question gives a word to are one family, and :func:`judge` judges them once.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -145,6 +145,12 @@ def log_error(seen: Interval) -> float:
     return math.log(seen.high / seen.low) / (2 * normal_quantile(0.95))
 
 
+def words(family: Iterable[Comparison]) -> dict[Comparison, Word]:
+    """The word on each comparison of a family, looked up by the comparison; see :func:`judge`."""
+    listed = [*family]
+    return dict(zip(listed, judge(listed), strict=True))
+
+
 def judge(family: Sequence[Comparison]) -> list[Word]:
     """The word on each comparison of a family, p-values corrected over all of it (Holm 1979).
 
@@ -154,6 +160,16 @@ def judge(family: Sequence[Comparison]) -> list[Word]:
     """
     corrected = inference.holm([each.p for each in family])
     return [_word(each, p) for each, p in zip(family, corrected, strict=True)]
+
+
+def row(seen: Comparison) -> dict[str, float]:
+    """What a table holds of a ratio."""
+    return {
+        "ratio": seen.value,
+        "ratio_low": seen.low,
+        "ratio_high": seen.high,
+        **seen.fields,
+    }
 
 
 def told(seen: Comparison, word: Word) -> str:

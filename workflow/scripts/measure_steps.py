@@ -1,0 +1,79 @@
+"""Time a step of training with every activation, in one paired trial.
+
+    python workflow/scripts/measure_steps.py --occasion 1 \\
+        --dataset results/data/dataset.safetensors --output steps.json
+
+A study of its own: the trainings share the machine with each other, and nothing is timed there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from assay import dataset, experiment, job, trial
+from assay.clock import clock_for
+from assay.dataset import CLASSES
+from assay.job import Job
+from assay.network import of_activation
+from assay.record import Trial
+from assay.training import Examples
+from assay.trial import Protocol, Work
+from torch.nn import functional
+
+ANCHOR = "relu"
+
+
+def measure(job: Job) -> list[Trial]:
+    """One trial: ReLU is the anchor, every other activation an arm."""
+    settings = job.settings
+    data = experiment.parts(job.data, settings["validation_share"], settings["seed"], job.device)
+    batch = data.training.head(settings["batch"])
+    protocol = replace(
+        Protocol.from_settings(settings["protocol"], job.device),
+        cap_s=settings["cap_s"],
+        half_width=settings["half_width"],
+        operand_sets=settings["operand_sets"],
+    )
+    clock, seed = clock_for(job.device), settings["seed"]
+    anchor = step(ANCHOR, settings["hidden"], batch)
+    ready = anchor.prepare(torch.Generator(device=job.device).manual_seed(seed))
+    trial.settle(lambda: anchor.run(ready), protocol, clock)
+    targets = {
+        name: step(name, settings["hidden"], batch)
+        for name in settings["activations"]
+        if name != ANCHOR
+    }
+    what = {"phase": "step time", "anchor": ANCHOR}
+    measured = trial.compare({**what}, anchor, targets, protocol, clock, seed)
+    if measured.reason:  # the protocol calls the budget by its own name
+        measured.reason = measured.reason.replace("protocol.cap_s", "studies.steps.settings.cap_s")
+    return [measured]
+
+
+def step(activation: str, hidden: Sequence[int], batch: Examples) -> Work[Any]:
+    """One step of SGD on one batch, as a work to be timed."""
+    widths = [batch.inputs.shape[1], *hidden, CLASSES]
+
+    def prepare(generator: torch.Generator) -> Any:
+        network = of_activation(activation, widths, 0).to(batch.inputs.device)
+        return network, torch.optim.SGD(network.parameters(), lr=1e-6)
+
+    def run(operands: Any) -> None:
+        network, optimizer = operands
+        optimizer.zero_grad(set_to_none=True)
+        functional.cross_entropy(network(batch.inputs), batch.labels).backward()
+        optimizer.step()
+
+    return Work(prepare, run)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the job that the command line describes."""
+    job.run("steps", {"occasion": int}, measure, argv, read_data=dataset.read)
+
+
+if __name__ == "__main__":
+    main()
