@@ -17,7 +17,7 @@ python = $(in_venv) .venv/bin/python
 snakemake = $(python) -m snakemake
 run_all = snakemake --cores all --resources gpu=1
 
-.PHONY: quick test bench bench-instrument bench-trainer bench-scale plan compare accept lint gallery lock clean help
+.PHONY: quick test bench bench-instrument bench-repeatability bench-startup bench-trainer bench-scale plan compare accept lint gallery lock clean help
 
 quick: .venv/.installed ## Set up and run the quick preset (the default target)
 	@$(python) -m $(run_all) --configfile workflow/presets/quick.yaml $(ARGS)
@@ -31,12 +31,20 @@ test: .venv/.installed-test ## Set up, test tools included, and run every test
 # One after the other, whatever -j says: benchmarks want the machine for themselves.
 bench: ## Every benchmark, one after the other
 	@$(if $(ARGS),$(error ARGS is for one benchmark: make bench-instrument ARGS="…", make bench-trainer ARGS="…"))
+	@$(MAKE) --no-print-directory bench-startup
 	@$(MAKE) --no-print-directory bench-instrument
+	@$(MAKE) --no-print-directory bench-repeatability
 	@$(MAKE) --no-print-directory bench-trainer
 	@$(MAKE) --no-print-directory bench-scale
 
 bench-instrument: .venv/.installed ## Measure how good the instrument is
 	@PYTHONPATH=workflow/scripts $(python) benchmarks/instrument.py $(ARGS)
+
+bench-repeatability: .venv/.installed ## Measure cells again and again, or compare runs: ARGS="run1/results run2/results"
+	@PYTHONPATH=workflow/scripts $(python) benchmarks/repeatability.py $(ARGS)
+
+bench-startup: .venv/.installed ## Measure what each measuring script imports besides torch
+	@PYTHONPATH=workflow/scripts $(python) benchmarks/startup.py $(ARGS)
 
 bench-trainer: .venv/.installed-peers ## Measure how fast the trainer is, against the peers it installs
 	@PYTHONPATH=workflow/scripts $(python) benchmarks/trainer.py $(ARGS)
@@ -75,7 +83,7 @@ clean: ## Remove the environments and caches, never the results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'ARGS="…" is passed on: make test ARGS="-k setup", make plan ARGS="--help".'
 	@echo 'PYTHON=… names the Python to set up with.'

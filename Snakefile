@@ -29,8 +29,8 @@ wildcard_constraints:
     question="[a-z_]+",
     device="[a-z0-9_]+",
     n="[0-9]+",
-    activation="[a-z_]+",
     occasion="[0-9]+",
+    activation="[a-z_]+",
     initialization="[a-z0-9_]+",
     depth="[0-9]+",
     exercise="[a-z_]+",
@@ -47,6 +47,7 @@ wildcard_constraints:
     strategy="grid|random",
 
 
+include: "workflow/rules/scheduler.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/hardware.smk"

@@ -3,6 +3,8 @@
 - *A/A*: the same work against itself must not differ.
 - *5 % more work* (21 calls against 20) must be seen, and its size must be right.
 - *A busy neighbour* on every core must never make a false difference.
+- *A neighbour that comes and goes* must neither make one, nor take the verdict.
+- *The arm that ran before* must not matter to the next one.
 - *Agreement* with ``torch.utils.benchmark`` on the same call, in turn.
 - *Share* of a measuring job's wall time that is spent in rounds that count.
 - *Verdicts*: how many comparisons of a default run's alignment end in a verdict.
@@ -15,9 +17,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -28,12 +32,14 @@ import answer_alignment
 import numpy as np
 import torch
 import yaml
-from assay import device, record, trial, verdict
+from assay import device, inference, occasion, record, trial, verdict
 from assay.clock import HostClock
+from assay.occasion import KNOWN_FREEDOM, Component
 from assay.record import Status, Trial
 from assay.trial import Protocol, Work
 from assay.verdict import Word
 from measure_alignment import product
+from scipy import stats
 from torch.utils.benchmark import Timer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,6 +53,15 @@ TURNS = 20  # of each timer, one after the other
 # stop at the first look that suffices for a verdict on 5 %.
 LONG_CAP_S, LONG_HALF_WIDTH = 30, 0.02
 BUSY_CAP_S = 4  # beside neighbours nearly every trial runs into its cap
+# Neighbours that come and go: seconds of work in a period of so many. The second wakes as often as
+# most daemons do.
+PASSING = {
+    "20 ms × 10/s": (0.02, 0.1),
+    "1.2 ms × 100/s": (0.0012, 0.01),
+    "4 ms × 30/s": (0.004, 1 / 30),
+}
+BESIDE = [(96, "float32"), (777, "float32"), (1024, "bfloat16")]
+BESIDE_TRIALS = 60
 
 
 @dataclass(frozen=True)
@@ -83,11 +98,17 @@ def repeated(work: Work[Any], calls: int) -> Work[Any]:
 def words(trials: Sequence[Trial]) -> list[str]:
     """The verdict of each trial, or its status where it has none."""
     return [
-        verdict.judge([verdict.paired(each.result, "target")])[0].value
+        verdict.judge([verdict.paired(by_itself(each).result, "target")])[0].value
         if each.status == Status.OK
         else each.status.value
         for each in trials
     ]
+
+
+def by_itself(seen: Trial) -> Trial:
+    """A trial as an occasion that stands for itself alone: it is the instrument that is tested."""
+    nothing = Component(variance=0.0, freedom=KNOWN_FREEDOM)
+    return occasion.pool([seen], {"ratio": nothing, "time": nothing})
 
 
 def share(values: Sequence[str], *which: str) -> float:
@@ -160,6 +181,85 @@ def neighbour(protocol: Protocol, count: int, products: Products) -> Iterator[Ro
                       told >= 0.95)  # fmt: skip
 
 
+@contextmanager
+def passing_neighbour(busy_s: float, period_s: float) -> Iterator[None]:
+    """One process that computes for so long in every period, and sleeps otherwise."""
+    code = (
+        "import time\n"
+        f"busy, period = {busy_s}, {period_s}\n"
+        "while True:\n"
+        "    start = time.perf_counter()\n"
+        "    while time.perf_counter() - start < busy: pass\n"
+        "    time.sleep(period - busy)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        yield
+    finally:
+        child.kill()
+        child.wait()
+
+
+def passing(protocol: Protocol, count: int) -> Iterator[Row]:
+    """A/A beside neighbours that come and go: verdicts, all of them right, in twice the time."""
+    for n, dtype in BESIDE:
+        work = square(n, dtype)
+        alone = run_trials(work, work, protocol, count, "alone")
+        alone_s = float(np.median([spent_s(each) for each in alone]))
+        for neighbour_name, (busy_s, period_s) in PASSING.items():
+            with passing_neighbour(busy_s, period_s):
+                trials = run_trials(work, work, protocol, count, neighbour_name)
+            seen = words(trials)
+            what = f"{name(n, dtype)}, {neighbour_name}"
+            told = share(seen, Word.SAME, Word.FASTER, Word.SLOWER)
+            yield Row("passing neighbour: verdict", what, f"{told:.1%}", "≥ 90 %", told >= 0.9)
+            false = sum(word in (Word.FASTER, Word.SLOWER) for word in seen)
+            yield Row("passing neighbour: false", what, str(false), "0", false == 0)
+            longer = float(np.median([spent_s(each) for each in trials])) / alone_s
+            yield Row("passing neighbour: time", what, f"{longer:.2f} ×", "≤ 2 ×", longer <= 2)
+
+
+def spent_s(seen: Trial) -> float:
+    """Seconds of all rounds of a trial, those that do not count included."""
+    result: Any = seen.result
+    return float(result["kept_s"] + result["lost_s"])
+
+
+def previous(protocol: Protocol, count: int) -> Iterator[Row]:
+    """Whether an arm's time depends on which arm ran before it."""
+    anchor, *others = (square(n, "float32") for n in (1024, 1008, 1040, 96))
+    targets = {str(n): work for n, work in zip((1008, 1040, 96), others, strict=True)}
+    long = replace(protocol, cap_s=LONG_CAP_S, half_width=1e-9)
+    groups: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for seed in range(max(1, count // 20)):
+        print(f"\rprevious arm: {seed + 1} ", end="", file=sys.stderr, flush=True)
+        seen = trial.compare({}, anchor, targets, long, HostClock(CPU), seed)
+        for arm, before, log in after_each_other(seen):
+            groups[arm, before].append(log)
+    print(file=sys.stderr)
+    if not groups:
+        yield Row("effect of the arm before", "contended", "-", "none or < 1 %", False)
+        return
+    arms = sorted({arm for arm, _ in groups})
+    tests = [stats.kruskal(*(logs for (own, _), logs in groups.items() if own == arm)).pvalue
+             for arm in arms]  # fmt: skip
+    p = min(inference.holm(tests))
+    largest = max(abs(math.exp(float(np.median(logs))) - 1) for logs in groups.values())
+    yield Row("effect of the arm before", f"at most {largest:.2%}", f"p = {p:.2g}", "none or < 1 %",
+              p > 0.05 or largest < 0.01)  # fmt: skip
+
+
+def after_each_other(seen: Trial) -> Iterator[tuple[str, str, float]]:
+    """Each time of each arm: its name, the arm before it, and the log of time / arm's median."""
+    middles = {arm: float(np.median(seen.samples[arm])) for arm in seen.result["arms"]}
+    before = None
+    for i, order in enumerate(seen.samples["order"]):
+        for arm in str(order).split():
+            if before and not seen.samples["void"][i]:
+                yield arm, before, math.log(float(seen.samples[arm][i] or 0) / middles[arm])
+            before = arm
+
+
 def agreement(protocol: Protocol, products: Products) -> Iterator[Row]:
     """Our clock and torch.utils.benchmark on the same call, in turn."""
     clock = HostClock(CPU)
@@ -220,7 +320,9 @@ def main() -> None:
     protocol = Protocol.from_settings(config["protocol"], CPU)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=40, help="trials per product and test (40)")
-    parser.add_argument("--only", nargs="+", help="quiet, neighbour, agreement, default (all)")
+    parser.add_argument(
+        "--only", nargs="+", help="quiet, neighbour, passing, previous, agreement, default (all)"
+    )
     parser.add_argument(
         "--products",
         nargs="+",
@@ -236,6 +338,8 @@ def main() -> None:
     tests: dict[str, Callable[[], Iterator[Row]]] = {
         "quiet": lambda: quiet(protocol, arguments.trials, products),
         "neighbour": lambda: neighbour(protocol, arguments.trials, products),
+        "passing": lambda: passing(protocol, max(arguments.trials, BESIDE_TRIALS)),
+        "previous": lambda: previous(protocol, arguments.trials),
         "agreement": lambda: agreement(protocol, products),
         "default": lambda: default_run(sizes),
     }

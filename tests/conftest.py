@@ -138,10 +138,11 @@ PROTOCOL: Mapping[str, Any] = {
     "rounds_most": 100,
     "look_every": 10,
     "cap_s": 4,
+    "patience": 1,
     "operand_sets": 2,
     "operand_sets_least": 2,
     "operand_bytes": 0,
-    "void_delay_share": 0.05,
+    "void_delay_share": 0.02,
     "void_clock_share": 0.75,
 }
 

@@ -249,7 +249,14 @@ def test_without_the_data_set_it_is_one_sentence(tmp_path):
 
 def test_real_steps_are_one_trial_of_every_activation(tmp_path, data):
     output = tmp_path / "steps.json"
-    pace = {"half_width": 0.5, "block_s": 1e-3, "warmup_calls": 1, "warmup_s": 0.0, "settle_s": 0.0}
+    pace = {
+        "half_width": 0.5,
+        "block_s": 1e-3,
+        "block_least_s": 1e-5,
+        "warmup_calls": 1,
+        "warmup_s": 0.0,
+        "settle_s": 0.0,
+    }
     few = {"rounds_least": 6, "rounds_most": 6, "void_delay_share": 1.0}
     settings = {
         "seed": 1,

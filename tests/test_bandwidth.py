@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from assay import memory, question, record
+from assay import memory, occasion, question, record
 from assay.hardware import Item
 from assay.memory import Point
 from assay.record import Record, Status, Trial
@@ -24,7 +24,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 GB = 1e9
-QUICK = {"half_width": 0.5, "block_s": 5e-4, "warmup_calls": 1, "warmup_s": 0.01, "settle_s": 0.01}
+QUICK = {
+    "half_width": 0.5,
+    "block_s": 5e-4,
+    "block_least_s": 1e-5,
+    "warmup_calls": 1,
+    "warmup_s": 0.01,
+    "settle_s": 0.01,
+}
 SETTINGS = {
     "seed": 1,
     # Nothing is void: a busy neighbour of the tests must not change what they see.
@@ -409,6 +416,7 @@ def answered(folder: Path, records: list[Record]) -> question.Answer:
     answer.main(
         [
             *("--about", '{"title": "How fast is memory, really?", "exercise": "Measure …"}'),
+            *("--between", "{}"),
             *("--table", str(table), "--figure", str(figure), "--answer", str(out)),
             *map(str, paths),
         ]
@@ -438,7 +446,7 @@ def test_a_gpu_machine(tmp_path: Path) -> None:
     assert "% of theory" in found.sentence
     text = "\n".join(found.findings)
     assert "gpu, between host and device: host to device, pageable 9 [8.91, 9.09] GB/s" in text
-    assert "55 [54.5, 55.5] GB/s, 87 % of the PCIe link" in text
+    assert "55 [54.5, 55.6] GB/s, 87 % of the PCIe link" in text
     assert "Reported caches: 2 × 32 KiB L1d, 2 × 1 MiB L2, 32 MiB L3." in text
     assert "computation”: cpu is slower than gpu in float32 (gpu has 100 [98.6, 101] times" in text
     assert "bandwidth”: cpu is slower than gpu (gpu has 14" in text
@@ -454,7 +462,14 @@ def test_a_gpu_machine(tmp_path: Path) -> None:
 def test_the_frame_is_tidy(tmp_path: Path) -> None:
     answered(tmp_path, both())
     table = pd.read_csv(tmp_path / "bandwidth.csv")
-    assert len(table) == 9 * 33 + 4 + 16
+    assert len(table) == 9 * 33 + 4 + 16 + 3
+    claims = table[table["operation"] == "against a GPU"]
+    assert set(claims["verdict"]) == {"slower"}
+    assert (
+        not claims[["against", "ratio", "ratio_low", "ratio_high", "p", "bound"]]
+        .isna()
+        .any(axis=None)
+    )
     only = table[(table["operation"] == "product") & (table["device"] == "cpu")]
     assert set(only["study"]) == {"alignment"}
     shares = only["throughput_flops"] / only["roof_flops"]
@@ -468,7 +483,7 @@ def test_the_frame_is_tidy(tmp_path: Path) -> None:
     [
         (2900.0, "cpu is slower than gpu (gpu has 14"),
         (2.0, "cpu is faster than gpu (gpu has 0.1"),
-        (20.0, "cpu is the same as gpu within"),
+        (20.0, "cpu and gpu are the same within 2 % (gpu has 1 ["),
         (22.0, "cannot tell for cpu and gpu (gpu has 1.1"),
     ],
 )
@@ -522,6 +537,25 @@ def test_other_shapes_and_layouts_are_not_in_the_roofline() -> None:
     assert found.rate == pytest.approx(1e11)
     assert found.low < found.rate < found.high
     assert found.intensity == pytest.approx(2 * 64 / 12)
+
+
+def test_the_measured_arm_is_named_in_the_record() -> None:
+    """Not the one whose throughput happens to be nearest, nor any by its name."""
+    made = product("float32", 64, 1e11, arm="resident")
+    made.result |= {"arm": "resident"}
+    arms: Any = made.result["arms"]
+    arms["all_threads"] = arms["anchor"]
+    (found,) = answer.products([make_record("crossover", {"device": "gpu"}, [made])])
+    assert found.rate == pytest.approx(1e11)
+
+
+def test_rates_are_no_better_known_than_their_occasion(tmp_path: Path) -> None:
+    """Two runs of one memory that differ by as much as is known of occasions: no difference."""
+    runs = [occasion.pooled([cpu(scale)], {"bandwidth": {"time": 0.05}}) for scale in (1.0, 1.07)]
+    (first, second) = (answer.devices(each)[0].roof for each in runs)
+    assert first
+    assert second
+    assert first.point.high > second.point.low
 
 
 def test_no_scan_but_products(tmp_path: Path) -> None:

@@ -1,21 +1,28 @@
-"""The trainer's benchmark: its contestants train, its floor is one, and its table adds up."""
+"""Benchmarks: they measure what they say, their tables add up, and goals are judged rightly."""
 
 import json
+import os
+import re
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from assay import dataset, training
-from conftest import ROOT
+from assay.record import Trial
+from conftest import PROTOCOL, ROOT, make_record
 from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.append(str(ROOT / "benchmarks"))
 contestants = import_module("contestants")
 trainer = import_module("trainer")
 scale = import_module("scale")
+repeatability = import_module("repeatability")
+startup = import_module("startup")
 
 IMAGES, EPOCHS = 1200, 4
 
@@ -159,3 +166,171 @@ def test_growth_is_judged():
     rows[1] = scale.Row(5000, scale.Cost(61.0, 100.0), cost, cost)
     missed = {name for name, *_, met in scale.judged(rows) if not met}
     assert missed == {"planning, s", "plan, 5,000 / 1,000"}
+
+
+def made_run(folder, ratio, word, sentence="cpu – float32: alignment {:.1f} %."):
+    """What is left of a run whose only question has one figure and one word."""
+    (folder / "answers").mkdir(parents=True)
+    (folder / "tables").mkdir()
+    effect = {
+        **{"device": "cpu", "effect": "alignment", "word": word, "p": 0.01},
+        **{"ratio": ratio, "ratio_low": ratio - 0.02, "ratio_high": ratio + 0.02},
+    }
+    said = {"sentence": sentence.format(100 * ratio), "numbers": {"effects": [effect]}}
+    (folder / "answers/alignment.json").write_text(json.dumps(said))
+    table = pd.DataFrame(
+        [
+            {
+                **{"device": "cpu", "n": n, "verdict": word, "rounds": int(100 * ratio)},
+                **{"time_s": ratio, "time_low_s": ratio - 0.02, "time_high_s": ratio + 0.02},
+            }
+            for n in (1023, 1025)
+        ]
+    )
+    table.to_csv(folder / "tables/alignment.csv", index=False)
+    return repeatability.read_run(folder)
+
+
+def test_runs_that_agree_meet_every_goal(tmp_path, capsys):
+    runs = [made_run(tmp_path / str(i), ratio, "slower") for i, ratio in enumerate((1.05, 1.06))]
+    assert [(each.seen, each.met) for each in repeatability.compare(runs)] == [
+        ("100.0% of 3", True),
+        ("100.0% of 2", True),
+        ("0", True),
+    ]
+    assert "differs in more than figures" not in capsys.readouterr().out
+
+
+def test_runs_that_contradict_each_other_are_told_apart(tmp_path, capsys):
+    seen = [(1.05, "slower"), (1.0, "the same"), (1.06, "cannot tell")]
+    runs = [made_run(tmp_path / str(i), *each) for i, each in enumerate(seen)]
+    overlap, words, contradictions = repeatability.compare(runs)
+    assert (overlap.seen, overlap.met) == ("33.3% of 9", False)  # 1.05 and 1.06 only
+    assert (words.seen, words.met) == ("0.0% of 6", False)
+    assert (contradictions.seen, contradictions.met) == ("2", False)
+    assert "alignment: cpu, n 1025: slower, the same" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "opposed"),
+    [
+        ("faster", "slower", True),
+        ("better", "the same", True),
+        ("faster", "cannot tell", False),
+        ("reproduced", "not reproduced", False),  # no word of a comparison
+        ("slower", "slower", False),
+    ],
+)
+def test_only_definite_words_contradict(one, other, opposed):
+    assert repeatability.contradict(one, other) is opposed
+    assert repeatability.contradict(other, one) is opposed
+
+
+def test_a_headline_of_another_word_is_marked(tmp_path, capsys):
+    repeatability.compare(
+        [made_run(tmp_path / each, 1.05, "slower", sentence=each) for each in ("1.2 ×", "neither")]
+    )
+    assert "alignment (differs in more than figures)" in capsys.readouterr().out
+
+
+def test_a_folder_without_answers_is_refused(tmp_path):
+    with pytest.raises(SystemExit, match="holds no answers"):
+        repeatability.read_run(tmp_path)
+
+
+def occasions_of(spread, cells=60):
+    """Trials of cells on two occasions, the logarithms of which differ by this much at random."""
+    draw = np.random.default_rng(3)
+    for cell in range(cells):
+        for each in (1, 2):
+            ratio = float(np.exp(draw.normal(0, spread)))
+            ends = {"ratio": ratio, "ratio_low": ratio * 0.999, "ratio_high": ratio * 1.001}
+            what = {"dtype": "float32"}
+            yield make_record(
+                "alignment",
+                {"device": "cpu", "n": cell, "occasion": each},
+                [Trial(what=what, result={"ratios": {"target": ends}, "arms": {}})],
+            )
+
+
+def test_the_spread_between_occasions_is_found():
+    (line,) = repeatability.between_occasions(occasions_of(0.02))
+    found = re.search(r"ratio: ([0-9.]+)", line)
+    assert float(found.group(1)) == pytest.approx(0.02, rel=0.25)
+
+
+TINY_TRIAL = {
+    **{"seed": 1, "anchor": 32, "layouts": []},
+    "shapes": {"kinds": [], "sizes": [], "dtypes": [], "batch": 1},
+    "protocol": {
+        **PROTOCOL,
+        **{"rounds_least": 6, "rounds_most": 6, "void_delay_share": 1, "cap_s": 20},
+        "cpu": {
+            **{"half_width": 0.5, "block_s": 5e-4, "warmup_calls": 1},
+            **{"warmup_s": 0.01, "settle_s": 0.01},
+        },
+    },
+}
+
+
+def test_fresh_runs_are_measured_pooled_and_judged(capsys):
+    cells = [repeatability.Cell(48, "float32"), repeatability.Cell(48, "float32", (1, 3))]
+    found = repeatability.fresh(cells, times=1, occasions=2, pause_s=0, settings=TINY_TRIAL)
+    known = {"alignment": {"ratio": 0.01}}
+    for cell, runs in found.items():
+        assert [len(records) for records in runs] == [2]
+        measured, *_ = repeatability.judged(cell, runs, known)
+        assert measured.met
+    assert str(cells[1]) == "48, float32, 200.0% more work"
+    assert capsys.readouterr().out.count("[") == 2  # an interval per run and cell
+
+
+def test_planted_work_must_be_found_and_its_interval_hold_it():
+    """Ten runs of one of which neither is true."""
+    cell = repeatability.Cell(48, "float32", (20, 21))
+    ratios = [1.05] * 9 + [1.0]
+    runs = [[planted_record(ratio)] for ratio in ratios]
+    measured, holds, found = repeatability.judged(cell, runs, {})
+    assert (measured.seen, holds.seen, found.seen) == ("10 of 10", "90.0% of 10", "90.0% of 10")
+    assert holds.met
+    assert found.met
+    runs[0] = [planted_record(1.0)]
+    assert [each.met for each in repeatability.judged(cell, runs, {})] == [True, False, False]
+
+
+def planted_record(ratio):
+    ratios = {
+        name: {"ratio": value, "ratio_low": value * 0.995, "ratio_high": value * 1.005}
+        for name, value in (("target", ratio), ("twin", 1.0))
+    }
+    trial = Trial(what={"dtype": "float32"}, result={"ratios": ratios, "arms": {}})
+    return make_record("alignment", {"device": "cpu", "n": 48}, [trial])
+
+
+def test_what_a_script_imports_beside_torch_is_told(tmp_path, capsys):
+    output = tmp_path / "startup.json"
+    startup.main(["--times", "1", "--scripts", "measure_contrast", "--output", str(output)])
+    rows = json.loads(output.read_text())["rows"]
+    assert [row["script"] for row in rows] == ["torch", "measure_contrast"]
+    assert rows[0]["beside_torch_s"] == 0
+    assert rows[1]["cpu_s"] > 0
+    assert "measure_contrast" in capsys.readouterr().out
+
+
+def test_an_import_that_fails_is_named():
+    with pytest.raises(SystemExit, match="import no_such_module failed"):
+        startup.import_s("no_such_module")
+
+
+def test_measuring_scripts_import_nothing_slow():
+    """Each of these takes a tenth of a CPU second or more, in every job, before it measures."""
+    slow = ["scipy", "pandas", "statsmodels", "matplotlib", "seaborn", "torchvision", "snakemake"]
+    scripts = ROOT / "workflow/scripts"
+    names = sorted(path.stem for path in scripts.glob("measure_*.py"))
+    code = "import importlib, sys\n"
+    code += f"for name in {names}:\n    importlib.import_module(name)\n"
+    code += f"    for slow in {slow}:\n        sys.modules.pop(slow, None) and print(name, slow)\n"
+    environment = os.environ | {"PYTHONPATH": str(scripts)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == []

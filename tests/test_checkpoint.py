@@ -20,7 +20,14 @@ from conftest import PROTOCOL, ROOT, make_record
 from torch import nn
 
 CPU = torch.device("cpu")
-PACE = {"half_width": 0.5, "block_s": 1e-3, "warmup_calls": 1, "warmup_s": 0.0, "settle_s": 0.0}
+PACE = {
+    "half_width": 0.5,
+    "block_s": 1e-3,
+    "block_least_s": 1e-5,
+    "warmup_calls": 1,
+    "warmup_s": 0.0,
+    "settle_s": 0.0,
+}
 SHARED = {
     "seed": 1,
     "protocol": {**PROTOCOL, "rounds_least": 6, "rounds_most": 6, "cpu": PACE, "gpu": PACE},

@@ -1,12 +1,16 @@
 """The contention figures: shares from counters, and a real neighbour."""
 
 import multiprocessing
+import os
+import subprocess
+import sys
+import threading
 import time
 
 import pytest
 import torch
 from assay import contention
-from assay.contention import Reading
+from assay.contention import Neighbour, Process, Reading
 
 
 def reading(wall=0.0, cpu=0.0, delay=0.0, pressure=0.0, steal=0.0):
@@ -74,3 +78,112 @@ def test_a_busy_neighbour_on_every_core_shows_as_run_queue_delay():
         stop.set()
         for each in neighbours:
             each.join()
+
+
+# ---- thread by thread ----------------------------------------------------------------------------
+
+
+def test_the_longest_wait_of_any_thread_counts():
+    """Threads of a product wait for each other: the mean of many would hide the one that waits."""
+    before, after = {"1": 0, "2": 10}, {"1": 5_000_000, "2": 10, "3": 7_000_000}
+    assert contention.longest_wait(before, after) == pytest.approx(7e-3)
+    assert contention.longest_wait(after, after) == 0
+    assert contention.longest_wait(None, after) is None
+
+
+def test_waits_are_unknown_where_the_system_hides_them(tmp_path):
+    with contention.waits(tmp_path) as hidden:
+        assert hidden.read() is None
+    (tmp_path / "self/task/1").mkdir(parents=True)
+    with contention.waits(tmp_path) as hidden:
+        assert hidden.read() is None
+
+
+def test_a_thread_that_ends_keeps_what_it_waited(tmp_path):
+    task = tmp_path / "self/task/7"
+    task.mkdir(parents=True)
+    (task / "schedstat").write_text("1 2000 3\n")
+    with contention.waits(tmp_path) as waits:
+        assert waits.read() == {"7": 2000}
+        (task / "schedstat").unlink()
+        task.rmdir()
+        assert waits.read() == {"7": 2000}
+
+
+def test_every_thread_of_this_process_is_read():
+    with contention.waits() as waits:
+        if waits.read() is None:
+            pytest.skip("this system hides the run-queue delay")
+        stop = threading.Event()
+        other = threading.Thread(target=stop.wait)
+        other.start()
+        assert str(other.native_id) in waits.read()
+        stop.set()
+        other.join()
+        assert waits.read() is not None
+
+
+# ---- neighbours ----------------------------------------------------------------------------------
+
+
+def machine(own, spent):
+    """A Snakemake with this job, another one and a child of ours, beside a browser."""
+    parents = {1: 0, 10: 1, 11: 10, own: 11, 12: own, 20: 10, 21: 20, 30: 1}
+    names = {1: "init", 10: "python", 11: "bash", own: "python", 12: "python"}
+    names |= {20: "bash", 21: "python", 30: "browser"}
+    return {
+        pid: Process(names[pid], parent, started=1, cpu_s=spent.get(pid, 0.0))
+        for pid, parent in parents.items()
+    }
+
+
+def test_neighbours_are_named_and_ours_among_them(tmp_path):
+    (tmp_path / "10").mkdir()
+    (tmp_path / "10/cmdline").write_bytes(b"python\0-m\0snakemake\0--cores\x004\0")
+    own = os.getpid()
+    before = machine(own, {})
+    after = machine(own, {10: 1.2, own: 20.0, 12: 5.0, 21: 3.0, 30: 6.0, 1: 0.01})
+    assert contention.neighbours(before, after, wall_s=10.0, proc=tmp_path) == [
+        Neighbour("browser", pytest.approx(0.6)),
+        Neighbour("another job of this run", pytest.approx(0.3)),
+        Neighbour("snakemake", pytest.approx(0.12)),
+    ]
+
+
+def test_a_new_process_with_an_old_number_has_no_past(tmp_path):
+    before = {30: Process("old", 1, started=1, cpu_s=100.0)}
+    after = {30: Process("new", 1, started=2, cpu_s=1.0)}
+    seen = contention.neighbours(before, after, wall_s=2.0, proc=tmp_path)
+    assert seen == [Neighbour("new", pytest.approx(0.5))]
+
+
+def test_a_real_neighbour_is_named():
+    # Its parent ends, as a daemon's does: children of this process are no neighbours.
+    code = (
+        "import subprocess, sys\n"
+        "forever, nothing = [sys.executable, '-c', 'while True: pass'], subprocess.DEVNULL\n"
+        "print(subprocess.Popen(forever, stdout=nothing, stderr=nothing).pid)"
+    )
+    launch = [sys.executable, "-c", code]
+    done = subprocess.run(launch, capture_output=True, text=True, check=True)
+    pid = int(done.stdout)
+    try:
+        before = contention.processes()
+        if pid not in before:
+            pytest.skip("this system hides processes")
+        start = time.perf_counter()
+        time.sleep(1)
+        seen = contention.neighbours(before, contention.processes(), time.perf_counter() - start)
+        assert any(each.name.startswith("python") and each.cores > 0.1 for each in seen)
+    finally:
+        os.kill(pid, 9)
+
+
+def test_a_name_may_hold_brackets_and_spaces(tmp_path):
+    (tmp_path / "5").mkdir()
+    fields = " ".join(["S", "1", *["0"] * 9, "100", "50", *["0"] * 6, "777"])
+    (tmp_path / "5/stat").write_text(f"5 (a ) (b) c) {fields}\n")
+    (tmp_path / "6").mkdir()  # ended meanwhile
+    seen = contention.processes(tmp_path)
+    assert list(seen) == [5]
+    assert (seen[5].name, seen[5].started) == ("a ) (b) c", 777)

@@ -24,7 +24,14 @@ from hypothesis import strategies as st
 
 CPU = torch.device("cpu")
 SIZES = [2**i for i in range(13)]
-QUICK = {"half_width": 0.5, "block_s": 5e-4, "warmup_calls": 1, "warmup_s": 0.01, "settle_s": 0.01}
+QUICK = {
+    "half_width": 0.5,
+    "block_s": 5e-4,
+    "block_least_s": 1e-5,
+    "warmup_calls": 1,
+    "warmup_s": 0.01,
+    "settle_s": 0.01,
+}
 SETTINGS: dict[str, Any] = {
     "seed": 1,
     # Nothing is void: a busy neighbour of the tests must not change what they see.
@@ -249,8 +256,20 @@ def test_intervals_of_separate_processes_are_propagated() -> None:
     assert blunt["n_low"] < sharp["n_low"] < sharp["n_high"] < blunt["n_high"]
     ours, theirs = answer.timings(gpu(0.1))[0], answer.timings(cpu(0.1))[1]
     seen = answer.separate(ours, theirs)
-    assert seen.low == pytest.approx(seen.ratio * 0.9 / 1.1)
-    assert seen.high == pytest.approx(seen.ratio * 1.1 / 0.9)
+    reach = math.sqrt(2) * math.log(1.1 / 0.9) / 2  # two errors in quadrature
+    assert seen.low == pytest.approx(seen.value * math.exp(-reach))
+    assert seen.high == pytest.approx(seen.value * math.exp(reach))
+
+
+def test_a_size_that_is_not_called_faster_lies_within_the_interval() -> None:
+    """Its ratio is as small as before, but its twin shows that this may be noise."""
+    records = cpu()
+    assert numbers(answer.answer(records), "all_threads")["n_high"] < 64
+    at_64: Any = next(each for each in records if each.axes["n"] == 64).trials[0].result
+    at_64["ratios"]["twin"]["ratio_high"] = 1.9
+    seen = numbers(answer.answer(records), "all_threads")
+    assert seen["n_high"] == pytest.approx(64)
+    assert 58 < seen["n"] < 64
 
 
 def test_noise_cannot_tell_and_widens_the_interval() -> None:

@@ -14,7 +14,14 @@ from assay.record import DatasetInfo, Status, Trial
 from assay.training import Examples
 from conftest import PROTOCOL, make_record
 
-PACE = {"half_width": 0.5, "block_s": 5e-4, "warmup_calls": 1, "warmup_s": 0.0, "settle_s": 0.0}
+PACE = {
+    "half_width": 0.5,
+    "block_s": 5e-4,
+    "block_least_s": 1e-5,
+    "warmup_calls": 1,
+    "warmup_s": 0.0,
+    "settle_s": 0.0,
+}
 TINY = {
     **PROTOCOL,
     "rounds_least": 6,

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from assay import question, record
 from assay.hardware import Item
-from assay.question import Word
 from assay.record import Record, Status, Trial
+from assay.verdict import Word
 from conftest import ROOT, make_record
 from hypothesis import given
 from hypothesis import strategies as st
@@ -244,7 +244,8 @@ def test_the_files_of_an_answer(tmp_path: Path) -> None:
         for kind, end in (("table", "csv"), ("figure", "svg"), ("answer", "json"))
     ]
     answer.main(["--about", '{"title": "t", "exercise": "e"}', *out, *map(str, paths)])
-    assert len((tmp_path / "table.csv").read_text().splitlines()) == len(TABLE) + 2
+    rows = len(TABLE) + 1 + len(answer.trends(TABLE))
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == rows + 1
     assert "<svg" in (tmp_path / "figure.svg").read_text()
     assert (tmp_path / "figure.png").stat().st_size > 10_000
     found = question.read(tmp_path / "answer.json")

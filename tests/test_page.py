@@ -15,9 +15,20 @@ from urllib.parse import unquote
 import page
 import pytest
 from assay import figure
-from assay.question import Answer, Circumstances, Column, Missing, Picture, Snippet, Table
+from assay.question import (
+    Answer,
+    Circumstances,
+    Column,
+    Disturbed,
+    Missing,
+    Picture,
+    Snippet,
+    Table,
+)
 from assay.record import Conditions, Provenance, Record, Status, write
 from docutils.core import publish_parts
+from hypothesis import given
+from hypothesis import strategies as st
 from jinja2 import Environment
 
 REPORT = Path(__file__).resolve().parent.parent / "workflow/report"
@@ -68,6 +79,8 @@ def circumstances(**changes: Any) -> Circumstances:
         "delay_share": 0.0031,
         "rounds": 45,
         "rounds_void": 2,
+        "measurements": {"records/a.json": 3},
+        "disturbed": [],
     }
     return Circumstances.model_validate(values | changes)
 
@@ -274,7 +287,7 @@ def test_the_machine_speaks_in_four_lines(build: Build) -> None:
 
 
 def test_machine_card_is_one_line() -> None:
-    known = page.facts("quick", [circumstances()], 0)
+    known = page.facts("quick", [circumstances()])
     card = page.machine_card([*LINES, "two\nlines"], known, ["feedfacecafe"])
     assert "\n" not in card
     assert "machine feedface" in card
@@ -286,9 +299,67 @@ def test_days_and_other_programs_of_several_answers() -> None:
     assert page.measured([later, circumstances()]) == "3 February 2001 to 4 February 2001"
     vague = circumstances(first="long ago", last="long ago")
     assert page.measured([vague]) == "long ago"
-    assert page.others([circumstances(delay_share=None)], 0).startswith("unknown")
-    assert page.others([circumstances()], 1).startswith("seen: 1 measurement given up")
-    assert "2 of 45 rounds void" in page.others([circumstances()], 0)
+    assert page.others([circumstances(delay_share=None)]).startswith("unknown")
+    lost = circumstances(disturbed=[disturbed("n 8")])
+    assert page.others([lost]).startswith("seen: 1 measurement given up")
+    assert "2 of 45 rounds void" in page.others([circumstances()])
+
+
+def disturbed(what: str, lost: bool = True, **neighbours: float) -> Disturbed:
+    """A measurement beside which something ran."""
+    return Disturbed(record="records/a.json", what=what, lost=lost, neighbours=neighbours)
+
+
+def test_what_other_programs_cost_is_one_line_with_what_to_do():
+    seen = circumstances(
+        measurements={"records/a.json": 3, "records/b.json": 255},
+        disturbed=[disturbed("n 8", firefox=0.2, snakemake=0.1), disturbed("n 9", firefox=0.6)],
+    )
+    (said,) = page.disturbance([seen])
+    assert said == (
+        "2 of 258 measurements lost to other programs (firefox took 0.6 of a core, snakemake took "
+        "0.1 of a core): close them and run `make again`, or `snakemake … --forcerun $(python "
+        "workflow/again.py --list)`."
+    )
+
+
+def test_a_record_that_several_questions_read_counts_once():
+    both = [circumstances(disturbed=[disturbed("n 8", dd=1.5)]) for _ in range(2)]
+    (said,) = page.disturbance(both)
+    assert said.startswith("1 of 3 measurements lost to other programs (dd took 1.5 cores): close")
+
+
+def test_what_was_judged_beside_a_neighbour_is_told_and_not_called_lost():
+    (said,) = page.disturbance([circumstances(disturbed=[disturbed("n 8", lost=False, dd=0.5)])])
+    assert said == (
+        "1 of 3 measurements made beside them, with wider intervals (dd took 0.5 of a core)."
+    )
+
+
+def test_where_nothing_disturbed_nothing_is_said():
+    assert page.disturbance([circumstances()]) == []
+
+
+def test_reasons_that_differ_in_numbers_alone_are_one():
+    missing = [
+        Missing(what=f"n {n}", status=Status.SKIPPED, reason=f"20 rounds would take {s} s, {m}")
+        for n, s, m in [(8, 39, "over 8 s"), (9, 102.5, "over 8 s"), (10, 41, "over 8 s")]
+    ]
+    missing.append(Missing(what="n 11", status=Status.SKIPPED, reason="no kernel for cuda_1 2.1.0"))
+    missing.append(Missing(what="n 12", status=Status.SKIPPED, reason="no kernel for cuda_1 2.1.1"))
+    seen = page.gaps(missing)
+    assert [(each.reason, each.what) for each in seen] == [
+        ("20 rounds would take 39 to 102.5 s, over 8 s", ["n 8", "n 9", "n 10"]),
+        ("no kernel for cuda_1 2.1.0", ["n 11"]),  # versions are no counts
+        ("no kernel for cuda_1 2.1.1", ["n 12"]),
+    ]
+
+
+@given(st.lists(st.text("ab1. 2,", max_size=12), max_size=5))
+def test_any_reasons_can_be_grouped(reasons):
+    missing = [Missing(what=r, status=Status.SKIPPED, reason=r) for r in reasons]
+    seen = page.gaps(missing)
+    assert sorted(what for each in seen for what in each.what) == sorted(reasons)
 
 
 def test_a_notice_stands_on_the_first_screen_and_at_its_answer(build: Build) -> None:

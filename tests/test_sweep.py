@@ -229,7 +229,10 @@ def test_rates_are_grouped_by_their_word():
         + [cell("256", 0.1, rate=3.0, lost=range(5))]
     )
     assert found.sentence.startswith("cpu – 0.3 was best in validation (8")
-    assert "against it, the same within 0.34 points: 0.1; worse: 0.01; not compared: 3 diverged in" in found.sentence
+    assert (
+        "against it, the same within 0.34 points: 0.1; worse: 0.01; not compared: 3 diverged in"
+        in found.sentence
+    )
 
 
 @pytest.mark.parametrize(("rates", "told"), [((0.1, 0.3), True), ((0.1, 0.3, 1.0), False)])

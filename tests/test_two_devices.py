@@ -14,15 +14,22 @@ import measure_two_devices as measure
 import pytest
 import torch
 from answer_two_devices import Scaling
-from assay import question, record
-from assay.question import Comparison, Word
+from assay import occasion, question, record
 from assay.record import Record, Status, Trial
+from assay.verdict import Comparison, Word
 from conftest import PROTOCOL, make_record
 from hypothesis import given
 from hypothesis import strategies as st
 
 CPU = torch.device("cpu")
-QUICK = {"half_width": 0.5, "block_s": 5e-4, "warmup_calls": 1, "warmup_s": 0.01, "settle_s": 0.01}
+QUICK = {
+    "half_width": 0.5,
+    "block_s": 5e-4,
+    "block_least_s": 1e-5,
+    "warmup_calls": 1,
+    "warmup_s": 0.01,
+    "settle_s": 0.01,
+}
 SETTINGS = {
     "seed": 1,
     # Nothing is void: a busy neighbour of the tests must not change what they see.
@@ -238,7 +245,7 @@ def test_without_a_gpu_the_question_is_unavailable_and_its_stand_in_measured(
     assert result["arms"]["at_once"]["calls_per_block"] <= 2  # the hand-over is not what repeats
     assert 0 < result["handover_s"] < result["arms"]["at_once"]["time_median_s"]
     assert result["wrong_stream_s"] is None
-    found = answer.answer([measured(tmp_path)])
+    found = answer.answer(occasion.pooled([measured(tmp_path)], {}))
     assert found.sentence.startswith("Two GPUs were not measured: needs two GPUs, found none; ")
     assert "stand-in, two halves of the CPU's cores: " in found.sentence
 
@@ -337,13 +344,29 @@ def records(*trials: Trial, device: str = "gpu0") -> list[Record]:
     ]
 
 
+def test_a_noisy_twin_is_no_proof_of_no_speed_up() -> None:
+    """1.67 times as fast beside a twin up to 1.6 times as slow: nothing can be told."""
+    noisy = trial(8192, 1 / 0.6)
+    ratios: Any = noisy.result["ratios"]
+    ratios["at_once"] |= {"ratio_low": 0.5, "ratio_high": 0.7}
+    ratios["twin"] |= {"ratio_low": 0.9, "ratio_high": 1.6}
+    found = answer.answer(records(noisy))
+    assert "two GPUs: cannot tell at n = 8192 (1.67 [1.43, 2.00] times as fast" in found.sentence
+    (row,) = found.frame.to_dict("records")
+    assert (row["verdict"], row["bound"], row["margin"]) == (
+        "cannot tell",
+        pytest.approx(0.6),
+        0.02,
+    )
+
+
 @pytest.mark.parametrize(
     ("speedup", "says"),
     [
         (1.98, "almost linear"),
         (1.5, "faster, but less than linear"),
         (1.9, "faster, but cannot tell whether almost linear"),
-        (1.0, "no speed-up"),
+        (1.0, "no speed-up beyond 2%"),
         (0.8, "slower than in sequence"),
         (2.4, "more than twice as fast"),
     ],

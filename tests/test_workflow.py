@@ -100,12 +100,13 @@ def test_editing_the_page_runs_the_page(copied):
 @pytest.mark.parametrize(
     ("module", "jobs"),
     [
-        ("kernel", {"measure_alignment": 5, "measure_two_devices": 1}),  # only they name kernels
+        ("kernel", {"measure_alignment": 5, "measure_contrast": 1, "measure_two_devices": 1}),
         ("figure", {"answer": QUESTIONS}),  # every answer draws
         (
             "trial",
             {
                 "measure_alignment": 5,
+                "measure_contrast": 1,
                 "measure_hardware": 1,
                 "measure_bandwidth": 1,
                 "measure_crossover": 2,
@@ -269,7 +270,7 @@ def test_on_a_cluster_every_timing_has_the_node_to_itself():
 
 def test_one_answer_can_be_asked_for(fresh):
     planned = fresh.planned("results/answers/alignment.json")
-    assert planned == {"measure_alignment": 5, "answer": 1, "total": 6}
+    assert planned == {"measure_alignment": 5, "measure_contrast": 1, "answer": 1, "total": 7}
 
 
 def test_lint_finds_nothing(fresh):

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -33,34 +34,6 @@ except configuration.ConfigurationError as error:
     raise WorkflowError(str(error))
 
 DEVICES = device.resolve(config["devices"])
-
-
-def wake_only_when_limited():
-    """Keep Snakemake's scheduler asleep while a timing job runs.
-
-    Snakemake (seen in 9.27) sets a timer that wakes its scheduler again at every look at the queue,
-    and each finished job adds one more such chain: after 170 jobs its main process takes an eighth
-    of a core, next to what we time. Waking is of use only when the limit on jobs in a timespan held
-    something back. Done while the files are read, so that --no-hooks and a workflow that uses this
-    one as a module are quiet, too; a Snakemake that is built otherwise is left as it is.
-    """
-    try:
-        from snakemake.scheduling.job_scheduler import JobScheduler
-
-        wake = JobScheduler._schedule_reevalutation
-    except (ImportError, AttributeError):
-        return
-
-    def wake_if_limited(scheduler, delay):
-        limiter = getattr(scheduler, "job_rate_limiter", None)
-        free = getattr(limiter, "get_free_jobs", int)()
-        if not free:
-            wake(scheduler, delay)
-
-    JobScheduler._schedule_reevalutation = wake_if_limited
-
-
-wake_only_when_limited()
 
 
 def parsed(script):
@@ -131,6 +104,11 @@ def label_resources():
     return {name: label_resource(name) for name in sorted(names - {"gpu"})}
 
 
+def by_occasion(wildcards):
+    """First occasions of all cells go before second ones, so that the two are far apart."""
+    return 1 - int(wildcards.occasion)
+
+
 def settings(study):
     """What a measuring script is given besides its axes, as one order-proof argument."""
     shared = {key: config[key] for key in ("seed", "protocol")}
@@ -142,7 +120,7 @@ def grid(wildcards, output):
 
     Their paths would be more than a command line holds where there are thousands.
     """
-    results = Path(output.answer).parents[1].as_posix()
+    results = Path(output[-1]).parents[1].as_posix()
     block = config["questions"][wildcards.question]
     studies = block["studies"]
     own = [
@@ -161,14 +139,44 @@ def axes(study, question):
     return {"device": list(DEVICES), **{name: own.get(name, values[name]) for name in values}}
 
 
-def records(wildcards):
-    """The records that a question reads: every cell of its studies' grids, and other runs'."""
+def own_records(wildcards):
+    """Every cell of the grids of a question's studies."""
     block = config["questions"][wildcards.question]
     return [
-        path
-        for study in block["studies"]
-        for path in [*cells(RECORDS[study], axes(study, block)), *others(study)]
+        path for study in block["studies"] for path in cells(RECORDS[study], axes(study, block))
     ]
+
+
+def records(wildcards):
+    """The records that a question reads: its own, those measured once more, and other runs'."""
+    elsewhere = map(others, config["questions"][wildcards.question]["studies"])
+    return [*own_records(wildcards), *retried(wildcards), *chain.from_iterable(elsewhere)]
+
+
+def has_occasions(question):
+    """Whether any study of a question can be measured on one more occasion."""
+    studies = config["questions"][question]["studies"]
+    return any("occasion" in config["studies"][study]["axes"] for study in studies)
+
+
+def listing(wildcards):
+    """The file that names what a question lost, as soon as its own records are there."""
+    if config["retry"] and has_occasions(wildcards.question):
+        return checkpoints.find_lost.get(question=wildcards.question).output[0]
+    return []
+
+
+def retried(wildcards):
+    """One more occasion of each cell of a question that lost a trial."""
+    named = listing(wildcards)
+    return json.loads(Path(named).read_text(encoding="utf-8")) if named else []
+
+
+def between(wildcards):
+    """What is known of the spread between occasions of a question's studies, as one argument."""
+    studies = config["questions"][wildcards.question]["studies"]
+    named = {study: config["studies"][study].get("between_occasions", {}) for study in studies}
+    return json.dumps(named, sort_keys=True)
 
 
 def others(study):

@@ -1,9 +1,10 @@
 """Matrix products."""
 
-RECORDS["alignment"] = "<results>/records/alignment/device-{device}/n-{n}.json"
-RECORDS["crossover"] = "<results>/records/crossover/device-{device}/n-{n}.json"
-RECORDS["two_devices"] = "<results>/records/two_devices/device-{device}/n-{n}.json"
-RECORDS["norm_log"] = "<results>/records/norm_log/device-{device}.json"
+RECORDS["alignment"] = "<results>/records/alignment/device-{device}/n-{n}/occasion-{occasion}.json"
+RECORDS["crossover"] = "<results>/records/crossover/device-{device}/n-{n}/occasion-{occasion}.json"
+RECORDS["two_devices"] = "<results>/records/two_devices/device-{device}/n-{n}/occasion-{occasion}.json"
+RECORDS["norm_log"] = "<results>/records/norm_log/device-{device}/occasion-{occasion}.json"
+RECORDS["contrast"] = "<results>/records/contrast/device-{device}/occasion-{occasion}.json"
 
 
 rule measure_alignment:
@@ -14,9 +15,10 @@ rule measure_alignment:
     output:
         RECORDS["alignment"],
     log:
-        "<logs>/alignment/device-{device}/n-{n}.log",
+        "<logs>/alignment/device-{device}/n-{n}/occasion-{occasion}.log",
     conda:
         "../../envs/torch.yaml"
+    priority: by_occasion
     threads: every_core
     resources:
         **label_resources(),
@@ -27,8 +29,8 @@ rule measure_alignment:
     shell:
         """
         python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --n {wildcards.n:q} --threads {threads} --settings {params.settings:q} \
-            --output {output:q} >{log:q} 2>&1
+            --n {wildcards.n:q} --occasion {wildcards.occasion:q} --threads {threads} \
+            --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
         """
 
 
@@ -39,7 +41,7 @@ use rule measure_alignment as measure_crossover with:
     output:
         RECORDS["crossover"],
     log:
-        "<logs>/crossover/device-{device}/n-{n}.log",
+        "<logs>/crossover/device-{device}/n-{n}/occasion-{occasion}.log",
     params:
         device=device_name,
         settings=settings("crossover"),
@@ -52,20 +54,47 @@ use rule measure_alignment as measure_two_devices with:
     output:
         RECORDS["two_devices"],
     log:
-        "<logs>/two_devices/device-{device}/n-{n}.log",
+        "<logs>/two_devices/device-{device}/n-{n}/occasion-{occasion}.log",
     params:
         device=device_name,
         settings=settings("two_devices"),
 
 
-use rule measure_hardware as measure_norm_log with:
+rule measure_norm_log:
+    """Time all ways to keep a log of norms."""
     input:
         script="<scripts>/measure_norm_log.py",
         library=sources("measure_norm_log.py"),
     output:
         RECORDS["norm_log"],
     log:
-        "<logs>/norm_log/device-{device}.log",
+        "<logs>/norm_log/device-{device}/occasion-{occasion}.log",
+    conda:
+        "../../envs/torch.yaml"
+    priority: by_occasion
+    threads: every_core
+    resources:
+        **label_resources(),
+        gpu=gpus,
     params:
         device=device_name,
         settings=settings("norm_log"),
+    shell:
+        """
+        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
+            --occasion {wildcards.occasion:q} --threads {threads} --settings {params.settings:q} \
+            --output {output:q} >{log:q} 2>&1
+        """
+
+
+use rule measure_norm_log as measure_contrast with:
+    input:
+        script="<scripts>/measure_contrast.py",
+        library=sources("measure_contrast.py"),
+    output:
+        RECORDS["contrast"],
+    log:
+        "<logs>/contrast/device-{device}/occasion-{occasion}.log",
+    params:
+        device=device_name,
+        settings=settings("contrast"),

@@ -3,7 +3,9 @@
 RECORDS["registration"] = "<results>/records/registration/device-{device}/storage-{storage}.json"
 RECORDS["composition"] = "<results>/records/composition/device-{device}/structure-{structure}.json"
 RECORDS["parameters"] = "<results>/records/parameters/device-{device}/topic-{topic}.json"
-RECORDS["reduction"] = "<results>/records/reduction/device-{device}/sweep-{sweep}.json"
+RECORDS["reduction"] = (
+    "<results>/records/reduction/device-{device}/sweep-{sweep}/occasion-{occasion}.json"
+)
 RECORDS["fourier"] = "<results>/records/fourier/device-{device}/selection-{selection}.json"
 RECORDS["resume"] = "<results>/records/resume/device-{device}.json"
 RECORDS["transfer"] = "<results>/records/transfer/device-{device}/images-{images}.json"
@@ -100,9 +102,10 @@ rule measure_reduction:
     output:
         RECORDS["reduction"],
     log:
-        "<logs>/reduction/device-{device}/sweep-{sweep}.log",
+        "<logs>/reduction/device-{device}/sweep-{sweep}/occasion-{occasion}.log",
     conda:
         "../../envs/torch.yaml"
+    priority: by_occasion
     threads: every_core
     resources:
         **label_resources(),
@@ -113,8 +116,8 @@ rule measure_reduction:
     shell:
         """
         python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --sweep {wildcards.sweep:q} --threads {threads} --settings {params.settings:q} \
-            --output {output:q} >{log:q} 2>&1
+            --sweep {wildcards.sweep:q} --occasion {wildcards.occasion:q} --threads {threads} \
+            --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
         """
 
 

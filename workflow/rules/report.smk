@@ -1,12 +1,34 @@
 """From records to answers, and from answers to the page."""
 
 
+checkpoint find_lost:
+    """Name what lost a trial to a neighbour, to measure it once more at the end of the run."""
+    input:
+        script="<scripts>/find_lost.py",
+        library=sources("find_lost.py"),
+        records=own_records,
+    output:
+        "<results>/lost/{question}.json",
+    log:
+        "<logs>/lost/{question}.log",
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    params:
+        grid=grid,
+    shell:
+        """
+        python {input.script:q} --grid {params.grid:q} --output {output:q} >{log:q} 2>&1
+        """
+
+
 rule answer:
     """Answer one question from its records."""
     input:
         script="<scripts>/answer_{question}.py",
         library=lambda wildcards: sources(f"answer_{wildcards.question}.py"),
         tables=tables,
+        lost=listing,
         records=records,
     output:
         table=report(
@@ -31,10 +53,12 @@ rule answer:
     params:
         about=about,
         grid=grid,
+        between=between,
     shell:
         """
         python {input.script:q} --about {params.about:q} --table {output.table:q} \
-            --figure {output.figure:q} --answer {output.answer:q} --grid {params.grid:q} >{log:q} 2>&1
+            --figure {output.figure:q} --answer {output.answer:q} --grid {params.grid:q} \
+            --between {params.between:q} --retried {input.lost:q} >{log:q} 2>&1
         """
 
 

@@ -1,6 +1,8 @@
 """Networks that are trained, for accuracy or for time, and what became of published answers."""
 
-RECORDS["implementation"] = "<results>/records/implementation/device-{device}/shape-{shape}.json"
+RECORDS["implementation"] = (
+    "<results>/records/implementation/device-{device}/shape-{shape}/occasion-{occasion}.json"
+)
 RECORDS["activation"] = "<results>/records/activation/device-{device}/activation-{activation}.json"
 RECORDS["steps"] = "<results>/records/steps/device-{device}/occasion-{occasion}.json"
 RECORDS["initialization"] = (
@@ -55,6 +57,7 @@ rule measure_steps:
         "<logs>/steps/device-{device}/occasion-{occasion}.log",
     conda:
         "../../envs/torch.yaml"
+    priority: by_occasion
     threads: every_core
     resources:
         **label_resources(),
@@ -107,9 +110,10 @@ rule measure_implementation:
     output:
         RECORDS["implementation"],
     log:
-        "<logs>/implementation/device-{device}/shape-{shape}.log",
+        "<logs>/implementation/device-{device}/shape-{shape}/occasion-{occasion}.log",
     conda:
         "../../envs/torch.yaml"
+    priority: by_occasion
     threads: every_core
     resources:
         **label_resources(),
@@ -120,8 +124,8 @@ rule measure_implementation:
     shell:
         """
         python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --shape {wildcards.shape:q} --dataset {input.dataset:q} --threads {threads} \
-            --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
+            --shape {wildcards.shape:q} --occasion {wildcards.occasion:q} --dataset {input.dataset:q} \
+            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
         """
 
 

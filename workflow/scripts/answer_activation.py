@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from assay import accuracy, figure, question, verdict
+from assay import accuracy, figure, occasion, question, verdict
 from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Phase, Record, Status, Trial
 from assay.verdict import Comparison, Word
@@ -318,7 +318,7 @@ def _step_method(timed: Sequence[Record]) -> list[str]:
         f"one paired trial with every activation, the placebo and a twin in the same rounds, "
         f"batches of {settings['batch']}, on {' or '.join(map(str, threads))} "
         f"thread{'s' if threads != [1] else ''}. The trainings take one thread each and are not "
-        "timed.",
+        f"timed. {occasion.told(timed)}",
     ]
 
 

@@ -1,35 +1,26 @@
 """Does alignment matter? A verdict per device and number format.
 
-Three contrasts between sizes near the anchor (1024) keep apart what the exercise's five sizes
-confound, each a ratio of geometric means of the time per FLOP:
-
-- *alignment*: sizes divisible by at most 4 against sizes divisible by at least 16, on the same
-  side of the anchor;
-- *tile quantisation*: sizes just above the anchor against sizes just below it, all divisible by
-  at least 16;
-- *power of two*: the anchor itself against the sizes just below it that are divisible by at
-  least 16 (not those above, which a tile's edge may slow down).
-
-The verdict is on products of two square matrices. Other shapes, a batch of matrices times a matrix
-and a matrix times a vector, stand beside it.
+The verdict is on products of two square matrices and comes from contrasts between sizes near the
+anchor (:mod:`assay.contrast`), which were timed in the same rounds (study ``contrast``). The single
+sizes, each in a process of its own (study ``alignment``), make the curve and the table. Other
+shapes, a batch of matrices times a matrix and a matrix times a vector, stand beside it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from assay import figure, inference, question, verdict
+from assay import contrast, figure, question, verdict
+from assay.contrast import power_of_two
 from assay.question import Column, Findings, Picture, Snippet, Table
-from assay.record import Record, Status
-from assay.verdict import Comparison, Word
+from assay.record import Record, Status, Trial
+from assay.verdict import DIFFERENT, Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-ALIGNED, MISALIGNED = 16, 4  # smallest and largest power of two that divides such a size
 NO_BREAK = "\u00a0"
 TITLE = 80  # letters across a figure's width,
 GAP = 12  # and across the gap between two columns
@@ -42,12 +33,11 @@ MARKS: dict[str, dict[str, Any]] = {
 }  # one for each number format
 CROWDED = 20  # places on the axes of a figure's width, above which their names stand upright
 NAMED = 60  # places that are named, at most
-NEAR = 32  # "just above" and "just below": at most this far from the anchor
 
 EFFECTS = {
-    "alignment": "misaligned sizes take {} the time per FLOP of aligned ones",
-    "tile quantisation": "sizes just above the anchor take {} that of those just below",
-    "power of two": "the anchor takes {} that of aligned sizes just below it",
+    contrast.ALIGNMENT: "misaligned sizes take {} the time per FLOP of aligned ones",
+    contrast.TILE: "sizes just above the anchor take {} that of those just below",
+    contrast.POWER: "the anchor takes {} that of aligned sizes just below it",
 }
 LAYOUT_NAMES = {
     "offset": "moved by one element",
@@ -56,154 +46,124 @@ LAYOUT_NAMES = {
 }
 SQUARE = "matrix"
 SHAPE_NAMES = {"batched": "tensor × matrix", "vector": "matrix × vector"}
+BESIDE = "float32"  # what a number format is compared with that is too slow to be measured
 BOUND_BY_BANDWIDTH = 0.5  # of the FLOP/s of the square product: arithmetic is not what limits
 
 
-def power_of_two(n: int) -> int:
-    """Largest power of two that divides n."""
-    return n & -n
+MEASURED = (
+    "throughput_flops",
+    "throughput_bytes_per_s",
+    "bytes_per_call",
+    "kernel",
+    "relative_error",
+    "occasions",
+    "rounds",
+    "rounds_void",
+    "host_visible_s",
+    "cuda_graph_s",
+    "call_s",
+)
+COLUMNS = [
+    *("device", "dtype", "shape", "n", "layout", "effect", "anchor", "power_of_two"),
+    *("status", "reason", *MEASURED, "time_s", "anchor_s", "flop_per_call"),
+    *("target_ratio", "target_ratio_low", "target_ratio_high"),
+    *("twin_ratio", "twin_ratio_low", "twin_ratio_high"),
+    *("verdict", "p", "bound", "margin"),
+]
 
 
 def rows(records: Sequence[Record]) -> pd.DataFrame:
-    """The tidy table: one row per trial, with its verdict."""
-    found = [_row(each, trial) for each in records for trial in each.trials]
+    """The tidy table: one row per trial of a size, and one per contrast, with its verdict.
+
+    All of them are one family of comparisons. The column ``seen`` holds each as an object.
+    """
+    found = [
+        row
+        for each in records
+        for trial in each.trials
+        for row in (_contrasts(each, trial) if each.study == "contrast" else [_size(each, trial)])
+    ]
+    measured = [row for row in found if row["seen"]]
+    words = verdict.judge([row["seen"] for row in measured])
+    for row, word in zip(measured, words, strict=True):
+        row |= {"verdict": word.value, **row["seen"].fields}
     order = [SQUARE, *SHAPE_NAMES]
-    table = pd.DataFrame(
-        sorted(found, key=lambda r: (order.index(r["shape"]), r["layout"] or "", r["n"]))
-    )
-    if table.empty:
-        raise SystemExit("No record of alignment holds a trial; see the records' reasons.")
-    measured = table.index[table["status"] == Status.OK]
-    comparisons = [_comparison(table.loc[i]) for i in measured]
-    table["verdict"] = ""
-    table.loc[measured, "verdict"] = [word.value for word in verdict.judge(comparisons)]
-    table.loc[measured, "bound"] = [each.bound for each in comparisons]
-    return table
+    found.sort(key=lambda row: (order.index(row["shape"]), row["layout"] or "", row["n"] or 0))
+    return pd.DataFrame(found, columns=[*COLUMNS, "seen"]).astype({"verdict": object})
 
 
-def _row(each: Record, trial: Any) -> dict[str, Any]:
-    n = int(trial.what["n"])
-    row = {
-        "device": each.axes["device"],
-        "dtype": trial.what["dtype"],
+def _size(each: Record, trial: Trial) -> dict[str, Any]:
+    n = int(str(trial.what["n"]))
+    row = _row(each, trial, "target") | {
         "shape": trial.what.get("shape", SQUARE),
         "n": n,
         "layout": trial.what["layout"],
-        "anchor": trial.what["anchor"],
         "power_of_two": power_of_two(n),
-        "status": trial.status.value,
-        "reason": trial.reason,
     }
-    result = trial.result
-    for key in (
-        "throughput_flops",
-        "throughput_bytes_per_s",
-        "bytes_per_call",
-        "kernel",
-        "relative_error",
-        "rounds",
-        "rounds_void",
-        "host_visible_s",
-        "cuda_graph_s",
-    ):
-        row[key] = result.get(key)
-    if result.get("arms"):
-        row["time_s"] = result["arms"]["target"]["time_median_s"]
-        row["flop_per_call"] = result["arms"]["target"].get("units_per_call")
-    for arm in ("target", "twin"):
-        seen = result.get("ratios", {}).get(arm, {})
-        row |= {f"{arm}_{key}": seen.get(key) for key in ("ratio", "ratio_low", "ratio_high", "p")}
+    arms: Any = trial.result.get("arms")
+    if arms:
+        row |= {
+            "time_s": arms["target"]["time_median_s"],
+            "flop_per_call": arms["target"].get("units_per_call"),
+        }
     return row
 
 
-def _comparison(row: pd.Series) -> Comparison:
-    return Comparison(
-        row["target_ratio"],
-        row["target_ratio_low"],
-        row["target_ratio_high"],
-        row["target_p"],
-        row["twin_ratio_low"],
-        row["twin_ratio_high"],
-    )
+def _contrasts(each: Record, trial: Trial) -> Iterator[dict[str, Any]]:
+    """The rows of a trial's contrasts; where it has none, one that says why."""
+    ratios: Any = trial.result.get("ratios", {})
+    for name in [name for name in EFFECTS if name in ratios] or [""]:
+        yield _row(each, trial, name) | {"shape": SQUARE, "n": None, "layout": None, "effect": name}
 
 
-def contrasts(sizes: pd.DataFrame) -> dict[str, Comparison]:
-    """The contrasts that the dense sizes of one device and number format allow.
+def _row(each: Record, trial: Trial, compared: str) -> dict[str, Any]:
+    """What the rows of sizes and contrasts have in common."""
+    result: Any = trial.result
+    row = {
+        "device": each.axes["device"],
+        "dtype": trial.what["dtype"],
+        "anchor": trial.what["anchor"],
+        "status": trial.status.value,
+        "reason": trial.reason,
+        "verdict": "",
+        "anchor_s": result.get("arms", {}).get("anchor", {}).get("time_median_s"),
+        "seen": verdict.paired(result, compared)
+        if trial.status == Status.OK and compared
+        else None,
+    }
+    row |= {key: result.get(key) for key in MEASURED}
+    for arm, name in (("target", compared), ("twin", "twin")):
+        seen = result.get("ratios", {}).get(name, {})
+        row |= {f"{arm}_{key}": seen.get(key) for key in ("ratio", "ratio_low", "ratio_high")}
+    return row
+
+
+def headline(effects: pd.DataFrame) -> str:
+    """The verdict on one device and number format: what matters, and by how much.
 
     Args:
-        sizes: Rows of :func:`rows` with one anchor, dense, measured.
+        effects: Its contrasts, as rows of :func:`rows`.
     """
-    anchor = sizes["anchor"].iloc[0]
-    near = sizes[(sizes["n"] != anchor) & ((sizes["n"] - anchor).abs() <= NEAR)]
-    below, above = near[near["n"] < anchor], near[near["n"] > anchor]
-    aligned = [side[side["power_of_two"] >= ALIGNED] for side in (below, above)]
-    misaligned = [side[side["power_of_two"] <= MISALIGNED] for side in (below, above)]
-    pairs = [
-        (odd, even) for odd, even in zip(misaligned, aligned, strict=True) if len(odd) * len(even)
-    ]
-    found = {}
-    if pairs:
-        found["alignment"] = _contrast(pairs)
-    if all(map(len, aligned)):
-        found["tile quantisation"] = _contrast([(aligned[1], aligned[0])])
-    itself = sizes[sizes["n"] == anchor]
-    if len(itself) and len(aligned[0]):
-        found["power of two"] = _contrast([(itself, aligned[0])])
-    return found
-
-
-def _contrast(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> Comparison:
-    """Geometric mean over pairs of groups of (mean of the first / mean of the second).
-
-    The trials are independent, so their standard errors on the log scale add in quadrature; a
-    standard error is a quarter of the 95 % interval's width, nearly (3.92).
-    """
-    estimate, variance = 0.0, 0.0
-    for pair in pairs:
-        for sign, group in zip((1, -1), pair, strict=True):
-            logs = np.log(group["target_ratio"].astype(float))
-            width = np.log(group["target_ratio_high"].astype(float)) - np.log(
-                group["target_ratio_low"].astype(float)
-            )
-            estimate += sign * logs.mean() / len(pairs)
-            variance += float(((width / 3.92) ** 2).sum()) / (len(group) * len(pairs)) ** 2
-    error = math.sqrt(variance)
-    bound = max(group["bound"].max() for pair in pairs for group in pair)
-    return Comparison(
-        math.exp(estimate),
-        math.exp(estimate - 1.96 * error),
-        math.exp(estimate + 1.96 * error),
-        p=inference.two_sided_p(estimate, error),
-        twin_low=1 - bound,
-        twin_high=1 + bound,
-    )
-
-
-def judge(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per device, number format and effect, with the word of its contrast."""
-    dense = table[(table["status"] == Status.OK) & table["layout"].isna()]
-    found = [
-        {"device": device, "dtype": dtype, "effect": effect, "seen": seen}
-        for (device, dtype), sizes in dense.groupby(["device", "dtype"], sort=False)
-        for effect, seen in contrasts(sizes).items()
-    ]
-    words = verdict.judge([row["seen"] for row in found])
-    return pd.DataFrame([row | {"word": word} for row, word in zip(found, words, strict=True)])
-
-
-DIFFERENT = (Word.SLOWER, Word.FASTER)
-
-
-def verdict(effects: pd.DataFrame) -> str:
-    """The verdict on one device and number format: what matters, and by how much."""
+    if effects.empty:
+        return "cannot tell (the sizes that decide were not timed together)"
+    lost = effects[effects["status"] != Status.OK]
+    if len(lost):
+        return f"cannot tell (the trial that decides: {lost['status'].iloc[0].replace('_', ' ')})"
     if len(effects) < len(EFFECTS):
         return "cannot tell (a size that decides was not measured)"
-    different = effects[effects["word"].isin(DIFFERENT)]
+    different = effects[effects["verdict"].isin(DIFFERENT)]
     if len(different):
         return ", ".join(
-            f"{row['effect']} {percent(row['seen'].ratio)}" for _, row in different.iterrows()
+            f"{row['effect']} {percent(row['target_ratio'])}" for _, row in different.iterrows()
         )
-    return "cannot tell" if Word.UNKNOWN in list(effects["word"]) else "neither"
+    if Word.UNKNOWN in set(effects["verdict"]):
+        return "cannot tell"
+    return f"neither (all {told(effects.iloc[0])})"
+
+
+def told(row: pd.Series) -> str:
+    """The word of a row, as a reader gets it."""
+    return verdict.told(row["seen"], Word(row["verdict"]))
 
 
 def percent(ratio: float) -> str:
@@ -220,8 +180,7 @@ def evidence(effects: pd.DataFrame) -> str:
     """The contrasts behind a verdict, each with its interval and its word."""
     parts = []
     for _, row in effects.iterrows():
-        word = "the same" if row["word"] == Word.SAME else "cannot tell"
-        said = "" if row["word"] in DIFFERENT else f" ({word})"
+        said = "" if row["verdict"] in DIFFERENT else f" ({told(row)})"
         parts.append(EFFECTS[row["effect"]].format(times(row["seen"])) + said)
     return "; ".join(parts)
 
@@ -229,47 +188,85 @@ def evidence(effects: pd.DataFrame) -> str:
 def addresses(layouts: pd.DataFrame) -> str:
     """What other addresses did to the same size on one device and in one number format."""
     parts = [
-        f"{row['n']} {LAYOUT_NAMES[row['layout']]} {times(_comparison(row))} ({row['verdict']})"
+        f"{row['n']} {LAYOUT_NAMES[row['layout']]} {times(row['seen'])} ({told(row)})"
         for _, row in layouts.iterrows()
     ]
     return f"the same size at other addresses, against dense: {'; '.join(parts)}"
 
 
+Group = tuple[str, str]  # device and number format
+
+
 def answer(records: list[Record]) -> Findings:
-    """Answer from the records of every device and size."""
+    """Answer from the records of every device, size and occasion."""
     table = rows(records)
-    squares, others = _by_shape(table)
-    effects = judge(squares)
-    groups = _grouped(squares, effects)
-    verdicts = {key: verdict(group) for key, group in groups.items()}
-    findings = []
-    for (device, dtype), group in groups.items():
-        here = squares[(squares["device"] == device) & (squares["dtype"] == dtype)]
-        said = f"{device}, {dtype}: {verdicts[device, dtype]}"
-        findings.append(f"{said} – {evidence(group)}." if len(group) else f"{said}.")
-        layouts = here[here["layout"].notna() & (here["status"] == Status.OK)]
+    squares, others, effects = _parts(table)
+    verdicts, findings = {}, []
+    for group in _groups(pd.concat([squares, effects])):
+        here = _of(group, squares)
+        verdicts[group], said = _said(group, here, _of(group, effects), squares)
+        findings.append(f"{', '.join(group)}: {said}.")
+        layouts = here[here["layout"].notna() & here["seen"].notna()]
         if len(layouts):
-            findings.append(f"{device}, {dtype}: {addresses(layouts)}.")
+            findings.append(f"{', '.join(group)}: {addresses(layouts)}.")
     return Findings(
         sentence=_sentence(verdicts),
         findings=[*findings, *shape_findings(others, squares)],
-        numbers=_numbers(table, effects, verdicts),
+        numbers=_numbers(table, verdicts),
         method=_method(records, table),
-        caveats=_caveats(records),
+        caveats=_caveats(records, table),
         picture=Picture(
             title="Time per FLOP against matrix size", alternative=_alternative(squares, others)
         ),
-        table=_page_table(table),
-        frame=table,
+        table=_page_table(pd.concat([squares, others])),
+        frame=table.drop(columns="seen").astype({"n": "Int64", "power_of_two": "Int64"}),
         figure=_figure(squares, others),
         snippet=SNIPPET,
     )
 
 
-def _by_shape(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The products of square matrices, and all others."""
-    square = table["shape"] == SQUARE
-    return table[square], table[~square]
+def _said(
+    group: Group, here: pd.DataFrame, effects: pd.DataFrame, squares: pd.DataFrame
+) -> tuple[str, str]:
+    """What the sentence says of a device and number format, and what its finding says."""
+    if not here["seen"].notna().any() and not effects["seen"].notna().any():
+        return _slow(group, pd.concat([here, effects]), squares)
+    said, reasons = headline(effects), evidence(effects[effects["seen"].notna()])
+    return said, f"{said} – {reasons}" if reasons else said
+
+
+def _slow(group: Group, here: pd.DataFrame, squares: pd.DataFrame) -> tuple[str, str]:
+    """Of a number format that was left out for its slowness: how slow it is."""
+    seconds, anchor = here["call_s"].astype(float).median(), here["anchor"].iloc[0]
+    said = f"one product of {anchor} takes {seconds:.2g} s here"
+    beside = _of((group[0], BESIDE), squares)["anchor_s"].astype(float).median()
+    if math.isnan(beside):
+        return f"too slow ({seconds:.2g} s a product)", f"{said}; not measured further"
+    slower = f"{seconds / beside:.3g} × {BESIDE}'s"
+    return f"a product takes {slower} time", f"{said}, {slower}; not measured further"
+
+
+def _parts(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The products of square matrices, those of other shapes, and the contrasts."""
+    sizes, effects = table[table["effect"].isna()], table[table["effect"].notna()]
+    sizes = sizes.astype({"n": int, "power_of_two": int})
+    square = sizes["shape"] == SQUARE
+    return sizes[square], sizes[~square], effects
+
+
+def _groups(table: pd.DataFrame) -> list[Group]:
+    """Devices and number formats that were measured, or found too slow; as the report has them."""
+    here = table[(table["seen"].notna() & table["layout"].isna()) | table["call_s"].notna()]
+    devices = list(table["device"])
+    return sorted(
+        set(zip(here["device"], here["dtype"], strict=True)),
+        key=lambda group: (devices.index(group[0]), _rank(group[1])),
+    )
+
+
+def _of(group: Group, table: pd.DataFrame) -> pd.DataFrame:
+    device, dtype = group
+    return table[(table["device"] == device) & (table["dtype"] == dtype)]
 
 
 def shape_findings(others: pd.DataFrame, squares: pd.DataFrame) -> list[str]:
@@ -286,15 +283,17 @@ def shape_findings(others: pd.DataFrame, squares: pd.DataFrame) -> list[str]:
 
 
 def _sizes_in_words(here: pd.DataFrame) -> str:
-    """The sizes but the anchor by their word: ``the same: 1026; slower: 1025 (+8.1 %)``."""
+    """The sizes but the anchor by their word: ``slower at 1025 (+8.1 %), cannot tell at 1026``."""
     sizes = here[here["n"] != here["anchor"]]
     parts = []
-    for word, same in sizes.groupby("verdict", sort=False):
+    for _, same in sizes.groupby("verdict", sort=False):
         names = (
-            f"{row['n']} ({percent(row['target_ratio'])})" if word in DIFFERENT else str(row["n"])
+            f"{row['n']} ({percent(row['target_ratio'])})"
+            if row["verdict"] in DIFFERENT
+            else str(row["n"])
             for _, row in same.iterrows()
         )
-        parts.append(f"{word} at {', '.join(names)}")
+        parts.append(f"{told(same.iloc[0])} at {', '.join(names)}")
     return ", ".join(parts) or "no other size was measured"
 
 
@@ -318,24 +317,6 @@ def _limit(here: pd.DataFrame, squares: pd.DataFrame) -> str:
     )
 
 
-Group = tuple[str, str]  # device and number format
-
-
-def _grouped(table: pd.DataFrame, effects: pd.DataFrame) -> dict[Group, pd.DataFrame]:
-    """The effects of each device and number format that was measured."""
-    done = table[(table["status"] == Status.OK) & table["layout"].isna()]
-    groups = sorted(
-        set(zip(done["device"], done["dtype"], strict=True)),
-        key=lambda group: (list(table["device"]).index(group[0]), _rank(group[1])),
-    )
-    if effects.empty:
-        return dict.fromkeys(groups, effects)
-    return {
-        (device, dtype): effects[(effects["device"] == device) & (effects["dtype"] == dtype)]
-        for device, dtype in groups
-    }
-
-
 def _rank(dtype: str) -> int:
     """Wide number formats first."""
     return ["float64", "float32", "tf32", "bfloat16", "float16"].index(dtype)
@@ -352,22 +333,22 @@ def _sentence(verdicts: dict[Group, str]) -> str:
     return ". ".join(parts) + "."
 
 
-def _numbers(
-    table: pd.DataFrame, effects: pd.DataFrame, verdicts: dict[Group, str]
-) -> dict[str, Any]:
-    words = table.loc[table["status"] == Status.OK, "verdict"].value_counts().to_dict()
+def _numbers(table: pd.DataFrame, verdicts: dict[Group, str]) -> dict[str, Any]:
+    done = table[table["seen"].notna()]
+    sizes, effects = done[done["effect"].isna()], done[done["effect"].notna()]
     return {
-        "comparisons": words,
+        "comparisons": sizes["verdict"].value_counts().to_dict(),
         "verdicts": {f"{device}, {dtype}": text for (device, dtype), text in verdicts.items()},
         "effects": [
             {
                 "device": row["device"],
                 "dtype": row["dtype"],
                 "effect": row["effect"],
-                "ratio": row["seen"].ratio,
+                "ratio": row["seen"].value,
                 "ratio_low": row["seen"].low,
                 "ratio_high": row["seen"].high,
-                "word": row["word"].value,
+                "word": row["verdict"],
+                **row["seen"].fields,
             }
             for _, row in effects.iterrows()
         ],
@@ -375,31 +356,46 @@ def _numbers(
 
 
 def _method(records: Sequence[Record], table: pd.DataFrame) -> list[str]:
-    protocol: Any = records[0].settings["protocol"]
-    done = table[table["status"] == Status.OK]
-    rounds = int(done["rounds"].median()) if len(done) else 0
-    void = int(done["rounds_void"].sum()) if len(done) else 0
+    settings: Any = records[0].settings
+    done = table[table["seen"].notna()]
+    sizes, effects = done[done["effect"].isna()], done[done["effect"].notna()]
     threads = sorted({each.conditions.threads_used for each in records})
     return [
-        f"Each size is one process, and in it each number format is one trial: rounds of "
-        f"{int(table['anchor'].dropna().iloc[0])}, a twin of it on other memory, and the size, in "
-        f"an order drawn anew (median {rounds} rounds, at least {protocol['rounds_least']}; "
-        f"{void} void for contention or clocks).",
-        f"Every arm has {protocol['operand_sets_least']} sets of operands or more (normal random "
-        "numbers at different addresses), drawn anew for every block; operands are reused, so "
-        "caches are as warm as the sizes allow.",
-        "The ratio is the median of the per-round ratios of time per FLOP (2n³ each), with the "
-        "exact interval of a median; verdicts are Holm-corrected over this question, and no "
-        "difference under 2 %, or under what the twin showed, is called one.",
+        "The verdict comes from trials in which the sizes that decide are timed in the same "
+        "rounds, so that each round has its own contrasts; their median is taken "
+        f"({_rounds(effects)}).",
+        f"For the curve and the table, each size is one process, and in it each number format is "
+        f"one trial: rounds of {settings['anchor']}, a twin of it on other memory, and the size, "
+        f"in an order drawn anew ({_rounds(sizes)}).",
+        f"Every arm has {settings['protocol']['operand_sets_least']} sets of operands or more "
+        "(normal random numbers at different addresses), drawn anew for every block; operands are "
+        "reused, so caches are as warm as the sizes allow.",
+        "Each ratio is one of times per FLOP (2n³ each), with the exact interval of a median, "
+        "widened by what the machine differs by from one occasion to the next. The comparisons of "
+        f"sizes, addresses, shapes and contrasts are one family of {len(done)}, Holm-corrected "
+        f"together. The same means within {100 * verdict.MARGIN:g} %; no difference under that, or "
+        "under what the twin showed, is called one.",
         f"CPU threads: {', '.join(map(str, threads))}. Each product was checked against float64.",
         *_shapes_method(records, table),
     ]
 
 
+def _rounds(done: pd.DataFrame) -> str:
+    if done.empty:
+        return "none was measured"
+    occasions = sorted(set(done["occasions"].fillna(1).astype(int)))
+    return (
+        f"{' or '.join(map(str, occasions))} occasion{'s' if occasions != [1] else ''}, "
+        f"median {int(done['rounds'].median())} rounds, "
+        f"{int(done['rounds_void'].sum())} void for contention or clocks"
+    )
+
+
 def _shapes_method(records: Sequence[Record], table: pd.DataFrame) -> list[str]:
     if (table["shape"] == SQUARE).all():
         return []
-    batch = records[0].settings["shapes"]["batch"]
+    shapes: Any = next(each.settings["shapes"] for each in records if "shapes" in each.settings)
+    batch = shapes["batch"]
     return [
         f"Tensor × matrix: {batch} matrices in one call (batched), 2n³ FLOP each; matrix × vector: "
         "2n² FLOP. Each has trials of its own with the least number of rounds, and no part in the "
@@ -407,12 +403,16 @@ def _shapes_method(records: Sequence[Record], table: pd.DataFrame) -> list[str]:
     ]
 
 
-def _caveats(records: Sequence[Record]) -> list[str]:
+def _caveats(records: Sequence[Record], table: pd.DataFrame) -> list[str]:
     caveats = [
-        "One process per size: how much a fresh process changes a ratio is not in the intervals.",
         "A published answer timed one cold call each and found 1024 twenty times slower than "
         "1025: that was the start-up of the library, not alignment.",
     ]
+    if (table.loc[table["seen"].notna(), "occasions"].fillna(1) < 2).any():
+        caveats.append(
+            "Some figures are of one occasion: by how much they would differ on another is taken "
+            "from what other cells and other runs showed."
+        )
     if any(each.conditions.contention["delay_share"] is None for each in records):
         caveats.append("Contention unknown: this system does not show the run-queue delay.")
     return caveats
@@ -435,9 +435,14 @@ def _cell(row: pd.Series) -> str:
     """A ratio with its word, and its interval in a line of its own where the cell is narrow."""
     if row["status"] != Status.OK:
         return str(row["status"]).replace("_", " ")
-    seen = _comparison(row)
-    parts = f"{seen.value:.3f} {row['verdict']}", f"[{seen.low:.3f}, {seen.high:.3f}]"
-    return " ".join(part.replace(" ", NO_BREAK) for part in parts)
+    seen = row["seen"]
+    word, *within = told(row).partition(" within")
+    parts = (
+        f"{seen.value:.3f} {word}",
+        "".join(within).strip(),
+        f"[{seen.low:.3f}, {seen.high:.3f}]",
+    )
+    return " ".join(part.replace(" ", NO_BREAK) for part in parts if part)
 
 
 def _alternative(squares: pd.DataFrame, others: pd.DataFrame) -> str:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import pandas as pd
-from assay import figure, hardware, inference, memory, question, verdict
+from assay import figure, hardware, memory, occasion, question, verdict
 from assay.hardware import Item
 from assay.memory import Knee, Point
 from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
+from assay.statistic import Interval
 from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -27,8 +28,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 ITEM_BYTES = {"float64": 8, "float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2}
 # The studies whose products stand in the roofline; a marker for each, and its sign in text.
 PRODUCTS = {"alignment": ("o", "○"), "crossover": ("s", "□")}
+MEASURED = ("target", "all_threads", "anchor")  # arms of whole products, by their old names
 CLEARLY = 2  # a working set so many times the largest cache is memory's
-NORMAL_95 = 2 * 1.96  # a 95 % interval is so many standard errors wide, nearly
 
 OPERATION_COLOURS = {"read": figure.BLUE, "copy": figure.RED, "triad": figure.GREEN}
 DTYPE_COLOURS = dict(
@@ -95,17 +96,18 @@ class Transfer:
 
 
 @dataclass(frozen=True)
-class Product:
+class Product(Interval):
     """The product of two n × n matrices, in FLOP/s."""
 
     study: str
     dtype: str
     n: int
-    rate: float
-    low: float
-    high: float
-    twin_low: float  # what the trial's twin made up
-    twin_high: float
+    noise: float  # what the trial's twin made up
+
+    @property
+    def rate(self) -> float:
+        """FLOP/s."""
+        return self.value
 
     @property
     def intensity(self) -> float:
@@ -260,25 +262,22 @@ def _is_product(trial: Trial) -> bool:
 
 
 def _measured_arm(trial: Trial) -> dict[str, Any]:
-    """The arm that the trial's throughput was calculated from; the studies name it differently."""
+    """The arm that the trial's throughput was calculated from.
+
+    Records from before its name was kept have it under one of the names it had.
+    """
     result: Any = trial.result
-    if not (arms := result.get("arms")) or "throughput_flops" not in result:
-        return {}
-
-    def distance(name: str) -> float:
-        rate: float = arms[name]["units_per_call"] / arms[name]["time_median_s"]
-        return abs(rate - float(result["throughput_flops"]))
-
-    return dict(arms[min(arms, key=distance)])
+    arms = result.get("arms") or {}
+    named = result.get("arm") or next((name for name in MEASURED if name in arms), None)
+    return dict(arms.get(named, {})) if "throughput_flops" in result else {}
 
 
 def _product(study: str, trial: Trial) -> Product:
-    result: Any = trial.result
     n: Any = trial.what["n"]
-    arm, twin = _measured_arm(trial), result["ratios"]["twin"]
+    arm = _measured_arm(trial)
     rate, low, high = (2 * n**3 / arm[f"time_{time}_s"] for time in ("median", "high", "low"))
     dtype = str(trial.what["dtype"])
-    return Product(study, dtype, n, rate, low, high, twin["ratio_low"], twin["ratio_high"])
+    return Product(rate, low, high, study, dtype, n, noise=verdict.noise(trial.result))
 
 
 # ---- the two claims --------------------------------------------------------------------------
@@ -300,28 +299,16 @@ def claims(found: Sequence[Device]) -> list[Claim]:
     for gpu in (each for each in found if not each.is_cpu):
         for cpu in (each for each in found if each.is_cpu):
             if _has_control(gpu.roof) and _has_control(cpu.roof):
-                seen = unpaired(_from_memory(cpu.roof), _from_memory(gpu.roof))
+                seen = compare(_from_memory(gpu.roof), _from_memory(cpu.roof))
                 made.append(Claim("bandwidth", gpu.label, cpu.label, seen))
             for dtype in gpu.best.keys() & cpu.best.keys():
-                seen = unpaired(_from_product(cpu.best[dtype]), _from_product(gpu.best[dtype]))
-                made.append(Claim(dtype, gpu.label, cpu.label, seen))
+                best = [(each.best[dtype], each.best[dtype].noise) for each in (gpu, cpu)]
+                made.append(Claim(dtype, gpu.label, cpu.label, compare(*best)))
     order = ["bandwidth", *ITEM_BYTES]
     return sorted(made, key=lambda claim: (claim.gpu, claim.cpu, order.index(claim.of)))
 
 
-@dataclass(frozen=True)
-class Rate:
-    """A rate with its interval, and what control measurements of it made up as a ratio."""
-
-    value: float
-    low: float
-    high: float
-    twin_low: float
-    twin_high: float
-
-
-def _from_product(best: Product) -> Rate:
-    return Rate(best.rate, best.low, best.high, best.twin_low, best.twin_high)
+Rate = tuple[Interval, float]  # with what its control made up
 
 
 def _has_control(roof: Roof | None) -> TypeGuard[Roof]:
@@ -330,31 +317,20 @@ def _has_control(roof: Roof | None) -> TypeGuard[Roof]:
 
 def _from_memory(roof: Roof) -> Rate:
     """The rate of memory; its control is the next smaller working set, which should be as fast."""
-    before, last = roof.curve.points[-2:]
-    return Rate(last.rate, last.low, last.high, before.low / last.high, before.high / last.low)
+    before, last = (Interval(p.rate, p.low, p.high) for p in roof.curve.points[-2:])
+    control = verdict.unpaired(before, last)
+    return last, max(control.high - 1, 1 - control.low)
 
 
-def unpaired(target: Rate, anchor: Rate) -> Comparison:
-    """Time per unit of a target relative to an anchor that was measured apart from it.
-
-    Their standard errors on the log scale add in quadrature.
-    """
-    ratio = anchor.value / target.value
-    error = math.hypot(*(math.log(rate.high / rate.low) / NORMAL_95 for rate in (target, anchor)))
-    margin = math.exp(NORMAL_95 / 2 * error)
-    return Comparison(
-        ratio,
-        ratio / margin,
-        ratio * margin,
-        p=inference.two_sided_p(math.log(ratio), error),
-        twin_low=min(target.twin_low, anchor.twin_low),
-        twin_high=max(target.twin_high, anchor.twin_high),
-    )
+def compare(gpu: Rate, cpu: Rate) -> Comparison:
+    """How many times the CPU's rate the GPU has: the CPU's time per unit relative to the GPU's."""
+    return verdict.unpaired(gpu[0], cpu[0], noise=max(gpu[1], cpu[1]))
 
 
-def claim_findings(found: Sequence[Device], made: Sequence[Claim]) -> list[str]:
+def claim_findings(
+    found: Sequence[Device], made: Sequence[Claim], words: Sequence[Word]
+) -> list[str]:
     """What becomes of the two claims; why not, where only one kind of device was measured."""
-    words = verdict.judge([claim.seen for claim in made])
     said = []
     for name in ("computation", "bandwidth"):
         parts = [
@@ -377,14 +353,14 @@ def _why_no_claim(found: Sequence[Device]) -> str:
 def _claim(claim: Claim, word: Word) -> str:
     """A comparison in words, and how many times the CPU's rate the GPU has."""
     seen, cpu, gpu = claim.seen, claim.cpu, claim.gpu
-    verdict = {
+    said = {
         Word.UNKNOWN: f"{word.value} for {cpu} and {gpu}",
-        Word.SAME: f"{cpu} is {word.value} as {gpu} within {100 * seen.bound:.2g} %",
+        Word.SAME: f"{cpu} and {gpu} are {verdict.told(seen, word)}",
     }.get(word, f"{cpu} is {word.value} than {gpu}")
     times = f"{_digits(seen.value)} [{_digits(seen.low)}, {_digits(seen.high)}] times"
     if claim.of == "bandwidth":
-        return f"{verdict} ({gpu} has {times} the bandwidth)"
-    return f"{verdict} in {claim.of} ({gpu} has {times} the FLOP/s)"
+        return f"{said} ({gpu} has {times} the bandwidth)"
+    return f"{said} in {claim.of} ({gpu} has {times} the FLOP/s)"
 
 
 # ---- words -----------------------------------------------------------------------------------
@@ -535,6 +511,7 @@ def answer(records: list[Record]) -> Findings:
     found = devices(records)
     scanned = [each for each in found if each.curves]
     made = claims(found)
+    words = verdict.judge([claim.seen for claim in made])
     return Findings(
         sentence=sentence(found),
         findings=[
@@ -543,9 +520,9 @@ def answer(records: list[Record]) -> Findings:
             *(overhead_finding(each) for each in scanned),
             *(text for each in found for text in transfer_findings(each)),
             *(text for each in found for text in roofline_findings(each)),
-            *(claim_findings(found, made) if found else []),
+            *(claim_findings(found, made, words) if found else []),
         ],
-        numbers=_numbers(found, made),
+        numbers=_numbers(found, made, words),
         method=_method(records),
         caveats=_caveats(found),
         picture=Picture(
@@ -553,14 +530,15 @@ def answer(records: list[Record]) -> Findings:
             alternative=alternative(found),
         ),
         table=_page_table(found),
-        frame=_frame(found),
+        frame=_frame(found, made, words),
         figure=_figure(found),
         snippet=SNIPPET,
     )
 
 
-def _numbers(found: Sequence[Device], made: Sequence[Claim]) -> dict[str, Any]:
-    words = verdict.judge([claim.seen for claim in made])
+def _numbers(
+    found: Sequence[Device], made: Sequence[Claim], words: Sequence[Word]
+) -> dict[str, Any]:
     numbers: dict[str, Any] = {
         device.label: {
             "memory_bytes_per_s": {
@@ -633,14 +611,15 @@ def _method(records: Sequence[Record]) -> list[str]:
         ]
     return [
         *method,
+        occasion.told(records),
         "Roofline: the roof is the smaller of the best measured product in the number format and "
         "arithmetic intensity × bandwidth from memory; the intensity of a product is 2n³ FLOP over "
         "3n² elements, as if each matrix moved once. Small products whose matrices stay in caches "
         "can pass the roof of memory.",
-        "GPU and CPU are compared without pairing: standard errors are added on the log scale, "
-        "verdicts Holm-corrected over this question; no difference is called one that is under "
-        "2 %, or under what a control showed (products: the trial's twin; memory: the next "
-        "smaller working set).",
+        "GPU and CPU are compared without pairing: standard errors add in quadrature on the log "
+        "scale. The comparisons of GPU and CPU are one family (Holm); no difference is called one "
+        f"that is under {verdict.MARGIN:.0%}, or under what a control showed (products: the "
+        "trial's twin; memory: the next smaller working set).",
     ]
 
 
@@ -728,11 +707,12 @@ COLUMNS = {
     "rate": ["bandwidth_bytes_per_s", "bandwidth_low_bytes_per_s", "bandwidth_high_bytes_per_s"],
     "product": ["study", "dtype", "n", "intensity_flop_per_byte"],
     "throughput": ["throughput_flops", "throughput_low_flops", "throughput_high_flops"],
+    "claim": ["against", "ratio", "ratio_low", "ratio_high", "p", "bound", "margin", "verdict"],
 }
 
 
-def _frame(found: Iterable[Device]) -> pd.DataFrame:
-    """Tidy: one row per point of a scan, per copy to or from the host, and per product."""
+def _frame(found: Iterable[Device], made: Sequence[Claim], words: Sequence[Word]) -> pd.DataFrame:
+    """Tidy: one row per point of a scan, per copy to or from the host, per product, per claim."""
     rows: list[dict[str, Any]] = []
     for device in found:
         head = {"device": device.label}
@@ -753,8 +733,21 @@ def _frame(found: Iterable[Device]) -> pd.DataFrame:
                 | _row("throughput", each)
                 | {"roof_flops": device.roof_at(each)}
             )
+    rows += [_claim_row(claim, word) for claim, word in zip(made, words, strict=True)]
     columns = ["device", "operation", *(name for names in COLUMNS.values() for name in names)]
     return pd.DataFrame(rows, columns=[*columns, "roof_flops"])
+
+
+def _claim_row(claim: Claim, word: Word) -> dict[str, Any]:
+    """A comparison: the CPU's time per byte or FLOP relative to the GPU's."""
+    return {
+        "device": claim.cpu,
+        "operation": "against a GPU",
+        "dtype": None if claim.of == "bandwidth" else claim.of,
+        "against": claim.gpu,
+        "verdict": word.value,
+        **verdict.row(claim.seen),
+    }
 
 
 def _row(kind: str, seen: Point | Transfer | Product) -> dict[str, float]:

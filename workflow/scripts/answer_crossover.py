@@ -1,21 +1,20 @@
 """From which size is the GPU worth it? Without a GPU: from which size are all threads?
 
-The crossover n* is the size from which on one way is faster than the other by more than what
-counts as a difference. Between the last measured size where it is not and the next, where it is,
-the logarithm of the ratio is taken for a straight line in log n. The ends of n*'s interval come
-from the ends of the ratios' intervals in the same way, so that a size at which nothing can be told
-lies inside the interval.
+The crossover n* is the size from which on one way is faster than the other by more than the margin
+of sameness. Between the last measured size where it is not and the next, where it is, the logarithm
+of the ratio is taken for a straight line in log n. The ends of n*'s interval come from the ends of
+the ratios' intervals in the same way, and a size at which "faster" is not the verdict lies inside.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import pandas as pd
-from assay import figure, inference, question, verdict
+from assay import figure, occasion, question, verdict
 from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
@@ -23,8 +22,7 @@ from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-NORMAL_95 = 1.96  # half an interval of 95 % in standard errors
-SMALLEST_MARGIN = 0.01  # what counts as faster is never taken to be less than this of the time
+FASTER = 1 - verdict.MARGIN  # a ratio of times below this is no longer the same
 WAYS = {
     "one_thread": "one thread",
     "all_threads": "all threads",
@@ -56,7 +54,7 @@ class Timing:
     way: str
     seconds: Interval
     flop: float
-    bound: float  # what counts as a difference, at least
+    noise: float  # what the trial's twin made up
     trial: Trial
 
     @property
@@ -85,20 +83,21 @@ class Contest:
     word: Word
 
     @property
-    def margin(self) -> float:
-        """The ratio over the largest that counts as faster; below 1 it is faster."""
-        return self.seen.value / _faster(self.seen)
+    def margins(self) -> Interval:
+        """The ratio over the largest that counts as faster; below 1 it is faster.
+
+        The interval reaches 1 wherever the verdict is not that it is faster.
+        """
+        value, low, high = (
+            end / FASTER for end in (self.seen.value, self.seen.low, self.seen.high)
+        )
+        return Interval(value, low, high if self.word == Word.FASTER else max(high, 1.0))
 
     @property
     def series(self) -> tuple[str, str, str, str]:
         """What differs from other contests only by size."""
         timing = self.timing
         return timing.device, timing.way, timing.operation, timing.dtype
-
-
-def _faster(seen: Comparison) -> float:
-    """The largest ratio that counts as faster."""
-    return max(SMALLEST_MARGIN, 1 - seen.bound)
 
 
 def timings(records: Sequence[Record]) -> list[Timing]:
@@ -129,7 +128,7 @@ def _timing(record: Record, trial: Trial, way: str, arm: dict[str, Any]) -> Timi
         way=way,
         seconds=Interval(arm["time_median_s"], arm["time_low_s"], arm["time_high_s"]),
         flop=arm["units_per_call"],
-        bound=verdict.paired(trial.result, "twin").bound,
+        noise=verdict.noise(trial.result),
         trial=trial,
     )
 
@@ -174,15 +173,10 @@ def compare(timing: Timing, other: Timing) -> Comparison:
 def separate(timing: Timing, other: Timing) -> Comparison:
     """The ratio of two medians that separate processes measured.
 
-    Its interval takes the worst of both ends, and its bound is the wider of the two trials'.
+    Two intervals of 95 % add in quadrature, and its bound is the wider of the two trials'.
     """
-    ours, theirs = timing.seconds, other.seconds
-    low, high = ours.low / theirs.high, ours.high / theirs.low
-    ratio = ours.value / theirs.value
-    error = math.log(high / low) / (2 * NORMAL_95)
-    bound = max(timing.bound, other.bound)
-    p = inference.two_sided_p(math.log(ratio), error)
-    return Comparison(ratio, low, high, p, twin_low=1 - bound, twin_high=1 + bound)
+    noise = max(timing.noise, other.noise)
+    return verdict.unpaired(timing.seconds, other.seconds, noise=noise)
 
 
 # ---- the crossover ---------------------------------------------------------------------------
@@ -232,12 +226,9 @@ class Crossover:
     @property
     def n(self) -> Interval:
         """n* with its interval; 0 stands for always and infinity for never."""
-        seen = [each.seen for each in self.contests]
-        return Interval(
-            crossing(self.sizes, [each.value / _faster(each) for each in seen]),
-            crossing(self.sizes, [each.low / _faster(each) for each in seen]),
-            crossing(self.sizes, [each.high / _faster(each) for each in seen]),
-        )
+        margins = [each.margins for each in self.contests]
+        ends = zip(*map(astuple, margins), strict=True)
+        return Interval(*(crossing(self.sizes, end) for end in ends))
 
     @property
     def case(self) -> str:
@@ -261,7 +252,7 @@ class Crossover:
             return f"at every size measured, from n = {first}{self._doubt(value)}"
         if self.case == "crosses":
             return f"from n = {value.value:.0f} {self.interval}"
-        only = [each.timing.n for each in self.contests if each.margin < 1]
+        only = [each.timing.n for each in self.contests if each.margins.value < 1]
         if only:
             return (
                 f"at no size up to n = {last} for good (only at {', '.join(map(str, only))})"
@@ -309,7 +300,7 @@ def answer(records: list[Record]) -> Findings:
             *_unsynchronised_findings(found),
         ],
         numbers=_numbers(found, crossed),
-        method=_method(records, found),
+        method=_method(records, found, judged),
         caveats=_caveats(records, found),
         picture=Picture(
             title="Time of one call, and throughput, against matrix size",
@@ -405,7 +396,7 @@ def _crossover_finding(crossover: Crossover) -> str:
     seen = last.seen
     return (
         f"{text}; at n = {last.timing.n} it takes {_three(seen.value)} "
-        f"[{_three(seen.low)}, {_three(seen.high)}] × the time ({last.word})."
+        f"[{_three(seen.low)}, {_three(seen.high)}] × the time ({verdict.told(seen, last.word)})."
     )
 
 
@@ -592,12 +583,14 @@ def _finite(n: float) -> float | None:
     return n if n and math.isfinite(n) else None
 
 
-def _method(records: Sequence[Record], found: Sequence[Timing]) -> list[str]:
+def _method(
+    records: Sequence[Record], found: Sequence[Timing], judged: Sequence[Contest]
+) -> list[str]:
     settings: Any = records[0].settings
     protocol = settings["protocol"]
     threads = sorted({each.conditions.threads_used for each in records})
     method = [
-        f"One process per device and size, one trial per operation and number format: at least "
+        f"{occasion.told(records)} One trial per size, operation and number format: at least "
         f"{protocol['rounds_least']} rounds, every way in every round in an order drawn anew, with "
         f"a twin of the first on other memory; at most {settings['cell_s']:g} s a trial, else "
         "skipped with its estimate.",
@@ -605,21 +598,22 @@ def _method(records: Sequence[Record], found: Sequence[Timing]) -> list[str]:
         "synchronisation at both ends: short work on a GPU takes as long as its launch.",
         "One thread and all threads of a CPU are arms of the same trial. The number of threads is "
         "set, and the threads are woken, before a block's time starts.",
-        "n* is where the ratio of the times passes what counts as faster (1 less 2 %, or less "
-        "what the twin showed), on a straight line in log n and log ratio between the last size "
-        "where it is not faster and the next; its interval is that of the ratios' intervals.",
+        f"n* is where the ratio of the times passes what counts as faster (1 less "
+        f"{verdict.MARGIN:.0%}), on a straight line in log n and log ratio between the last size "
+        "where it is not faster and the next; its interval is that of the ratios' intervals, and "
+        "holds every size beyond at which the verdict is not that it is faster.",
         f"Operands are normal random numbers, up to {protocol['operand_sets']} sets at different "
         "addresses per way, fewer of large ones, reused from call to call. Rows and columns of "
         "every result were checked against float64.",
         "The throughput of a size is that of its fastest way (one thread or all; operands there), "
         "100 % the best of them: it was measured, it is no theoretical peak.",
-        f"CPU threads: {', '.join(map(str, threads))}. Verdicts are Holm-corrected over this "
-        "question.",
+        f"CPU threads: {', '.join(map(str, threads))}. Verdicts are Holm-corrected over the "
+        f"{len(judged)} comparisons of this question.",
     ]
     if any(not each.on_cpu for each in found):
         method.append(
             "CPU and GPU were measured in separate processes: their ratios are those of medians, "
-            "and the interval takes the worst of both intervals' ends. Transfer is from and to "
+            "whose standard errors add in quadrature on the log scale. Transfer is from and to "
             "ordinary (pageable) memory."
         )
     return method
@@ -628,7 +622,7 @@ def _method(records: Sequence[Record], found: Sequence[Timing]) -> list[str]:
 def _caveats(records: Sequence[Record], found: Sequence[Timing]) -> list[str]:
     caveats = [
         "The interval of n* holds what the measured sizes leave open, not how the ratio bends "
-        "between them; one process per size.",
+        "between them.",
         "Operands and results are used again and again, so small ones stay in the caches.",
         "Published times of such products imply 125 to 1334 TFLOP/s: they were taken without "
         "synchronisation and are the time to ask for the work, not to do it.",
@@ -665,7 +659,7 @@ def _page_table(crossed: Sequence[Crossover]) -> Table:
             each.last.timing.n,
             f"{_three(each.last.seen.value)} "
             f"[{_three(each.last.seen.low)}, {_three(each.last.seen.high)}]",
-            each.last.word.value,
+            verdict.told(each.last.seen, each.last.word),
         ]
         for each in crossed
     ]
@@ -722,11 +716,7 @@ def _flat(
         row |= {
             "against_device": contest.reference.device,
             "against_way": contest.reference.way,
-            "ratio": contest.seen.value,
-            "ratio_low": contest.seen.low,
-            "ratio_high": contest.seen.high,
-            "p": contest.seen.p,
-            "bound": contest.seen.bound,
+            **verdict.row(contest.seen),
             "verdict": contest.word.value,
         }
     return row

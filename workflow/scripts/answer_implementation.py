@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay import figure, inference, question, verdict
+from assay import figure, inference, occasion, question, verdict
 from assay.inference import Slope
 from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
@@ -73,7 +73,7 @@ class Entry:
     low_s: float
     high_s: float
     seen: Comparison | None  # None for the anchor
-    word: Word | None
+    word: Word | None = None  # until it is judged
 
     @property
     def family(self) -> str:
@@ -95,6 +95,11 @@ class Entry:
             layers = "layer" if result["number"] == 1 else "layers"
             name = f"{COMPLEX[self.family]}, {result['number']} {layers}"
         return f"{name}, batch {result['batch']}"
+
+    @property
+    def verdict(self) -> str:
+        """The word on it, with the margin of sameness; nothing for the anchor."""
+        return verdict.told(self.seen, self.word) if self.seen and self.word else ""
 
     @property
     def ratio(self) -> str:
@@ -121,19 +126,13 @@ def steps(record: Record) -> Trial | None:
 
 
 def entries(records: Sequence[Record]) -> list[Entry]:
-    """Everything that was timed, in the order of the records and of :data:`RUNGS`."""
-    timed = [
-        (each, rung, trial.result)
+    """Everything that was timed, in the order of the records and of :data:`RUNGS`; not judged."""
+    return [
+        _entry(each, rung, trial.result)
         for each in records
         if (trial := steps(each)) and trial.status == Status.OK
         for rung in RUNGS
         if _arm(trial.result, rung)
-    ]
-    seen = [None if rung == ANCHOR else verdict.paired(result, rung) for _, rung, result in timed]
-    words = iter(verdict.judge([each for each in seen if each]))
-    return [
-        _entry(each, rung, result, own, next(words) if own else None)
-        for (each, rung, result), own in zip(timed, seen, strict=True)
     ]
 
 
@@ -142,9 +141,7 @@ def _arm(result: Mapping[str, Any], rung: str) -> Mapping[str, Any] | None:
     return found
 
 
-def _entry(
-    record: Record, rung: str, result: Mapping[str, Any], seen: Comparison | None, word: Word | None
-) -> Entry:
+def _entry(record: Record, rung: str, result: Mapping[str, Any]) -> Entry:
     arm = _arm(result, rung)
     assert arm
     return Entry(
@@ -155,8 +152,7 @@ def _entry(
         time_s=arm["time_median_s"],
         low_s=arm["time_low_s"],
         high_s=arm["time_high_s"],
-        seen=seen,
-        word=word,
+        seen=None if rung == ANCHOR else verdict.paired(result, rung),
     )
 
 
@@ -185,7 +181,23 @@ def trend(found: Sequence[Entry], axis: str, rung: str) -> Slope | None:
     """How much the log of a ratio grows when the axis doubles; None for fewer than three points."""
     mine = [(each, each.seen) for each in along(found, axis, rung) if each.seen]
     across = [math.log2(AXES[axis](each)) for each, _ in mine]
-    return inference.slope(across, [math.log(seen.value) for _, seen in mine])
+    logs = [math.log(seen.value) for _, seen in mine]
+    return inference.slope(across, logs, [verdict.log_error(seen) for _, seen in mine])
+
+
+def advantage(found: Sequence[Entry]) -> Comparison | None:
+    """What a slope over all batches comes to: the ratio's growth from the smallest to the largest.
+
+    None where there is no slope.
+    """
+    mine, line = along(found, "batch", SCRATCH), trend(found, "batch", SCRATCH)
+    if line is None:
+        return None
+    doublings = math.log2(AXES["batch"](mine[-1]) / AXES["batch"](mine[0]))
+    value, low, high = (
+        math.exp(min(700.0, x * doublings)) for x in (line.value, line.low, line.high)
+    )
+    return Comparison(value, low, high, p=line.p)
 
 
 def growth(line: Slope) -> str:
@@ -206,14 +218,22 @@ class Claim:
     because: str
 
 
-def claims(found: Sequence[Entry], records: Sequence[Record]) -> list[Claim]:
-    """The verdicts on one device."""
+def claims(
+    found: Sequence[Entry], records: Sequence[Record], grew: tuple[Comparison, Word] | None
+) -> list[Claim]:
+    """The verdicts on one device.
+
+    Args:
+        found: What was timed there, judged.
+        records: Of that device.
+        grew: The framework's advantage over the batches, judged.
+    """
     settings: Any = records[0].settings
     limit = 1 + settings["substantial"]
     return [
         simple(found, limit),
         *(complexity(found, family, limit) for family in COMPLEX),
-        batches(found, limit),
+        batches(found, grew, limit),
         convergence(found, records),
     ]
 
@@ -224,14 +244,14 @@ def simple(found: Sequence[Entry], limit: float) -> Claim:
     own = next((each for each in found if (each.shape, each.rung) == (SIMPLE, SCRATCH)), None)
     if own is None or own.seen is None:
         return Claim(text, Truth.UNKNOWN, f"{SIMPLE} was not measured from scratch")
-    because = f"{own.network}: {own.ratio} × the time, {own.word}"
+    because = f"{own.network}: {own.ratio} × the time, {own.verdict}"
     if own.word in (Word.SLOWER, Word.FASTER):
         small = 1 / limit < own.seen.low and own.seen.high < limit
         because += "; the difference is real" + (", though not substantial" if small else "")
         return Claim(text, Truth.FAILS, because)
-    if own.word == Word.SAME and own.seen.bound < limit - 1:
+    if own.word == Word.SAME:
         return Claim(text, Truth.HOLDS, because)
-    because += f"; this machine made up differences of {own.seen.bound:.0%} between equal things"
+    because += f"; this machine made up differences of {own.seen.noise:.0%} between equal things"
     return Claim(text, Truth.UNKNOWN, because)
 
 
@@ -249,22 +269,20 @@ def complexity(found: Sequence[Entry], family: str, limit: float) -> Claim:
     return Claim(text, Truth.FAILS if own.seen.high < limit else Truth.UNKNOWN, because)
 
 
-def batches(found: Sequence[Entry], limit: float) -> Claim:
+def batches(found: Sequence[Entry], grew: tuple[Comparison, Word] | None, limit: float) -> Claim:
     """Whether the framework's advantage grows with the batch: not, if by no substantial factor."""
     text = "mini-batches add to the advantage"
-    mine = along(found, "batch", SCRATCH)
+    mine, line = along(found, "batch", SCRATCH), trend(found, "batch", SCRATCH)
     ends = "; ".join(f"batch {each.result['batch']}: {each.ratio}" for each in mine)
-    line = trend(found, "batch", SCRATCH)
-    if line is None:
+    if grew is None or line is None:
         because = f"a slope needs three sizes of batch, measured: {len(mine)}"
         return Claim(text, Truth.UNKNOWN, f"{because} ({ends})" if ends else because)
-    doublings = math.log2(AXES["batch"](mine[-1]) / AXES["batch"](mine[0]))
+    seen, word = grew
     because = f"the ratio grows by {growth(line)} ({ends})"
-    if line.low > 0 and line.value * doublings > math.log(1 + verdict.MARGIN):
+    if word == Word.SLOWER:
         return Claim(text, Truth.HOLDS, because)
-    most = math.exp(line.high * doublings)
-    because += f"; over all of them that is at most {_two(most)} ×"
-    return Claim(text, Truth.FAILS if most < limit else Truth.UNKNOWN, because)
+    because += f"; over all of them that is at most {_two(seen.high)} ×"
+    return Claim(text, Truth.FAILS if seen.high < limit else Truth.UNKNOWN, because)
 
 
 def convergence(found: Sequence[Entry], records: Sequence[Record]) -> Claim:
@@ -327,13 +345,24 @@ class Side:
 
 
 def sides(records: Sequence[Record]) -> list[Side]:
-    """Every device on which something was timed; Holm over all of them."""
+    """Every device on which something was timed; all that is compared is judged as one family."""
     found = entries(records)
+    by_device = {
+        device: [each for each in found if each.device == device]
+        for device in dict.fromkeys(each.device for each in found)
+    }
+    growths = {device: advantage(mine) for device, mine in by_device.items()}
+    family = [each.seen for mine in by_device.values() for each in mine if each.seen]
+    words = iter(verdict.judge([*family, *filter(None, growths.values())]))
+    judged = {
+        device: [replace(each, word=next(words)) if each.seen else each for each in mine]
+        for device, mine in by_device.items()
+    }
+    grown = {device: (seen, next(words)) if seen else None for device, seen in growths.items()}
     made = []
-    for device in dict.fromkeys(each.device for each in found):
-        mine = [each for each in found if each.device == device]
+    for device, mine in judged.items():
         own = [each for each in records if each.axes["device"] == device]
-        made.append(Side(device, mine, own, claims(mine, own)))
+        made.append(Side(device, mine, own, claims(mine, own, grown[device])))
     return made
 
 
@@ -360,7 +389,7 @@ def answer(records: list[Record]) -> Findings:
 
 def _sentence(side: Side) -> str:
     shown = [each for each in side.scratch() if each.shape == side.middle or not each.is_perceptron]
-    ratios = [f"{each.ratio} × for {_short(each)} ({each.word})" for each in shown]
+    ratios = [f"{each.ratio} × for {_short(each)} ({each.verdict})" for each in shown]
     here = [each for each in side.at(side.middle) if each.word == Word.FASTER]
     text = f"{side.device} – against nn.Module, a step from scratch takes {', '.join(ratios)}."
     if here:
@@ -399,7 +428,7 @@ def _findings(side: Side) -> list[str]:
 
 def _rung_finding(side: Side, entry: Entry) -> str:
     text = f"{side.device}, {RUNGS[entry.rung]}, {entry.network}: {_ms(entry)} a step"
-    text += f", {entry.ratio} × ({entry.word})" if entry.seen else " (the reference)"
+    text += f", {entry.ratio} × ({entry.verdict})" if entry.seen else " (the reference)"
     split = [
         f"{part} {1e3 * seconds:.3g}"
         for part in PARTS
@@ -455,11 +484,7 @@ def _flat(entry: Entry) -> dict[str, Any]:
         "time_s": entry.time_s,
         "time_low_s": entry.low_s,
         "time_high_s": entry.high_s,
-        "ratio": seen.value if seen else None,
-        "ratio_low": seen.low if seen else None,
-        "ratio_high": seen.high if seen else None,
-        "p": seen.p if seen else None,
-        "bound": seen.bound if seen else None,
+        **(verdict.row(seen) if seen else {}),
         "verdict": entry.word.value if entry.word else None,
         "data_s": entry.part_s("data"),
         **own,
@@ -497,16 +522,18 @@ def _method(records: Sequence[Record]) -> list[str]:
         "step, views left out, as torch's own dispatch modes count them. Peak memory is everything "
         "allocated from the first weight to the end of a second step (torch's allocator, for NumPy "
         "tracemalloc); lines are counted from the source, without comments and docstrings.",
-        "Slopes are least squares through the logarithms, with Student's interval. A difference of "
+        "Slopes are least squares through the logarithms, with Student's interval, or the one that "
+        "the ratios' own errors give where that is wider. A difference of "
         f"more than {settings['substantial']:.0%} is called substantial.",
+        occasion.told(records),
         f"{min(rounds, default=0)} to {max(rounds, default=0)} rounds a trial; verdicts are "
-        "Holm-corrected over all implementations, networks and devices of this question.",
+        "Holm-corrected over all implementations, networks and devices of this question, and the "
+        "growth with the batch.",
     ]
 
 
 def _caveats(found: Sequence[Side]) -> list[str]:
     caveats = [
-        "One process per network: how much a fresh one changes a ratio is not in the intervals.",
         "“From scratch” is not one program: another loss or update by hand has another ratio. The "
         "source is workflow/scripts/assay/rungs.py and by_hand.py.",
         "NumPy and torch call different libraries for products, so their ratio is also one between "
@@ -554,7 +581,7 @@ def _row(entry: Entry) -> list[str | float | int | None]:
         entry.network,
         _ms(entry).removesuffix(" ms"),
         entry.ratio,
-        entry.word.value if entry.word else "reference",
+        entry.verdict or "reference",
         *(None if seconds is None else 1e3 * seconds for seconds in split),
         result["operations"].get(entry.rung),
         None if memory is None else memory / 1e6,
@@ -580,7 +607,7 @@ def _frame(records: Sequence[Record], found: Sequence[Side]) -> pd.DataFrame:
 
 def _alternative(found: Sequence[Side]) -> str:
     parts = [
-        f"{each.device}, {each.network}: {each.ratio} × ({each.word})"
+        f"{each.device}, {each.network}: {each.ratio} × ({each.verdict})"
         for side in found
         for each in side.scratch()
     ]
@@ -649,7 +676,7 @@ def _by_axis(axes: Axes, side: Side, axis: str) -> None:
         figure.interval(
             axes,
             x,
-            [each.ratio for each in seen],
+            [each.value for each in seen],
             [each.low for each in seen],
             [each.high for each in seen],
             color=COLOURS[rung],
@@ -697,7 +724,7 @@ def _name_lines(axes: Axes, side: Side) -> None:
     for rung in _rungs(side):
         mine = [(e, e.seen) for e in along(side.found, "batch", rung) if e.seen]
         if mine:
-            ends[rung] = math.log10(mine[-1][1].ratio)
+            ends[rung] = math.log10(mine[-1][1].value)
     low, high = (math.log10(limit) for limit in axes.get_ylim())
     ends[ANCHOR] = 0.0
     places = figure.spread([*ends.values()], 0.085 * (high - low), high)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from assay import figure, question, verdict
+from assay import figure, occasion, question, verdict
 from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
 from assay.verdict import Comparison, Word
@@ -53,7 +53,12 @@ class Entry:
         if self.seen is None:
             return "the reference"
         ratio = f"{self.seen.value:.3g} [{self.seen.low:.3g}, {self.seen.high:.3g}] ×"
-        return f"{ratio} the time: {self.word}"
+        return f"{ratio} the time: {self.verdict}"
+
+    @property
+    def verdict(self) -> str:
+        """The word on it, with the margin of sameness; nothing for the anchor."""
+        return verdict.told(self.seen, self.word) if self.seen and self.word else ""
 
 
 def compared(record: Record) -> Trial | None:
@@ -63,7 +68,8 @@ def compared(record: Record) -> Trial | None:
 
 def published(record: Record) -> Trial | None:
     """What the published answer computes instead."""
-    return next((trial for trial in record.trials if trial.what.get("way") == "published"), None)
+    found = (trial for trial in record.trials if trial.what.get("way") == "published")
+    return next((trial for trial in found if trial.status == Status.OK), None)
 
 
 def entries(records: Sequence[Record]) -> list[Entry]:
@@ -127,7 +133,7 @@ def answer(records: list[Record]) -> Findings:
             *dict.fromkeys(text for each in records for text in _published_findings(each)),
         ],
         numbers=_numbers(found, records),
-        method=_method(records),
+        method=_method(records, found),
         caveats=_caveats(records),
         picture=Picture(
             title="Time per 1000 products by how the log is kept", alternative=_alternative(found)
@@ -149,7 +155,7 @@ def _sentence(by_device: Mapping[str, list[Entry]]) -> str:
 def _device_sentence(device: str, ways: Sequence[Entry]) -> str:
     anchor = next(entry for entry in ways if entry.way == ANCHOR)
     kept = [
-        f"{WAYS[entry.way]} {_ms(entry)} ({_word(entry)})" for entry in ways if entry.way in LOOP
+        f"{WAYS[entry.way]} {_ms(entry)} ({entry.verdict})" for entry in ways if entry.way in LOOP
     ]
     text = f"{device} – 1000 products take {_ms(anchor)} with .item() each"
     text += f", kept on the device and transferred once: {'; '.join(kept)}" if kept else ""
@@ -162,10 +168,6 @@ def _device_sentence(device: str, ways: Sequence[Entry]) -> str:
 
 def _ms(entry: Entry) -> str:
     return f"{entry.time_ms:.3g} [{entry.low_ms:.3g}, {entry.high_ms:.3g}] ms"
-
-
-def _word(entry: Entry) -> str:
-    return "" if entry.word is None else entry.word.value
 
 
 def _way_finding(entry: Entry) -> str:
@@ -222,17 +224,13 @@ def _flat(entry: Entry) -> dict[str, Any]:
         "time_ms_per_1000": entry.time_ms,
         "time_low_ms_per_1000": entry.low_ms,
         "time_high_ms_per_1000": entry.high_ms,
-        "ratio": entry.seen.value if entry.seen else None,
-        "ratio_low": entry.seen.low if entry.seen else None,
-        "ratio_high": entry.seen.high if entry.seen else None,
-        "p": entry.seen.p if entry.seen else None,
-        "bound": entry.seen.bound if entry.seen else None,
+        **(verdict.row(entry.seen) if entry.seen else {}),
         "verdict": entry.word.value if entry.word else None,
         "synchronisations": entry.waits,
     }
 
 
-def _method(records: Sequence[Record]) -> list[str]:
+def _method(records: Sequence[Record], found: Sequence[Entry]) -> list[str]:
     settings: Any = records[0].settings
     trials = [trial for each in records if (trial := compared(each))]
     sets = sorted({str(each.result["operand_sets"]) for each in trials if each.result.get("arms")})
@@ -240,13 +238,14 @@ def _method(records: Sequence[Record]) -> list[str]:
     sizes = sorted({(str(each.what["products"]), str(each.what["n"])) for each in trials})
     described = " or ".join(f"{products} products of {n} × {n}" for products, n in sizes)
     threads = sorted({each.conditions.threads_used for each in records})
+    comparisons = sum(entry.seen is not None for entry in found)
     method = [
-        f"One process per device and in it one trial: {described or 'nothing'} in float32, every "
+        f"{occasion.told(records)} In it one trial: {described or 'nothing'} in float32, every "
         "way in every round in an order drawn anew, with a twin of the reference on other memory.",
         "The reference is .item() each, the textbook's first way; a ratio is the median of the "
-        "per-round ratios to it, with the exact interval of a median, Holm-corrected over this "
-        f"question; no difference under {verdict.MARGIN:.0%}, or under what the twin "
-        "showed, is called one.",
+        f"per-round ratios to it, Holm-corrected over the {comparisons} comparisons of this "
+        "question; no difference "
+        f"under {verdict.MARGIN:.0%}, or under what the twin showed, is called one.",
         "The matrices are fresh normal random numbers, all different; product i is that of "
         "matrices i and i + 1. The time is the host's, until the whole log can be read there.",
         "All ways that keep a log were checked to log the same values on the same matrices.",
@@ -269,7 +268,6 @@ def _caveats(records: Sequence[Record]) -> list[str]:
         "answer found, whose 1000 printed lines were most of what it measured.",
         "The batched way needs all operands before the first product, so it answers another "
         "question where each product depends on the one before.",
-        "One process per device: how much a fresh process changes a ratio is not in the intervals.",
     ]
     if any(each.conditions.contention["delay_share"] is None for each in records):
         caveats.append("Contention unknown: this system does not show the run-queue delay.")
@@ -291,7 +289,7 @@ def _page_table(found: Sequence[Entry]) -> Table:
             WAYS[entry.way],
             f"{entry.time_ms:.3g} [{entry.low_ms:.3g}, {entry.high_ms:.3g}]",
             _ratio(entry.seen),
-            _word(entry) or "reference",
+            entry.verdict or "reference",
             entry.waits,
         ]
         for entry in found
@@ -326,7 +324,7 @@ def _frame(records: Sequence[Record], found: Sequence[Entry]) -> pd.DataFrame:
 
 
 def _alternative(found: Sequence[Entry]) -> str:
-    parts = [f"{each.device}, {WAYS[each.way]}: {_ms(each)} {_word(each)}" for each in found]
+    parts = [f"{each.device}, {WAYS[each.way]}: {_ms(each)} {each.verdict}" for each in found]
     listed = "; ".join(part.strip() for part in parts) or "nothing was measured"
     return f"Time per 1000 products by way, with intervals. {listed}."
 
@@ -365,7 +363,7 @@ def _panel(axes: Axes, device: str, ways: Sequence[Entry]) -> None:
         )
         text = f"{entry.time_ms:.3g} ms"
         if entry.seen:
-            text += f", {entry.seen.value:.2f} ×, {_word(entry)}"
+            text += f", {entry.seen.value:.2f} ×, {entry.verdict}"
         axes.annotate(
             text,
             (max(entry.high_ms, anchor.high_ms), y),  # not across the reference's line

@@ -49,8 +49,9 @@ class Device:
         return [move for move in MOVES if any(move == made for _, made in self.results)]
 
     def all(self, check: str, key: str) -> list[bool]:
-        """One outcome of a check, over the moves."""
-        return [bool(self.results[check, move][key]) for move in self.moves]
+        """One outcome of a check, over the moves for which it is known."""
+        known = [self.results[check, move] for move in self.moves if (check, move) in self.results]
+        return [bool(result[key]) for result in known]
 
 
 def devices(records: Sequence[Record]) -> list[Device]:
@@ -68,7 +69,7 @@ def devices(records: Sequence[Record]) -> list[Device]:
         bandwidth = [r for r in records if r.study == "bandwidth" and r.axes["device"] == label]
         copies = [_transfer(trial) for r in bandwidth for trial in r.trials if _is_transfer(trial)]
         found.append(Device(label, results, copies))
-    return found
+    return [device for device in found if device.results]
 
 
 def _is_transfer(trial: Trial) -> bool:
@@ -108,6 +109,8 @@ def filled(result: Mapping[str, Any]) -> Cell:
         return Cell("module stays,\nvalues rounded", CARE)
     return Cell("module stays", OK)
 
+
+LOST = Cell("not measured")
 
 # Name, check, and what is said of its result.
 ROWS: list[tuple[str, str, Callable[[Mapping[str, Any]], Cell]]] = [
@@ -180,7 +183,10 @@ FILE_ROWS: list[tuple[str, str, str, str]] = [
 def cells(device: Device) -> dict[str, list[Cell]]:
     """The outcome of every check, by move."""
     return {
-        name: [judge(device.results[check, move]) for move in device.moves]
+        name: [
+            judge(result) if (result := device.results.get((check, move))) else LOST
+            for move in device.moves
+        ]
         for name, check, judge in ROWS
     }
 
@@ -189,8 +195,8 @@ def file_cells(device: Device) -> dict[str, list[Cell]]:
     """What happens to files without and with the option that they need."""
     found = {}
     for name, check, *keys in FILE_ROWS:
-        result = device.results[check, FILE]
-        found[name] = [_loaded(result[key]) for key in keys]
+        result = device.results.get((check, FILE))
+        found[name] = [_loaded(result[key]) if result else LOST for key in keys]
     return found
 
 
@@ -239,32 +245,33 @@ def answer(records: list[Record]) -> Findings:
 def sentence(device: Device) -> str:
     """The answer for one device."""
     parts = []
-    if all(device.all("module moved", "same_object")):
+    if any(in_place := device.all("module moved", "same_object")) and all(in_place):
         parts.append("module.to works in place")
-    if not any(device.all("tensor moved", "same_object")):
+    if (same := device.all("tensor moved", "same_object")) and not any(same):
         text = "tensor.to returns a new tensor"
-        if all(device.all("tensor kept", "same_object")):
+        if any(kept := device.all("tensor kept", "same_object")) and all(kept):
             text += ", or the very same one where nothing changes"
         parts.append(text)
-    if not any(device.all("module moved", "plain_tensor_arrived")):
+    if (plain := device.all("module moved", "plain_tensor_arrived")) and not any(plain):
         parts.append("a plain tensor in a module is left behind")
-    lost = [
-        MOVES[move]
-        for move in device.moves
-        if not device.results["module moved", move]["optimizer_follows"]
-    ]
-    parts.append(
-        f"an optimiser made before loses the parameters ({', '.join(lost)})"
-        if lost
-        else "an optimiser made before follows"
-    )
-    elsewhere = device.results["from elsewhere", FILE]
-    if elsewhere["plainly"]["error"] and not elsewhere["map_location"]["error"]:
+    if follows := device.all("module moved", "optimizer_follows"):
+        parts.append(_optimiser(device, follows))
+    elsewhere = device.results.get(("from elsewhere", FILE))
+    if elsewhere and elsewhere["plainly"]["error"] and not elsewhere["map_location"]["error"]:
         parts.append("a file from a device that is not here can be read with map_location only")
     parts += [_rate(each) for each in device.transfers]
     if not device.transfers:
         parts.append("the speed of copies between two devices could not be measured here")
     return f"{device.label} – {'; '.join(parts)}."
+
+
+def _optimiser(device: Device, follows: Sequence[bool]) -> str:
+    """What becomes of an optimiser that was made before a module is moved."""
+    if all(follows):
+        return "an optimiser made before follows"
+    moved = {move: device.results.get(("module moved", move)) for move in device.moves}
+    lost = [MOVES[move] for move, each in moved.items() if each and not each["optimizer_follows"]]
+    return f"an optimiser made before loses the parameters ({', '.join(lost)})"
 
 
 def _rate(each: Transfer) -> str:
@@ -279,36 +286,40 @@ def findings(device: Device) -> list[str]:
     """Errors in torch's own words, and what is silent."""
     texts = []
     for move in device.moves:
-        mixed = device.results["mixed", move]
-        for what in ("product", "sum"):
-            said = mixed[what]
+        mixed = device.results.get(("mixed", move), {})
+        for what, said in mixed.items():
             outcome = f"{said['error']}: {said['message']}" if said["error"] else "no error"
             texts.append(f"{device.label}, {what} across {MOVES[move]}: {outcome}.")
-    rounded = device.results["file into module", FORMAT]["copying"]
-    if rounded["error"] is None and rounded["largest_difference"] > 0:
+    if loaded := device.results.get(("file into module", FORMAT)):
+        rounded = loaded["copying"]
+        if rounded["error"] is None and rounded["largest_difference"] > 0:
+            texts.append(
+                f"{device.label}: float64 weights loaded into a float32 module are rounded without "
+                f"a word, here by up to {rounded['largest_difference']:.2g}."
+            )
+    if elsewhere := device.results.get(("from elsewhere", FILE)):
         texts.append(
-            f"{device.label}: float64 weights loaded into a float32 module are rounded without a "
-            f"word, here by up to {rounded['largest_difference']:.2g}."
+            f"{device.label}, file from an absent device: "
+            f"{elsewhere['plainly']['error']} ({elsewhere['plainly']['message']}); with "
+            f'map_location="cpu" it is {"bit for bit" if elsewhere["equal"] else "not"} what was '
+            "saved."
         )
-    elsewhere = device.results["from elsewhere", FILE]
-    texts.append(
-        f"{device.label}, file from an absent device: "
-        f"{elsewhere['plainly']['error']} ({elsewhere['plainly']['message']}); with "
-        f'map_location="cpu" it is {"bit for bit" if elsewhere["equal"] else "not"} what was '
-        "saved."
-    )
-    skeleton = device.results["skeleton", FILE]
+    if skeleton := device.results.get(("skeleton", FILE)):
+        texts += _skeleton_findings(device, skeleton)
+    return texts
+
+
+def _skeleton_findings(device: Device, skeleton: Mapping[str, Any]) -> list[str]:
+    """What becomes of a module without data."""
+    texts = []
     if skeleton["copying"]["error"] is None and not skeleton["copying"]["has_data"]:
         texts.append(
             f"{device.label}: load_state_dict into a module on meta does nothing, without an "
             f"error; with assign=True it "
             f"{'works' if skeleton['assigning']['has_data'] else 'does not work either'}."
         )
-    texts.append(
-        f"{device.label}, meta → CPU: {skeleton['moving']['error']} "
-        f"({skeleton['moving']['message']})."
-    )
-    return texts
+    said = skeleton["moving"]
+    return [*texts, f"{device.label}, meta → CPU: {said['error']} ({said['message']})."]
 
 
 def spoken(device: Device) -> list[str]:

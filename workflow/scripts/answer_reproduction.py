@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from assay import figure, question, verdict
+from assay import figure, inference, question, verdict
 from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
@@ -213,11 +213,10 @@ class Contrast:
 
 
 def ratio(exercise: str, name: str, over: str, under: str) -> Contrast:
-    """How many times as long something takes; its interval is that of the worst cases."""
+    """How many times as long something takes."""
 
     def of(figures: Figures) -> Interval:
-        a, b = figures[over], figures[under]
-        return Interval(a.value / b.value, a.low / b.high, a.high / b.low)
+        return verdict.unpaired(figures[over], figures[under])
 
     def told(value: Interval, figures: Figures) -> str:
         return f"{times(value)} ({seconds(figures[over].value)} / {seconds(figures[under].value)})"
@@ -230,9 +229,8 @@ def first_size(figures: Figures) -> Interval:
     others = [seen for name, seen in figures.items() if name.startswith("n ") and name != FIRST]
     if not others:
         raise KeyError(FIRST)
-    value, low, high = (statistics.median(getattr(each, end) for each in others) for end in ENDS)
-    first = figures[FIRST]
-    return Interval(first.value / value, first.low / high, first.high / low)
+    middle = Interval(*(statistics.median(getattr(each, end) for each in others) for end in ENDS))
+    return verdict.unpaired(figures[FIRST], middle)
 
 
 def told_first(value: Interval, figures: Figures) -> str:
@@ -241,11 +239,10 @@ def told_first(value: Interval, figures: Figures) -> str:
 
 
 def difference(exercise: str, name: str, of_this: str, minus: str) -> Contrast:
-    """A difference of accuracies; its interval is that of the worst cases."""
+    """A difference of accuracies."""
 
     def of(figures: Figures) -> Interval:
-        a, b = figures[of_this], figures[minus]
-        return Interval(a.value - b.value, a.low - b.high, a.high - b.low)
+        return inference.difference(figures[of_this], figures[minus])
 
     def told(value: Interval, figures: Figures) -> str:
         parts = (f"{100 * figures[each].value:.1f}" for each in (of_this, minus))
@@ -430,7 +427,7 @@ def _not_asked(contrast: Contrast, cited: Figures) -> Row:
 def _row(contrast: Contrast, cited: Figures, run: Run) -> Row:
     columns = (cited, run.reproduced, run.corrected)
     claim, reproduced, corrected = (contrast.seen(figures) for figures in columns)
-    verdict = said(contrast, claim, reproduced, corrected)
+    word = said(contrast, claim, reproduced, corrected)
     reasons = {Said.CANNOT: run.lacking, Said.UNKNOWN: run.lost}
     return Row(
         contrast,
@@ -438,8 +435,8 @@ def _row(contrast: Contrast, cited: Figures, run: Run) -> Row:
         claim,
         reproduced,
         corrected,
-        verdict,
-        why=reasons.get(verdict, ""),
+        word,
+        why=reasons.get(word, ""),
         told=(
             _told(contrast, claim, cited),
             _told(contrast, reproduced, run.reproduced),
@@ -601,13 +598,18 @@ def _flat(each: Row) -> dict[str, Any]:
         "device": each.device,
         "contrast": each.contrast.name,
         "published": each.published.value if each.published else None,
-        "reproduced": each.reproduced.value if each.reproduced else None,
-        "corrected": corrected.value if corrected else None,
-        "corrected_low": corrected.low if corrected else None,
-        "corrected_high": corrected.high if corrected else None,
+        **_ends("reproduced", each.reproduced),
+        **_ends("corrected", corrected),
+        "margin": SMALLEST if each.contrast.relative else 0.0,
         "verdict": each.said.value,
         "reason": each.why or None,
     }
+
+
+def _ends(name: str, seen: Interval | None) -> dict[str, float | None]:
+    """A figure and its interval as columns."""
+    ends = {name: "value", f"{name}_low": "low", f"{name}_high": "high"}
+    return {column: getattr(seen, end, None) for column, end in ends.items()}
 
 
 def _method(table: pd.DataFrame, records: Sequence[Record]) -> list[str]:
@@ -634,7 +636,8 @@ def _method(table: pd.DataFrame, records: Sequence[Record]) -> list[str]:
         "intervals are those of a share of the test images (Wilson).",
         "Corrected times are medians of paired rounds with a twin, as everywhere in this report; "
         "those of the log of norms are the records of its own question (.item() each, and a buffer "
-        "on the device).",
+        "on the device). What was measured apart adds its errors in quadrature. A contrast has one "
+        "of the words above and no p-value: it is told from intervals alone.",
     ]
 
 
@@ -686,10 +689,8 @@ def _frame(table: pd.DataFrame, found: Sequence[Run], compared: Sequence[Row]) -
                     "device": run.device,
                     "quantity": name,
                     "published": row.figure if row else None,
-                    "reproduced": reproduced.value if reproduced else None,
-                    "corrected": corrected.value if corrected else None,
-                    "corrected_low": corrected.low if corrected else None,
-                    "corrected_high": corrected.high if corrected else None,
+                    **_ends("reproduced", reproduced),
+                    **_ends("corrected", corrected),
                     "source": row.source if row else None,
                 }
             )

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 import pandas as pd
-from assay import figure, question, verdict
+from assay import figure, occasion, question, verdict
 from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
 from assay.verdict import Comparison, Word
@@ -41,7 +41,7 @@ MEANING = {
     Scaling.SUBLINEAR: "faster, but less than linear",
     Scaling.FASTER: "faster, but cannot tell whether almost linear",
     Scaling.BEYOND: "more than twice as fast",
-    Scaling.NONE: "no speed-up",
+    Scaling.NONE: f"no speed-up beyond {verdict.MARGIN:.0%}",
     Scaling.LOSS: "slower than in sequence",
     Scaling.UNKNOWN: "cannot tell",
 }
@@ -71,22 +71,18 @@ def scaling(seen: Comparison, word: Word) -> Scaling:
 
 def rows(records: Iterable[Record]) -> pd.DataFrame:
     """One row per trial, with its speed-up and what that comes to."""
-    found = [_row(each, trial) for each in records for trial in each.trials]
-    table = pd.DataFrame(sorted(found, key=_order), columns=_COLUMNS)
-    measured = table.index[table["status"] == Status.OK]
-    comparisons = [_comparison(table.loc[i]) for i in measured]
-    words = verdict.judge(comparisons)
-    table.loc[measured, "verdict"] = [word.value for word in words]
-    table.loc[measured, "scaling"] = [
-        scaling(seen, word).value for seen, word in zip(comparisons, words, strict=True)
-    ]
-    return table
+    found = sorted((_row(each, trial) for each in records for trial in each.trials), key=_order)
+    measured = [row for row in found if row["seen"]]
+    seen = [row["seen"] for row in measured]
+    for row, word in zip(measured, verdict.judge(seen), strict=True):
+        row |= {"verdict": word.value, "scaling": scaling(row["seen"], word).value}
+    return pd.DataFrame(found, columns=_COLUMNS)
 
 
 _COLUMNS = [
     *("device", "pair", "role", "dtype", "n", "status", "reason", "repeats", "lanes", "kernel"),
     *("in_sequence_s", "at_once_s", "speedup", "speedup_low", "speedup_high", "p"),
-    *("ratio", "ratio_low", "ratio_high", "twin_low", "twin_high", "verdict", "scaling"),
+    *("ratio", "ratio_low", "ratio_high", "bound", "margin", "verdict", "scaling"),
     *("throughput_flops", "handover_s", "wrong_stream_s", "product_flop", "rounds", "rounds_void"),
 ]
 
@@ -103,6 +99,7 @@ def _row(each: Record, trial: Trial) -> dict[str, Any]:
         "status": trial.status.value,
         "reason": trial.reason,
         "lanes": lanes_in_words(result.get("lanes", [])),
+        "seen": None,
         "verdict": "",
         "scaling": "",
     }
@@ -113,19 +110,12 @@ def _row(each: Record, trial: Trial) -> dict[str, Any]:
         for arm, name in (("anchor", "in_sequence_s"), (ARM, "at_once_s")):
             row[name] = result["arms"][arm]["time_median_s"]
         row["product_flop"] = result["arms"][ARM]["units_per_call"]
-    if result.get("ratios"):
-        seen = verdict.paired(result, ARM)
-        row |= {"ratio": seen.value, "ratio_low": seen.low, "ratio_high": seen.high, "p": seen.p}
-        row |= {"twin_low": seen.twin_low, "twin_high": seen.twin_high}
+    if trial.status == Status.OK:
+        seen = row["seen"] = verdict.paired(result, ARM)
+        row |= verdict.row(seen)
         row |= {"speedup": 1 / seen.value, "speedup_low": 1 / seen.high}
         row["speedup_high"] = 1 / seen.low if seen.low else None
     return row
-
-
-def _comparison(row: pd.Series) -> Comparison:
-    return Comparison(
-        *(row[key] for key in ("ratio", "ratio_low", "ratio_high", "p", "twin_low", "twin_high"))
-    )
 
 
 def lanes_in_words(lanes: Sequence[dict[str, Any]]) -> str | None:
@@ -301,6 +291,7 @@ def _method(records: Sequence[Record], done: pd.DataFrame) -> list[str]:
         "In every round, in an order drawn anew: both products in sequence on one device, its twin "
         "on other memory, and one product on each device at once "
         f"(median {rounds} rounds, at least {settings['protocol']['rounds_least']}; {void} void).",
+        occasion.told(records),
         f"A device is handed as many products in one go as keep it busy for "
         f"{1e3 * settings['work_s']:g} ms or more, so that starting it does not decide; the host's "
         "clock runs until both devices are done.",
@@ -308,7 +299,8 @@ def _method(records: Sequence[Record], done: pd.DataFrame) -> list[str]:
         "that multiplies them; rows of each product were checked against float64.",
         f"S is the median over the rounds of time in sequence / time at once. Almost linear: its "
         f"interval lies within {NEAR:.0%} of {IDEAL:g}. Whether it is a speed-up at all is "
-        "Holm-corrected over this question, against what the twin showed.",
+        f"Holm-corrected over the {len(done)} comparisons of this question, against what the twin "
+        f"showed; none at all is a ratio within {verdict.MARGIN:.0%} of 1.",
         "One path of code measures two GPUs and the stand-ins: streams of one GPU, or halves of "
         "the CPU's cores, each with its own queue and threads, whose start-up is not timed.",
     ]

@@ -10,6 +10,7 @@ wider and not a step that looks like a cache.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -105,10 +106,11 @@ class Sampler:
         for probe in probes:
             self._prepare(probe)
         pending = list(probes)
-        while pending:
-            for i in self.draw.permutation(len(pending)):
-                self._sample(pending[i])
-            pending = [probe for probe in pending if self._unfinished(probe)]
+        with contention.waits() as waits:
+            while pending:
+                for i in self.draw.permutation(len(pending)):
+                    self._sample(pending[i], waits)
+                pending = [probe for probe in pending if self._unfinished(probe)]
 
     def _prepare(self, probe: Probe) -> None:
         """Warm up, and decide how many calls make a sample and how many samples are wanted."""
@@ -120,13 +122,14 @@ class Sampler:
         affordable = round(self.point_s / max(once_s, self.block_s))
         probe.wanted = max(self.least, min(self.protocol.rounds_least, affordable))
 
-    def _sample(self, probe: Probe) -> None:
+    def _sample(self, probe: Probe, waits: contention.Waits) -> None:
         call = probe.place()
         call()  # the caches hold the new place now, or as much of it as they can
-        threads = torch.get_num_threads() if self.clock.device.type == "cpu" else 1
-        before = contention.read()
+        before, start = waits.read(), time.perf_counter()
         probe.times.append(self.clock.time(call, probe.block))
-        delay = contention.between(before, contention.read(), threads).delay_share
+        wall_s = time.perf_counter() - start
+        waited_s = contention.longest_wait(before, waits.read())
+        delay = None if waited_s is None else waited_s / wall_s
         probe.delays.append(delay)
         delayed = delay is not None and delay > self.protocol.void_delay_share
         probe.void.append(delayed or machine.throttled(self.clock.device) is not None)

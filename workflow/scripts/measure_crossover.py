@@ -431,8 +431,9 @@ def _add_throughput(measured: Trial, cell: Cell) -> None:
     arms: Any = measured.result["arms"]
     if not arms:
         return
-    whole = arms.get("all_threads", arms[trial.ANCHOR])
-    measured.result["throughput_flops"] = cell.flops / whole["time_median_s"]
+    arm = "all_threads" if "all_threads" in arms else trial.ANCHOR
+    flops = cell.flops / arms[arm]["time_median_s"]
+    measured.result |= {"arm": arm, "throughput_flops": flops}
 
 
 def device_times(
@@ -470,7 +471,7 @@ def _refuse_beyond_peak(measured: Trial, cell: Cell) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job that the command line describes."""
-    job.run("crossover", {"n": int}, measure, argv)
+    job.run("crossover", {"n": int, "occasion": int}, measure, argv)
 
 
 if __name__ == "__main__":

@@ -694,7 +694,8 @@ def described(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job that the command line describes."""
-    job.run("implementation", {"shape": checked}, measure, argv, read_data=dataset.read)
+    axes = {"shape": checked, "occasion": int}
+    job.run("implementation", axes, measure, argv, read_data=dataset.read)
 
 
 def checked(name: str) -> str:

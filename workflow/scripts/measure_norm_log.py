@@ -337,7 +337,7 @@ def _published(products: int, n: int, seed: int) -> Trial:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job that the command line describes."""
-    job.run("norm_log", {}, measure, argv)
+    job.run("norm_log", {"occasion": int}, measure, argv)
 
 
 if __name__ == "__main__":

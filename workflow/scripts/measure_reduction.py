@@ -243,7 +243,7 @@ def sweep(name: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job that the command line describes."""
-    job.run("reduction", {"sweep": sweep}, measure, argv)
+    job.run("reduction", {"sweep": sweep, "occasion": int}, measure, argv)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from xml.etree import ElementTree
 
 from assay import hardware, question, record, runs
 from assay.figure import BAND, BLUE, INK, MUTED
-from assay.question import Answer, Circumstances, Column, Missing, Picture, Table
+from assay.question import Answer, Circumstances, Column, Disturbed, Missing, Picture, Table
 from assay.record import Record, Status
 from assay.verdict import Word
 from great_tables import GT, html
@@ -28,6 +29,10 @@ REPORT = Path(__file__).resolve().parent.parent / "report"
 # Numbers outside this range are written as a power of ten.
 SMALLEST, LARGEST = 1e-4, 1e7
 PLAIN_DIGITS = 4  # of a number in a column that asks for none
+
+NAMED = 3  # neighbours that a notice names, at most
+AGAIN = "snakemake … --forcerun $(python workflow/again.py --list)"
+NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\d)")
 
 # A sign beside the word, so that a column of verdicts can be scanned.
 SIGNS = {
@@ -129,13 +134,12 @@ def in_order(answers: Sequence[Answer], asked: Sequence[str]) -> list[Answer]:
 # ---- the first screen ----------------------------------------------------------------------------
 
 
-def facts(preset: str, seen: Sequence[Circumstances], lost: int) -> dict[str, str]:
+def facts(preset: str, seen: Sequence[Circumstances]) -> dict[str, str]:
     """How this run was made, as name and value.
 
     Args:
         preset: Name of the preset.
         seen: The circumstances of every answer.
-        lost: Measurements given up because something else used the machine.
     """
     return {
         "Preset": preset,
@@ -143,7 +147,7 @@ def facts(preset: str, seen: Sequence[Circumstances], lost: int) -> dict[str, st
         "Commit": _joined(commit for each in seen for commit in each.commits),
         "torch": _joined(version for each in seen for version in each.torch),
         "Threads used": _joined(str(count) for each in seen for count in each.threads),
-        "Other programs": others(seen, lost),
+        "Other programs": others(seen),
     }
 
 
@@ -168,18 +172,60 @@ def day(moment: str) -> str:
     return f"{when.day} {when:%B %Y}"
 
 
-def others(seen: Sequence[Circumstances], lost: int) -> str:
+def others(seen: Sequence[Circumstances]) -> str:
     """Whether something else used the machine, as far as the system tells."""
     known = [each.delay_share for each in seen if each.delay_share is not None]
     rounds, void = sum(each.rounds for each in seen), sum(each.rounds_void for each in seen)
-    if lost:
-        return f"seen: {lost} measurement{'s' if lost > 1 else ''} given up because of them"
+    if lost := sum(each.lost for each in disturbed(seen)):
+        return f"seen: {hardware.plural(lost, 'measurement')} given up because of them"
     if not known:
         return "unknown: this system does not show how long a thread waits for a core"
     return (
         f"no measurement given up; {void} of {rounds} rounds void; threads waited up to "
         f"{100 * max(known):.1f} % of the time for a core"
     )
+
+
+def disturbed(seen: Sequence[Circumstances]) -> list[Disturbed]:
+    """What other programs disturbed, each once though several questions may read its record."""
+    found = {
+        (each.record, each.what): each for circumstances in seen for each in circumstances.disturbed
+    }
+    return list(found.values())
+
+
+def disturbance(seen: Sequence[Circumstances]) -> list[str]:
+    """One line on what other programs cost this run, who they were, and what to do; or none."""
+    found = disturbed(seen)
+    if not found:
+        return []
+    total = sum({p: n for each in seen for p, n in each.measurements.items()}.values())
+    lost, beside = ([e for e in found if e.lost == outcome] for outcome in (True, False))
+    parts = []
+    if lost:
+        parts.append(
+            f"{len(lost)} of {hardware.plural(total, 'measurement')} lost to other programs"
+        )
+    if beside:
+        of = "more" if lost else f"of {hardware.plural(total, 'measurement')}"
+        parts.append(f"{len(beside)} {of} made beside them, with wider intervals")
+    who = neighbours(lost or beside)
+    said = f"{' and '.join(parts)}{f' ({who})' if who else ''}"
+    return [f"{said}: close them and run `make again`, or `{AGAIN}`." if lost else f"{said}."]
+
+
+def neighbours(found: Sequence[Disturbed]) -> str:
+    """Who took most of the cores: ``firefox took 0.6 of a core``; nothing where none is known."""
+    cores: dict[str, float] = {}
+    for each in found:
+        for name, share in each.neighbours.items():
+            cores[name] = max(share, cores.get(name, 0.0))
+    most = sorted(cores, key=cores.__getitem__, reverse=True)[:NAMED]
+    return ", ".join(f"{name} took {_cores(cores[name])}" for name in most)
+
+
+def _cores(share: float) -> str:
+    return f"{share:.1f} cores" if share > 1 else f"{share:.2g} of a core"
 
 
 def machine_card(lines: Sequence[str], known: dict[str, str], machines: Iterable[str]) -> str:
@@ -229,14 +275,26 @@ def address(file: Path, page: Path) -> str:
 
 
 def gaps(missing: Iterable[Missing]) -> list[Gap]:
-    """What could not be measured, by reason."""
-    grouped: dict[tuple[Status, str], list[str]] = {}
+    """What could not be measured, by reason; reasons that differ in numbers alone are one."""
+    grouped: dict[tuple[Status, str], list[Missing]] = {}
     for each in missing:
-        grouped.setdefault((each.status, each.reason), []).append(each.what)
+        grouped.setdefault((each.status, NUMBER.sub("#", each.reason)), []).append(each)
     return [
-        Gap(status.value.replace("_", " "), reason, what)
-        for (status, reason), what in grouped.items()
+        Gap(
+            status.value.replace("_", " "),
+            in_one([each.reason for each in same]),
+            [each.what for each in same],
+        )
+        for (status, _), same in grouped.items()
     ]
+
+
+def in_one(reasons: Sequence[str]) -> str:
+    """Reasons that differ in numbers alone as one, with the least and the largest of each."""
+    columns = zip(*map(NUMBER.findall, reasons), strict=True)
+    ranges = (sorted(set(column), key=float) for column in columns)
+    said = (each[0] if len(each) == 1 else f"{each[0]} to {each[-1]}" for each in ranges)
+    return NUMBER.sub(lambda _: next(said), reasons[0])
 
 
 def html_table(table: Table, name: str, caption: str) -> Markup:
@@ -275,7 +333,7 @@ def _formatted(made: GT, key: str, digits: int | None, values: Sequence[Any]) ->
     verdicts: list[int] = []
     for row, value in enumerate(values):
         match value:
-            case str() if value in list(Word):
+            case str() if _word(value):
                 verdicts.append(row)
             case int() if digits is None:
                 pass  # a size or a count: as it stands
@@ -301,11 +359,17 @@ def _general(value: float) -> str:
     return f"{value:.{PLAIN_DIGITS}g}".replace("-", "−")
 
 
-def _verdict(word: str) -> str:
-    sign = SIGNS[Word(word)]
-    kind = word.replace(" ", "-")
-    text = Markup('<span class="verdict {}"><span aria-hidden="true">{}</span> {}</span>')
-    return str(text.format(kind, sign, word))
+def _word(text: str) -> Word | None:
+    """The verdict that a cell holds: a word alone, or sameness with its margin."""
+    same = Word.SAME if text.startswith(f"{Word.SAME.value} within ") else text
+    return Word(same) if same in list(Word) else None
+
+
+def _verdict(text: str) -> str:
+    word = _word(text)
+    assert word
+    markup = Markup('<span class="verdict {}"><span aria-hidden="true">{}</span> {}</span>')
+    return str(markup.format(word.value.replace(" ", "-"), SIGNS[word], text))
 
 
 # ---- figures -------------------------------------------------------------------------------------
@@ -398,14 +462,14 @@ def render(about: About, records: Sequence[Record], sections: Sequence[Section])
     lines = machines(records)
     answers = [each.answer for each in sections]
     seen = [each.circumstances for each in answers]
-    lost = sum(gap.status == Status.CONTENDED for each in answers for gap in each.missing)
-    known = facts(about.preset, seen, lost)
+    known = facts(about.preset, seen)
+    notices = [*disturbance(seen), *(text for each in answers for text in each.notices)]
     return environment.get_template("page.html.j2").render(
         style=Markup((REPORT / "page.css").read_text(encoding="utf-8")),
         about=about,
         lines=lines,
         facts=known,
-        notices=list(dict.fromkeys(text for each in answers for text in each.notices)),
+        notices=list(dict.fromkeys(notices)),
         card=machine_card(lines, known, [machine for each in seen for machine in each.machines]),
         sections=sections,
     )

@@ -30,6 +30,10 @@ class Block:
     calls: int
     lead_s: float = 0.0
 
+    def scaled(self, share: float) -> Block:
+        """A block of that share of the calls, and of the head start; at least one call."""
+        return Block(max(1, math.ceil(self.calls * share)), self.lead_s * share)
+
 
 class Clock(Protocol):
     """What a trial needs of a device's time."""

@@ -1,4 +1,4 @@
-"""Whether something else used the machine while we measured.
+"""Whether something else used the machine while we measured, and what it was.
 
 The sharpest sign that needs no privilege is the *run-queue delay*: the time our own threads were
 ready to run and waited for a core (Linux, ``/proc/self/task/*/schedstat``, second field). Load
@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
+NAMED = 3  # neighbours, at most
+NOTICED = 0.02  # of a core, at least
+KERNEL = 2  # the process whose children are threads of the Linux kernel
 
 
 @dataclass(frozen=True)
@@ -97,3 +102,154 @@ def _steal(proc: Path) -> float | None:
         return ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):
         return None
+
+
+# ---- thread by thread ----------------------------------------------------------------------------
+
+
+class Waits:
+    """The run-queue delay of each thread of this process, quick to read again and again.
+
+    With three threads a reading takes 5 µs. A thread that ended keeps what it had waited.
+    """
+
+    def __init__(self, proc: Path) -> None:
+        self._tasks = proc / "self/task"
+        self._files: dict[str, int] = {}
+        self._seen: dict[str, int] = {}
+
+    def read(self) -> dict[str, int] | None:
+        """Nanoseconds by thread; None where the system does not tell."""
+        try:
+            for thread in os.listdir(self._tasks):
+                if thread not in self._files:
+                    self._open(thread)
+            for thread, file in self._files.items():
+                self._read(thread, file)
+        except (OSError, ValueError, IndexError):
+            return None
+        return dict(self._seen) or None
+
+    def _open(self, thread: str) -> None:
+        try:
+            self._files[thread] = os.open(self._tasks / thread / "schedstat", os.O_RDONLY)
+        except (ProcessLookupError, FileNotFoundError):  # it ended since it was listed
+            return
+
+    def _read(self, thread: str, file: int) -> None:
+        try:
+            self._seen[thread] = int(os.pread(file, 64, 0).split()[1])
+        except ProcessLookupError:
+            return
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._files:
+            os.close(self._files.popitem()[1])
+
+
+@contextmanager
+def waits(proc: Path = PROC) -> Iterator[Waits]:
+    """A reader of the waits, closed at the end."""
+    reader = Waits(proc)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def longest_wait(before: Mapping[str, int] | None, after: Mapping[str, int] | None) -> float | None:
+    """Seconds that the thread which waited longest between two readings did so.
+
+    The longest, not the sum or the mean: the threads of a product wait for each other, so that one
+    of many without a core holds all of them up.
+    """
+    if before is None or after is None:
+        return None
+    return max((after[thread] - before.get(thread, 0) for thread in after), default=0) * 1e-9
+
+
+# ---- neighbours ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of the machine, as far as the system shows it."""
+
+    name: str  # of the program, without arguments
+    parent: int
+    started: int  # clock ticks since boot; with its number it tells a process from all others
+    cpu_s: float
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Who else computed, and how much."""
+
+    name: str
+    cores: float  # CPU time / wall time
+
+
+def processes(proc: Path = PROC) -> dict[int, Process]:
+    """The processes that this one may see, by number; none where the system shows none."""
+    found = {}
+    for folder in proc.glob("[0-9]*"):
+        try:
+            # The name stands in brackets and may hold any character, brackets included.
+            front, _, back = (folder / "stat").read_text(errors="replace").rpartition(")")
+            fields = back.split()
+            parent, user, system, started = (int(fields[i]) for i in (1, 11, 12, 19))
+        except (OSError, ValueError, IndexError):  # it ended, or is hidden
+            continue
+        # Workers of the kernel change their names with their work.
+        name = "the kernel" if parent == KERNEL else front.partition("(")[2]
+        cpu_s = (user + system) / os.sysconf("SC_CLK_TCK")
+        found[int(folder.name)] = Process(name, parent, started, cpu_s)
+    return found
+
+
+def neighbours(
+    before: Mapping[int, Process], after: Mapping[int, Process], wall_s: float, proc: Path = PROC
+) -> list[Neighbour]:
+    """Who took the cores between two looks at the processes: the few busiest, ours told by name.
+
+    Snakemake, of which this process descends, is called that, and what else descends of it another
+    job of this run. Only names of programs are told: no arguments, no users.
+    """
+    own = os.getpid()
+    line = [own, *_ancestors(own, after)]
+    ours = next((pid for pid in line[1:] if _is_snakemake(pid, proc)), None)
+    used: dict[str, float] = {}
+    for pid, now in after.items():
+        if (pid in line and pid != ours) or own in _ancestors(pid, after):
+            continue
+        then = before.get(pid)
+        spent = now.cpu_s - (then.cpu_s if then and then.started == now.started else 0.0)
+        name = _name(pid, now, ours, after)
+        used[name] = used.get(name, 0.0) + spent / wall_s
+    busiest = sorted(used.items(), key=lambda item: -item[1])[:NAMED]
+    return [Neighbour(name, cores) for name, cores in busiest if cores >= NOTICED]
+
+
+def _ancestors(pid: int, seen: Mapping[int, Process]) -> list[int]:
+    line: list[int] = []
+    while pid in seen and (parent := seen[pid].parent) not in (0, *line):
+        line.append(parent)
+        pid = parent
+    return line
+
+
+def _name(pid: int, process: Process, ours: int | None, seen: Mapping[int, Process]) -> str:
+    if ours is None:
+        return process.name
+    if pid == ours:
+        return "snakemake"
+    return "another job of this run" if ours in _ancestors(pid, seen) else process.name
+
+
+def _is_snakemake(pid: int, proc: Path) -> bool:
+    try:
+        words = (proc / str(pid) / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return any(word.endswith(b"snakemake") for word in words)

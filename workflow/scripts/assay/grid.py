@@ -5,6 +5,8 @@ Used by the workflow while its files are read, so it imports nothing heavy.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -57,5 +59,30 @@ def paths(grid: Mapping[str, Any]) -> list[Path]:
 
 
 def cell(path: str) -> str:
-    """What a record's path says besides folder and device: ``hidden-256/rate-0.1.json``."""
-    return path.rpartition("/device-")[2].partition("/")[2]
+    """What a record's path says besides folder, device and occasion: ``hidden-256/rate-0.1``."""
+    named = path.rpartition("/device-")[2].partition("/")[2].removesuffix(".json")
+    return re.sub(r"/?occasion-\d+$", "", named)
+
+
+def listed(file: Path) -> list[str]:
+    """The paths in a listing of records."""
+    paths: list[str] = json.loads(file.read_text(encoding="utf-8"))
+    return paths
+
+
+def is_lost(path: Path) -> bool:
+    """Whether a neighbour spoilt a trial of a record, so that measuring again may mend it.
+
+    What cannot be read is not lost: whoever needs it says what is wrong with it.
+    """
+    try:
+        trials = json.loads(path.read_text(encoding="utf-8"))["trials"]
+        return any(_is_spoilt(trial) for trial in trials)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _is_spoilt(trial: Mapping[str, Any]) -> bool:
+    """Rounds were lost, or the estimate for which it was skipped was itself disturbed."""
+    disturbed = trial["status"] == "skipped" and trial["result"].get("disturbed", False)
+    return trial["status"] == "contended" or bool(disturbed)

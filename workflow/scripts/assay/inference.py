@@ -55,6 +55,18 @@ def paired_difference(
     return PairedDifference(middle.value, middle.low, middle.high, p=p)
 
 
+def difference(one: Interval, other: Interval) -> Interval:
+    """The difference of two quantities that were measured apart, from their intervals.
+
+    What each lies from its end adds in quadrature (Newcombe 1998), so that shares near 0 or 1 keep
+    intervals of unequal sides.
+    """
+    value = one.value - other.value
+    below = math.hypot(one.value - one.low, other.high - other.value)
+    above = math.hypot(one.high - one.value, other.value - other.low)
+    return Interval(value, value - below, value + above)
+
+
 def detectable_difference(
     differences_std: float, count: int, significance: float = 0.05, power: float = 0.8
 ) -> float:
@@ -115,23 +127,36 @@ def power_law(
 
 @dataclass(frozen=True)
 class Slope(Interval):
-    """Slope of a straight line by least squares, with Student's interval and its p-value."""
+    """Slope of a straight line by least squares, with its interval and its p-value."""
 
     p: float
     count: int  # points
 
 
-def slope(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> Slope | None:
-    """Slope of a straight line through points; None for fewer than three, or all at one x."""
+def slope(x: ArrayLike, y: ArrayLike, errors: ArrayLike, confidence: float = 0.95) -> Slope | None:
+    """Slope of a straight line through points; None for fewer than three, or all at one x.
+
+    Args:
+        x: Where the points lie.
+        y: What they are.
+        errors: Standard errors of ``y``. A few points may lie on a line by chance: the interval is
+            never narrower than these errors make it.
+        confidence: Of the interval.
+    """
     across, up = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if len(across) < 3 or not np.ptp(across):
         return None
-    if not np.ptp(up):  # an exact fit, of which SciPy knows no error
-        return Slope(0.0, 0.0, 0.0, p=1.0, count=len(up))
-    line: Any = stats.linregress(across, up)
-    reach = float(stats.t.ppf((1 + confidence) / 2, len(across) - 2)) * line.stderr
-    low, high = float(line.slope - reach), float(line.slope + reach)
-    return Slope(float(line.slope), low, high, p=float(line.pvalue), count=len(up))
+    centred = across - across.mean()
+    weights = centred / np.sum(centred**2)
+    value, freedom = float(weights @ up), len(up) - 2
+    scatter = up - up.mean() - value * centred
+    error = math.sqrt(float(np.sum(scatter**2) / freedom * np.sum(weights**2)))
+    known = float(np.linalg.norm(weights * np.asarray(errors, dtype=float)))
+    quantile = (1 + confidence) / 2
+    reach = max(stats.t.ppf(quantile, freedom) * error, stats.norm.ppf(quantile) * known)
+    by_scatter = 2 * stats.t.sf(abs(value) / error, freedom) if error else float(not value)
+    p = max(float(by_scatter), two_sided_p(value, known))
+    return Slope(value, float(value - reach), float(value + reach), p=p, count=len(up))
 
 
 def two_sided_p(estimate: float, standard_error: float) -> float:

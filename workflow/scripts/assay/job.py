@@ -25,6 +25,8 @@ from assay.record import Conditions, DatasetInfo, Provenance, Record, Status, Tr
 
 PACKAGES = ("torch", "numpy", "scipy", "pydantic", "psutil", "nvidia-ml-py", "snakemake")
 ROOT = Path(__file__).resolve().parents[3]
+OCCASION = "occasion"  # the axis of a study that measures its cells more than once
+SEEDS_APART = 1_000_003  # seeds of an occasion; scripts add small numbers to theirs
 
 
 class Data(Protocol):
@@ -40,7 +42,7 @@ class Job:
     """What a measuring function is given."""
 
     axes: dict[str, Any]  # the wildcards of the record's path, ``device`` is the label
-    settings: dict[str, Any]  # everything else from the configuration
+    settings: dict[str, Any]  # everything else from the configuration; the occasion's own seed
     device: torch.device
     data: Any = None  # what ``read_data`` of :func:`run` returned, for a study that learns
 
@@ -126,7 +128,7 @@ def _measure(
     """Measure; what this machine lacks becomes a status with its reason, a bug stays a crash."""
     try:
         place = device.connect(arguments.device)
-        trials = measure(Job(axes, arguments.settings, place, data))
+        trials = measure(Job(axes, _on_occasion(arguments.settings, axes), place, data))
     except device.Unavailable as missing:
         return [], Status.UNAVAILABLE, str(missing)
     except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
@@ -134,6 +136,12 @@ def _measure(
             raise
         return [], Status.OUT_OF_MEMORY, f"out of memory: {str(error).splitlines()[0]}"
     return trials, *summarize(trials)
+
+
+def _on_occasion(settings: dict[str, Any], axes: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with the seed of the occasion, whose operands and order are then its own."""
+    later = axes.get(OCCASION, 1) - 1
+    return settings | {"seed": settings["seed"] + later * SEEDS_APART} if later else settings
 
 
 def names(known: Iterable[str]) -> Callable[[str], str]:
@@ -186,7 +194,8 @@ def _parser(study: str, axes: Mapping[str, Callable[[str], Any]]) -> argparse.Ar
     parser.add_argument("--device", default="cpu", help="torch device: cpu, cuda:0, mps (cpu)")
     parser.add_argument("--label", help="what the record calls the device (its name)")
     for name, kind in axes.items():
-        parser.add_argument(f"--{name}", type=kind, required=True, help=f"value of the axis {name}")
+        first = {"default": 1} if name == OCCASION else {"required": True}
+        parser.add_argument(f"--{name}", type=kind, help=f"value of the axis {name}", **first)
     parser.add_argument("--threads", type=int, help="CPU threads (every usable core)")
     parser.add_argument(
         "--settings",

@@ -76,6 +76,13 @@ def sm_clock_hz(device: torch.device) -> float | None:
     return clock_hz(pynvml.nvmlDeviceGetClockInfo, nvml_handle(device), pynvml.NVML_CLOCK_SM)
 
 
+def power_w(device: torch.device) -> float | None:
+    """What a GPU draws now, in watts; None on a CPU or where NVML hides it."""
+    handle = nvml_handle(device)
+    milliwatts = None if handle is None else ask(pynvml.nvmlDeviceGetPowerUsage, handle)
+    return None if milliwatts is None else milliwatts / 1e3
+
+
 def throttled(device: torch.device) -> str | None:
     """Why the GPU is slowed down now, by heat or by its hardware; None when it is not.
 

@@ -13,7 +13,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from assay import hardware
 from assay.hardware import Item
@@ -102,6 +101,9 @@ def knees(points: Sequence[Point]) -> list[Knee]:
 
 def _falling(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The falling curve nearest to the values, after a running median of three."""
+    # Imported here: it costs half a CPU second, and measuring scripts only list working sets.
+    from scipy.optimize import isotonic_regression
+
     inner = np.median([values[:-2], values[1:-1], values[2:]], axis=0)
     smooth = np.concatenate([values[:1], inner, values[1:][-1:]])
     return np.asarray(isotonic_regression(smooth, increasing=False).x)

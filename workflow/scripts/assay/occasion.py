@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import fmean, variance
 from typing import Any
@@ -27,7 +27,7 @@ import yaml
 from scipy import stats
 
 from assay.record import Record, Status, Trial
-from assay.statistic import normal_quantile
+from assay.statistic import Interval, exponential, normal_quantile
 
 CONFIG = Path(__file__).resolve().parents[3] / "config.yaml"
 AXIS = "occasion"
@@ -55,8 +55,8 @@ class Component:
 def pooled(records: Sequence[Record], between: Mapping[str, Spread]) -> list[Record]:
     """One record per cell, its occasions pooled, with intervals that contain what they differ by.
 
-    Every number of a result becomes its geometric mean over the occasions that went well. Of paired
-    trials, the intervals of times and ratios are widened, and each ratio gets its p-value.
+    Every number of a result becomes its geometric mean over the occasions that went well. The
+    intervals of times, ratios and bandwidths are widened, and each ratio gets its p-value.
 
     Args:
         records: Of any studies; those that differ in the axis ``occasion`` alone belong together.
@@ -64,7 +64,7 @@ def pooled(records: Sequence[Record], between: Mapping[str, Spread]) -> list[Rec
     """
     cells: dict[Any, list[Record]] = defaultdict(list)
     for each in records:
-        cells[_cell(each)].append(each)
+        cells[cell(each)].append(each)
     trials = {key: _by_what(occasions) for key, occasions in cells.items()}
     groups: dict[Any, list[list[Trial]]] = defaultdict(list)
     for key, occasions in cells.items():
@@ -81,7 +81,21 @@ def pooled(records: Sequence[Record], between: Mapping[str, Spread]) -> list[Rec
     ]
 
 
-def _cell(each: Record) -> tuple[str, str]:
+def told(records: Sequence[Record]) -> str:
+    """On how many occasions pooled records were measured, as a sentence of a method."""
+    counts = {int(str(t.result["occasions"])) for r in records for t in _good(r.trials)
+              if "occasions" in t.result}  # fmt: skip
+    most = max(counts, default=1)
+    times = (
+        "one occasion, in a process of its own"
+        if most == 1
+        else (f"up to {most} occasions, each in a process of its own")
+    )
+    return f"Every cell was measured on {times}; intervals contain by how much occasions differ."
+
+
+def cell(each: Record) -> tuple[str, str]:
+    """What tells a record from all others, its occasion apart."""
     axes = {name: value for name, value in each.axes.items() if name != AXIS}
     return each.study, repr(sorted(axes.items()))
 
@@ -102,8 +116,8 @@ def _by_what(occasions: Sequence[Record]) -> list[list[Trial]]:
 def component(kind: str, repeated: Sequence[Sequence[Trial]], known: Spread) -> Component:
     """The variance between occasions, of a kind, over the cells of one study and device.
 
-    The variance of the occasions of an arm contains that of their rounds, which is taken off; the
-    arms of a trial share its occasion and count as one.
+    The variance of the occasions of an estimate contains that of their rounds, which is taken off;
+    the estimates of a trial share its occasion and count as one.
 
     Args:
         kind: ``ratio`` or ``time``.
@@ -112,11 +126,9 @@ def component(kind: str, repeated: Sequence[Sequence[Trial]], known: Spread) -> 
     """
     total, freedom = KNOWN_FREEDOM * known.get(kind, 0.0) ** 2, KNOWN_FREEDOM
     for trials in map(_good, repeated):
-        arms = [*_estimates(kind, trials)] if len(trials) > 1 else []
-        arms = [(values, errors) for values, errors in arms if max(errors) < math.inf]
-        if arms:
-            own = fmean(variance(values) - fmean(e * e for e in errors) for values, errors in arms)
-            total += (len(trials) - 1) * own
+        own = [*_excesses(kind, trials)] if len(trials) > 1 else []
+        if own:
+            total += (len(trials) - 1) * fmean(own)
             freedom += len(trials) - 1
     return Component(max(0.0, total / freedom), freedom)
 
@@ -125,31 +137,80 @@ def _good(trials: Sequence[Trial]) -> list[Trial]:
     return [trial for trial in trials if trial.status == Status.OK]
 
 
-def _estimates(kind: str, trials: Sequence[Trial]) -> Iterator[tuple[list[float], list[float]]]:
-    """Logarithm and standard error on each occasion, arm by arm."""
-    results: list[Any] = [trial.result for trial in trials]
-    part, value = _PLACES[kind]
-    for arm in results[0].get(part, {}):
-        if arm != "twin" and all(arm in result.get(part, {}) for result in results):
-            seen = [result[part][arm] for result in results]
-            yield (
-                [math.log(each[value(0)]) for each in seen],
-                [_error(each, value) for each in seen],
-            )
+def _excesses(kind: str, trials: Sequence[Trial]) -> Iterator[float]:
+    """By how much the occasions of each estimate vary more than their rounds explain."""
+    for place in _places(trials[0].result):
+        seen = _everywhere(place, [trial.result for trial in trials])
+        errors = [_error(each, place.names) for each in seen]
+        if place.kind == kind and len(seen) == len(trials) and max(errors) < math.inf:
+            logs = [math.log(each[place.names[0]]) for each in seen]
+            yield variance(logs) - fmean(error * error for error in errors)
 
 
-# Where a trial's result holds the figures of each kind, and what value, low and high are called.
-_PLACES: dict[str, tuple[str, Callable[[int], str]]] = {
-    "ratio": ("ratios", ("ratio", "ratio_low", "ratio_high").__getitem__),
-    "time": ("arms", ("time_median_s", "time_low_s", "time_high_s").__getitem__),
+# How a result writes an estimate (value, low, high), and which spread between occasions it has.
+_RATIO = ("ratio", "ratio_low", "ratio_high")
+_FIGURE = ("value", "low", "high")
+_KINDS = {
+    _RATIO: "ratio",
+    ("time_median_s", "time_low_s", "time_high_s"): "time",
+    ("bandwidth_bytes_per_s", "bandwidth_low_bytes_per_s", "bandwidth_high_bytes_per_s"): "time",
+    _FIGURE: "ratio",  # of a paired trial, whose figures are compared only with each other
 }
+CONTROL = "twin"  # shares both memory and minute with its anchor: nothing is added to it
 
 
-def _error(seen: Mapping[str, float], name: Callable[[int], str]) -> float:
+@dataclass(frozen=True)
+class _Place:
+    """Where in a result an estimate stands, and what its numbers are called."""
+
+    path: tuple[Any, ...]
+    names: tuple[str, str, str]
+
+    @property
+    def kind(self) -> str | None:
+        return None if CONTROL in self.path else _KINDS[self.names]
+
+    def look_up(self, result: Any) -> Any:
+        """The estimate in another occasion's result; None where it has none."""
+        for step in self.path:
+            try:
+                result = result[step]
+            except (KeyError, IndexError, TypeError):
+                return None
+        positive = isinstance(result, dict) and (result.get(self.names[0]) or 0) > 0
+        return result if positive and set(self.names) <= set(result) else None
+
+
+def _places(result: Mapping[str, Any]) -> list[_Place]:
+    """Every positive estimate with an interval in a result; accuracies are none of ours."""
+    found = [_Place(path, names) for path in _dictionaries(result) for names in _KINDS]
+    return [
+        place
+        for place in found
+        if (place.names is not _FIGURE or "arms" in result) and place.look_up(result)
+    ]
+
+
+def _dictionaries(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths of all dictionaries within a value."""
+    if isinstance(value, dict):
+        yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in items:
+        if isinstance(inner, dict | list):
+            yield from _dictionaries(inner, (*path, key))
+
+
+def _everywhere(place: _Place, results: Sequence[Mapping[str, Any]]) -> list[Any]:
+    return [seen for result in results if (seen := place.look_up(result))]
+
+
+def _error(seen: Mapping[str, Any], names: tuple[str, str, str]) -> float:
     """Standard error of the logarithm within an occasion; infinite for too few rounds."""
-    if not seen[name(1)] or math.isinf(seen[name(2)]):
+    low, high = seen[names[1]], seen[names[2]]
+    if not low or not high or math.isinf(high):  # JSON has no infinity: it may be null
         return math.inf
-    return math.log(seen[name(2)] / seen[name(1)]) / (2 * normal_quantile(0.95))
+    return math.log(high / low) / (2 * normal_quantile(0.95))
 
 
 def _record(
@@ -161,42 +222,41 @@ def _record(
     good = [each for each in occasions if each.status == Status.OK]
     chosen = (good or occasions)[0]
     axes = {name: value for name, value in chosen.axes.items() if name != AXIS}
-    merged = [_trial(each, components) for each in trials]
+    merged = [pool(each, components) for each in trials]
     return chosen.model_copy(update={"axes": axes, "trials": merged})
 
 
-def _trial(occasions: Sequence[Trial], components: Mapping[str, Component]) -> Trial:
+def pool(occasions: Sequence[Trial], components: Mapping[str, Component]) -> Trial:
     """One trial of all occasions that went well; where none did, the first tells why."""
     good = _good(occasions)
     if not good:
         return occasions[0]
     results: list[Any] = [trial.result for trial in good]
     result = _mean(results)
-    for kind, (part, name) in _PLACES.items():
-        for arm, into in result.get(part, {}).items():
-            seen = [each[part][arm] for each in results if arm in each.get(part, {})]
-            if into.get(name(0)):
-                own = components[kind] if arm != "twin" else Component(0.0, KNOWN_FREEDOM)
-                _widen(into, seen, name, own)
-    if "ratios" in result:
-        result |= {
-            "occasions": len(good),
-            "rounds": sum(each.get("rounds", 0) for each in results),
-            "rounds_void": sum(each.get("rounds_void", 0) for each in results),
-        }
+    for place in _places(result):
+        between = components.get(place.kind or "", Component(0.0, KNOWN_FREEDOM))
+        _widen(place.look_up(result), _everywhere(place, results), place.names, between)
+    if "rounds" in result:
+        counts = {name: sum(each.get(name, 0) for each in results) for name in _COUNTS}
+        result |= {"occasions": len(good), **counts}
     columns = {name for trial in good for name in trial.samples}
     samples = {name: [s for t in good for s in t.samples.get(name, [])] for name in columns}
     return good[0].model_copy(update={"result": result, "samples": samples})
+
+
+_COUNTS = ("rounds", "rounds_void")
 
 
 def _mean(values: Sequence[Any]) -> Any:
     """Of numbers the geometric mean (the mean, where one is not positive); else the first."""
     first = values[0]
     if isinstance(first, dict):
-        return {
-            key: _mean([each[key] for each in values if isinstance(each, dict) and key in each])
-            for key in first
-        }
+        well = [each for each in values if isinstance(each, dict)]
+        well = [each for each in well if each.get("status", Status.OK) == Status.OK] or well
+        return {key: _mean([each[key] for each in well if key in each]) for key in well[0]}
+    if isinstance(first, list):
+        alike = all(isinstance(each, list) and len(each) == len(first) for each in values)
+        return [_mean(each) for each in zip(*values, strict=True)] if alike else first
     if isinstance(first, float) and all(isinstance(each, float | int) for each in values):
         if all(each > 0 for each in values):
             return math.exp(fmean(math.log(each) for each in values))
@@ -206,21 +266,21 @@ def _mean(values: Sequence[Any]) -> Any:
 
 def _widen(
     into: dict[str, Any],
-    seen: Sequence[Mapping[str, float]],
-    name: Callable[[int], str],
+    seen: Sequence[Mapping[str, Any]],
+    names: tuple[str, str, str],
     between: Component,
 ) -> None:
     """Set value, interval and, of a ratio, the p-value of the mean over occasions."""
-    middle = fmean(math.log(each[name(0)]) for each in seen)
-    within = math.fsum(_error(each, name) ** 2 for each in seen) / len(seen) ** 2
-    error = math.sqrt(within + between.variance / len(seen))
-    reach = float(stats.t.ppf(0.975, between.freedom)) * error
-    into[name(0)] = math.exp(middle)
-    into[name(1)] = math.exp(middle - reach)
-    into[name(2)] = math.exp(min(700.0, middle + reach))
-    if name is _PLACES["ratio"][1]:
-        into["p"] = (
-            float(2 * stats.t.sf(abs(middle) / error, between.freedom))
-            if error
-            else float(not middle)
-        )
+    middle = fmean(math.log(each[names[0]]) for each in seen)
+    within = math.fsum(_error(each, names) ** 2 for each in seen) / len(seen) ** 2
+    added = between.variance / len(seen)
+    error = math.sqrt(within + added)
+    # Satterthwaite (1946): rounds are many, so only what is added has few degrees of freedom.
+    share = added / (within + added) if added else 0.0
+    freedom = between.freedom / share**2 if share > 1e-6 else math.inf
+    reach = float(stats.t.ppf(0.975, freedom)) * error
+    bounds = Interval(middle, middle - reach, middle + reach)
+    into |= dict(zip(names, astuple(exponential(bounds)), strict=True))
+    if names is _RATIO:
+        t = abs(middle) / error if error else math.inf * abs(middle)
+        into["p"] = float(2 * stats.t.sf(t, freedom)) if middle else 1.0

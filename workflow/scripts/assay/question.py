@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,17 @@ class Snippet(_Model):
     code: str
 
 
+class Disturbed(_Model):
+    """A measurement beside which something else used the machine."""
+
+    record: str = Field(description="Path of its record")
+    what: str = Field(description="What was measured in it")
+    lost: bool = Field(description="Whether no number could be given")
+    neighbours: dict[str, float] = Field(
+        description="Who took the cores, by name, in cores; empty where the system does not tell"
+    )
+
+
 class Circumstances(_Model):
     """When, where and how the records of an answer were measured."""
 
@@ -74,6 +86,10 @@ class Circumstances(_Model):
     )
     rounds: int = Field(description="Rounds of all paired trials")
     rounds_void: int = Field(description="Rounds among them that contention or a clock spoilt")
+    measurements: dict[str, int] = Field(
+        description="Measurements by path of their record; several questions may share it"
+    )
+    disturbed: list[Disturbed] = Field(description="Those that other programs disturbed")
 
 
 class Answer(_Model):
@@ -129,7 +145,8 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
         refuse_mixed_data(arguments.records, records)
     except record.RecordError as error:
         raise SystemExit(str(error)) from error
-    found = answer(occasion.pooled(records, arguments.between))
+    pooled = occasion.pooled(records, arguments.between)
+    found = answer(pooled)
     complete = Answer(
         question=question,
         title=arguments.about["title"],
@@ -139,12 +156,12 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
         numbers=found.numbers,
         method=found.method,
         caveats=found.caveats,
-        missing=missing(records),
+        missing=missing(pooled),
         notices=[*notices(records), *runs.on_several_machines(records)],
         picture=found.picture,
         table=found.table,
         snippet=found.snippet,
-        circumstances=circumstances(records),
+        circumstances=circumstances(arguments.records, records),
         records=[path.as_posix() for path in arguments.records],
     )
     record.write_atomically(arguments.table, found.frame.to_csv(index=False))
@@ -166,12 +183,20 @@ def _parse(question: str, argv: Sequence[str] | None) -> argparse.Namespace:
         type=json.loads,
         help="JSON: each study's spread between occasions (config.yaml)",
     )
+    parser.add_argument(
+        "--retried",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="JSON files with paths of more records: cells measured once more",
+    )
     parser.add_argument("records", type=Path, nargs="*", help="the question's records")
     arguments = parser.parse_args(argv)
     if arguments.between is None:
         arguments.between = occasion.known()
     if arguments.grid:
         arguments.records += grid.paths(arguments.grid)
+    arguments.records += [Path(each) for file in arguments.retried for each in grid.listed(file)]
     if not arguments.records:
         parser.error("no records: name them, or give --grid")
     return arguments
@@ -221,8 +246,15 @@ def missing(records: Iterable[Record]) -> list[Missing]:
     return found
 
 
-def circumstances(records: Sequence[Record]) -> Circumstances:
-    """Under which circumstances the records were measured."""
+def circumstances(paths: Sequence[Path], records: Sequence[Record]) -> Circumstances:
+    """Under which circumstances the records, read from these paths, were measured."""
+    named = [(path.as_posix(), each) for path, each in zip(paths, records, strict=True)]
+    measured = {
+        (occasion.cell(each), _name(trial.what))
+        for each in records
+        for trial in each.trials
+        if trial.status == Status.OK
+    }
     provenances = [each.provenance for each in records]
     moments = sorted(each.started for each in provenances)
     shares = [each.conditions.contention.get("delay_share") for each in records]
@@ -237,7 +269,30 @@ def circumstances(records: Sequence[Record]) -> Circumstances:
         delay_share=max((share for share in shares if share is not None), default=None),
         rounds=sum(result.get("rounds", 0) for result in results),
         rounds_void=sum(result.get("rounds_void", 0) for result in results),
+        measurements={path: max(1, len(each.trials)) for path, each in named},
+        disturbed=[found for path, each in named for found in _disturbed(path, each, measured)],
     )
+
+
+def _disturbed(
+    path: str, each: Record, measured: AbstractSet[tuple[tuple[str, str], str]]
+) -> list[Disturbed]:
+    """The measurements of a record beside which something else used the machine.
+
+    What another occasion measured is not lost.
+    """
+    if each.status == Status.CONTENDED and not each.trials:
+        return [Disturbed(record=path, what=_name(each.axes), lost=True, neighbours={})]
+    found = []
+    for trial in each.trials:
+        result: Any = trial.result
+        what = _name(trial.what)
+        spoilt = trial.status == Status.CONTENDED or bool(result.get("disturbed"))
+        lost = spoilt and (occasion.cell(each), what) not in measured
+        if lost or result.get("beside_neighbour"):
+            cores = {seen["name"]: seen["cores"] for seen in result.get("neighbours") or []}
+            found.append(Disturbed(record=path, what=what, lost=lost, neighbours=cores))
+    return found
 
 
 def _commit(provenance: record.Provenance) -> str:

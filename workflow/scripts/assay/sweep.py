@@ -120,9 +120,8 @@ class Sweep:
     @property
     def comparisons(self) -> list[Comparison]:
         """All that is given a word."""
-        return [
-            each.seen.difference for each in (*self.levels, *self.steps) if each.seen.difference
-        ]
+        seen = [each.seen for each in self.levels] + [each.seen for each in self.steps]
+        return [each.difference for each in seen if each.difference]
 
     def judged(self, words: Mapping[Comparison, Word]) -> Sweep:
         """The same with the words of the question's family."""

@@ -4,11 +4,16 @@ A trial compares *targets* with an *anchor*, in rounds. In every round each arm 
 an order drawn anew, and beside the anchor runs its *twin*: the same work on other memory, the
 A/A control that shows what difference this machine makes up today. Each arm owns several operand
 sets at different addresses, and every block draws one, because where operands lie decides, too.
+
+A block during which one of our threads waited for a core is *disturbed* and timed again. Only that
+wait decides, never the time, so that what is kept is a fair sample of the undisturbed machine.
+Where much is disturbed, blocks shrink until some fit between two wakes of a neighbour.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypeVar
@@ -26,6 +31,13 @@ T = TypeVar("T")
 
 ANCHOR, TWIN = "anchor", "twin"
 FIRST_CALL = 10  # blocks that a first call, which also starts libraries, may take
+ESTIMATES = 3  # before a trial is given up for its length
+TRIES = 5  # of one block in one round
+RECENT = 20  # blocks that tell whether a neighbour is there
+SHRINK = 0.3  # share of them that were disturbed, from which on blocks shrink
+PAUSE_S = 0.02  # after a void round, at most, times the void rounds in a row
+PAUSES = 10  # in a row that lengthen it
+MILD = 0.25  # wait share under which all arms are held up alike, and their ratio still tells
 
 
 @dataclass(frozen=True)
@@ -51,14 +63,16 @@ class Protocol:
     rounds_least: int  # kept rounds before a result is given
     rounds_most: int  # kept rounds at most
     look_every: int  # kept rounds between two looks at the intervals
-    cap_s: float  # seconds of rounds at most
+    cap_s: float  # seconds of rounds that count, at most
+    patience: float  # times cap_s that disturbed rounds, and waiting for better ones, may take
     operand_sets: int  # per arm at most
     operand_sets_least: int  # per arm, even where they need more than operand_bytes
     operand_bytes: int  # of all arms' operand sets together, where fewer sets can keep to it
-    void_delay_share: float  # run-queue delay above which a round is void
+    void_delay_share: float  # share of a block that a thread waited, above which it is disturbed
     void_clock_share: float  # SM clock, relative to the settled one, below which a round is void
     half_width: float  # stop when every ratio's interval is within ± this
     block_s: float  # seconds in a block at least
+    block_least_s: float  # the same where a neighbour disturbs longer ones
     warmup_calls: int
     warmup_s: float
     settle_s: float  # seconds at most
@@ -106,15 +120,8 @@ def compare(
     """
     works = {ANCHOR: anchor, TWIN: anchor, **targets}
     generator = torch.Generator(device=clock.device).manual_seed(seed)
-    estimate_s = _round_estimate(works, generator, protocol, clock) * protocol.rounds_least
-    if estimate_s > protocol.cap_s:
-        return TrialRecord(
-            what=what,
-            status=Status.SKIPPED,
-            reason=f"{protocol.rounds_least} rounds would take {estimate_s:.0f} s or more, "
-            f"over the budget of {protocol.cap_s:g} s a trial (protocol.cap_s)",
-            result={"estimate_s": estimate_s},
-        )
+    if too_long := _too_long(works, generator, protocol, clock):
+        return TrialRecord(what=what, status=Status.SKIPPED, **too_long)
     arms = _set_up(works, generator, protocol, clock)
     rounds = _Rounds(arms, protocol, clock, np.random.default_rng(seed))
     stopped = rounds.run()
@@ -139,29 +146,65 @@ def settle(call: Callable[[], Any], protocol: Protocol, clock: Clock) -> None:
             return
 
 
-def _round_estimate(
-    works: Mapping[str, Work[Any]], generator: torch.Generator, protocol: Protocol, clock: Clock
-) -> float:
-    """Seconds that one round's slow calls will take, from one call of each different work.
+@dataclass(frozen=True)
+class _Estimate:
+    """What one round will take, from one call of each different work."""
 
-    Stops counting once the budget is passed: a slow product is not run only to say how slow.
+    calls_s: dict[int, float]  # by the identity of the work, as far as they were called
+    slow_s: float  # of a round's calls that are far longer than a block
+    disturbed: bool
+
+
+def _too_long(
+    works: Mapping[str, Work[Any]], generator: torch.Generator, protocol: Protocol, clock: Clock
+) -> dict[str, Any] | None:
+    """Why the least rounds won't fit into the budget, as reason and result of a skipped trial.
+
+    A first call is slow for many reasons, and a neighbour makes any call slow: all are called again
+    before a trial is given up.
+    """
+    for _ in range(ESTIMATES):
+        seen = _estimate(works, generator, protocol, clock)
+        estimate_s = seen.slow_s * protocol.rounds_least
+        if estimate_s <= protocol.cap_s:
+            return None
+    reason = f"{protocol.rounds_least} rounds would take {estimate_s:.0f} s or more, over the "
+    reason += f"budget of {protocol.cap_s:g} s a trial (protocol.cap_s)"
+    return {
+        "reason": reason + (", beside another program" if seen.disturbed else ""),
+        "result": {
+            "estimate_s": estimate_s,
+            "call_s": seen.calls_s[id(works[ANCHOR])],
+            "disturbed": seen.disturbed,
+        },
+    }
+
+
+def _estimate(
+    works: Mapping[str, Work[Any]], generator: torch.Generator, protocol: Protocol, clock: Clock
+) -> _Estimate:
+    """Call each different work once, the anchor first.
+
+    Stops once the budget is passed: a slow product is not run only to say how slow.
     """
     seconds: dict[int, float] = {}
-    total = 0.0
-    for work in works.values():
-        if id(work) not in seconds:
-            operands = work.prepare(generator)
-            clock.synchronize()
-            start = time.perf_counter()
-            work.run(operands)
-            clock.synchronize()
-            seconds[id(work)] = time.perf_counter() - start
-        # A first call is slow for many reasons; only one that is far too slow counts.
-        if seconds[id(work)] > FIRST_CALL * protocol.block_s:
-            total += seconds[id(work)]
-        if total * protocol.rounds_least > protocol.cap_s:
-            break
-    return total
+    slow_s, disturbed = 0.0, False
+    with contention.waits() as waits:
+        for work in works.values():
+            if id(work) not in seconds:
+                operands = work.prepare(generator)
+                clock.synchronize()
+                before, start = waits.read(), time.perf_counter()
+                work.run(operands)
+                clock.synchronize()
+                seconds[id(work)] = time.perf_counter() - start
+                waited_s = contention.longest_wait(before, waits.read()) or 0.0
+                disturbed |= waited_s > protocol.void_delay_share * seconds[id(work)]
+            if seconds[id(work)] > FIRST_CALL * protocol.block_s:
+                slow_s += seconds[id(work)]
+            if slow_s * protocol.rounds_least > protocol.cap_s:
+                break
+    return _Estimate(seconds, slow_s, disturbed)
 
 
 def _set_up(
@@ -215,8 +258,21 @@ def _warm_up(arm: _Arm, protocol: Protocol, clock: Clock) -> None:
         calls += 1
 
 
+@dataclass
+class _Round:
+    """One round, as it stands in the record: a row of its samples."""
+
+    order: list[str] = field(default_factory=list)  # of the arms
+    repeated: int = 0  # blocks that were timed again
+    delay_share: float | None = None  # longest wait in a block that stands, as a share of it
+    cpu_per_thread: float | None = None
+    why_void: str | None = None
+    sm_clock_hz: float | None = None
+    power_w: float | None = None
+
+
 class _Rounds:
-    """The rounds of one trial: timing, voiding, stopping, summing up."""
+    """The rounds of one trial: timing, repeating, voiding, stopping, summing up."""
 
     def __init__(
         self, arms: dict[str, _Arm], protocol: Protocol, clock: Clock, draw: np.random.Generator
@@ -224,17 +280,33 @@ class _Rounds:
         self.arms, self.protocol, self.clock, self.draw = arms, protocol, clock, draw
         self.threads = torch.get_num_threads() if clock.device.type == "cpu" else 1
         self.settled_hz = machine.sm_clock_hz(clock.device)
-        self.void: list[bool] = []
-        self.why_void: list[str | None] = []
-        self.contention: list[contention.Contention] = []
+        self.rounds: list[_Round] = []
+        self.recent: deque[bool] = deque(maxlen=RECENT)  # whether a block was disturbed
+        self.scale = 1.0  # of the calls in a block
+        self.kept_s = self.lost_s = 0.0
+        self.neighbours: list[contention.Neighbour] = []
 
     def run(self) -> str:
         """Time rounds until precise, or until the most rounds or seconds; return which it was."""
-        protocol, deadline = self.protocol, time.perf_counter() + self.protocol.cap_s
-        while time.perf_counter() < deadline:
-            self._round()
-            kept = len(self.void) - sum(self.void)
-            if self.void[-1] or kept < protocol.rounds_least:
+        start, before = time.perf_counter(), contention.processes()
+        with contention.waits() as waits:
+            stopped = self._until_enough(waits)
+        if self.lost_s:
+            wall_s = time.perf_counter() - start
+            self.neighbours = contention.neighbours(before, contention.processes(), wall_s)
+        return stopped
+
+    def _until_enough(self, waits: contention.Waits) -> str:
+        protocol = self.protocol
+        kept = voids = 0
+        while self.kept_s < protocol.cap_s and self.lost_s <= protocol.patience * protocol.cap_s:
+            own = self._round(waits)
+            if own.why_void:
+                voids += 1
+                self._pause(voids)
+                continue
+            kept, voids = kept + 1, 0
+            if kept < protocol.rounds_least:
                 continue
             if kept % protocol.look_every == 0 and self._precise():
                 return "precise"
@@ -242,32 +314,90 @@ class _Rounds:
                 return "rounds"
         return "cap"
 
-    def _round(self) -> None:
-        before = contention.read()
-        for name in self.draw.permutation(list(self.arms)):
-            arm = self.arms[name]
-            call = arm.call(int(self.draw.integers(len(arm.operands))))
-            arm.times.append(self.clock.time(call, arm.block))
-        seen = contention.between(before, contention.read(), self.threads)
-        reason = self._void_reason(seen)
-        self.contention.append(seen)
-        self.void.append(reason is not None)
-        self.why_void.append(reason)
+    def _pause(self, voids: int) -> None:
+        """Let a burst pass; longer after each void round in a row, and never in step with it."""
+        pause_s = float(self.draw.uniform(0, PAUSE_S * min(voids, PAUSES)))
+        time.sleep(pause_s)
+        self.lost_s += pause_s
 
-    def _void_reason(self, seen: contention.Contention) -> str | None:
-        if seen.delay_share is not None and seen.delay_share > self.protocol.void_delay_share:
-            return "run-queue delay"
-        spoilt = machine.throttled(self.clock.device) or machine.others_on_gpu(self.clock.device)
-        if spoilt:
-            return spoilt
-        now = machine.sm_clock_hz(self.clock.device) if self.settled_hz else None
-        if now and self.settled_hz and now < self.protocol.void_clock_share * self.settled_hz:
-            return "SM clock"
-        return None
+    def _round(self, waits: contention.Waits) -> _Round:
+        """Time every arm once."""
+        own = _Round()
+        cpu_s, start, lost_s = time.process_time(), time.perf_counter(), self.lost_s
+        for name in self.draw.permutation(list(self.arms)):
+            own.order.append(str(name))
+            self._block(own, self.arms[name], waits)
+        wall_s = time.perf_counter() - start
+        own.cpu_per_thread = (time.process_time() - cpu_s) / (wall_s * self.threads)
+        self._look_at_device(own)
+        if own.why_void:
+            self.lost_s = lost_s + wall_s
+        else:
+            self.kept_s += wall_s - (self.lost_s - lost_s)
+        self.rounds.append(own)
+        return own
+
+    def _block(self, own: _Round, arm: _Arm, waits: contention.Waits) -> None:
+        """Time one arm, and again while it is disturbed, unless the round is void anyway."""
+        for left in reversed(range(1 if own.why_void else TRIES)):
+            call = arm.call(int(self.draw.integers(len(arm.operands))))
+            before, start = waits.read(), time.perf_counter()
+            seconds = self.clock.time(call, arm.block.scaled(self.scale))
+            wall_s = time.perf_counter() - start
+            waited_s = contention.longest_wait(before, waits.read())
+            disturbed = waited_s is not None and waited_s > self.protocol.void_delay_share * wall_s
+            self._adapt(disturbed)
+            if not disturbed or not left:
+                break
+            own.repeated += 1
+            self.lost_s += wall_s
+        arm.times.append(float(f"{seconds:.6g}"))  # the record need not hold what no clock sees
+        if waited_s is not None:
+            own.delay_share = max(waited_s / wall_s, own.delay_share or 0.0)
+        if disturbed:
+            own.why_void = "run-queue delay"
+
+    def _adapt(self, disturbed: bool) -> None:
+        """Halve the blocks where many were disturbed of late."""
+        self.recent.append(disturbed)
+        least = self.protocol.block_least_s / self.protocol.block_s
+        if len(self.recent) == RECENT and sum(self.recent) > SHRINK * RECENT and self.scale > least:
+            self.scale = max(least, self.scale / 2)
+            self.recent.clear()
+
+    def _look_at_device(self, own: _Round) -> None:
+        """What a GPU did in a round, and what else makes it void."""
+        device = self.clock.device
+        own.sm_clock_hz, own.power_w = machine.sm_clock_hz(device), machine.power_w(device)
+        spoilt = machine.throttled(device) or machine.others_on_gpu(device)
+        limit = self.protocol.void_clock_share * (self.settled_hz or 0.0)
+        slow = "SM clock" if own.sm_clock_hz and own.sm_clock_hz < limit else None
+        own.why_void = own.why_void or spoilt or slow
+
+    @property
+    def beside_neighbour(self) -> bool:
+        """Whether all rounds count, for want of undisturbed ones.
+
+        So where calls are longer than a neighbour's pauses, and it takes little of a core: all arms
+        are held up alike.
+        """
+        void = [each for each in self.rounds if each.why_void]
+        shares = sorted(each.delay_share or 0.0 for each in void)
+        least = self.protocol.rounds_least
+        few = len(self.rounds) - len(void) < least <= len(self.rounds)
+        waited = all(each.why_void == "run-queue delay" for each in void)
+        return few and waited and shares[len(shares) // 2] < MILD
+
+    @property
+    def counted(self) -> list[bool]:
+        """Which rounds count."""
+        everything = self.beside_neighbour
+        return [everything or each.why_void is None for each in self.rounds]
 
     def kept(self, name: str) -> list[float]:
         """Seconds per call of an arm in the rounds that count."""
-        return [t for t, void in zip(self.arms[name].times, self.void, strict=True) if not void]
+        times = self.arms[name].times
+        return [t for t, counts in zip(times, self.counted, strict=True) if counts]
 
     def ratio(self, name: str) -> statistic.Interval:
         """Time per unit of work of an arm relative to the anchor."""
@@ -285,33 +415,44 @@ class _Rounds:
 
     def outcome(self) -> dict[str, Any]:
         """Status, reason and samples for the record."""
-        kept = len(self.void) - sum(self.void)
-        samples: dict[str, list[Any]] = {name: arm.times for name, arm in self.arms.items()}
-        samples["void"] = self.void
-        samples["why_void"] = self.why_void
-        samples["delay_share"] = [seen.delay_share for seen in self.contention]
-        samples["cpu_per_thread"] = [seen.cpu_per_thread for seen in self.contention]
-        status, reason = Status.OK, None
-        if kept < self.protocol.rounds_least:
-            reason = f"{kept} of {len(self.void)} rounds could be kept within "
-            reason += f"{self.protocol.cap_s:g} s, {self.protocol.rounds_least} are needed"
-            status = Status.CONTENDED if any(self.void) else Status.SKIPPED
-            why = sorted({word for word in self.why_void if word})
-            reason += f" (void for: {', '.join(why)})" if why else ""
-        return {"status": status, "reason": reason, "samples": samples}
+        kept, protocol = sum(self.counted), self.protocol
+        if kept >= protocol.rounds_least:
+            return {"status": Status.OK, "reason": None, "samples": self._samples()}
+        why = sorted({each.why_void for each in self.rounds if each.why_void})
+        reason = f"{kept} of {len(self.rounds)} rounds could be kept within {protocol.cap_s:g} s, "
+        reason += f"{protocol.rounds_least} are needed"
+        reason += f" (void for: {', '.join(why)})" if why else ""
+        status = Status.CONTENDED if why else Status.SKIPPED
+        return {"status": status, "reason": reason, "samples": self._samples()}
+
+    def _samples(self) -> dict[str, list[Any]]:
+        names = ["why_void", "delay_share", "cpu_per_thread", "repeated"]
+        names += ["sm_clock_hz", "power_w"] if self.clock.device.type == "cuda" else []
+        return {
+            **{name: arm.times for name, arm in self.arms.items()},
+            "void": [not counts for counts in self.counted],
+            "order": [" ".join(each.order) for each in self.rounds],
+            **{name: [getattr(each, name) for each in self.rounds] for name in names},
+        }
 
     def result(self, stopped: str) -> dict[str, JsonValue]:
         """The summary: per arm the time of a call, per comparison the ratio."""
         result: dict[str, JsonValue] = {
             "stopped": stopped,
-            "rounds": len(self.void),
-            "rounds_void": sum(self.void),
-            "contention_known": self.contention[0].delay_share is not None,
+            "rounds": len(self.rounds),
+            "rounds_void": sum(each.why_void is not None for each in self.rounds),
+            "blocks_repeated": sum(each.repeated for each in self.rounds),
+            "block_scale": self.scale,
+            "kept_s": self.kept_s,
+            "lost_s": self.lost_s,
+            "neighbours": [asdict(each) for each in self.neighbours],
+            "beside_neighbour": self.beside_neighbour,
+            "contention_known": self.rounds[0].delay_share is not None,
             "operand_sets": len(self.arms[ANCHOR].operands),
             "arms": {},
             "ratios": {},
         }
-        if len(self.void) - sum(self.void) < self.protocol.rounds_least:
+        if sum(self.counted) < self.protocol.rounds_least:
             return result
         result["arms"] = {name: self._arm_result(name) for name in self.arms}
         result["ratios"] = {name: self._ratio_result(name) for name in self._compared()}
