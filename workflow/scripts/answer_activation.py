@@ -77,16 +77,23 @@ Steps = dict[str, dict[str, Comparison]]  # by device, then by activation
 
 
 def read_steps(records: Sequence[Record]) -> Steps:
-    """The time of a step with each activation relative to ReLU's, where it was measured."""
+    """The time of a step with each activation relative to ReLU's, where it was measured.
+
+    The placebo does ReLU's very work: like the twin, it tells how far apart two equal things come.
+    """
     found: Steps = {}
     for each in records:
         for trial in each.trials:
             ratios: Any = trial.result.get("ratios") or {}
             if trial.status == Status.OK:
-                own = found.setdefault(str(each.axes["device"]), {})
-                own |= {
+                seen = {
                     name: verdict.paired(trial.result, name) for name in ratios if name in NAMES
                 }
+                control = seen.get(PLACEBO)
+                reach = max(abs(control.low - 1), abs(control.high - 1)) if control else 0.0
+                found.setdefault(str(each.axes["device"]), {}).update(
+                    {name: replace(one, noise=max(one.noise, reach)) for name, one in seen.items()}
+                )
     return found
 
 
@@ -124,7 +131,7 @@ class Device:
     def comparisons(self) -> list[Comparison]:
         """All that is given a word."""
         differences = [each.seen.difference for each in self.placed if each.seen.difference]
-        return [*differences, *self.steps.values()]
+        return [*differences, *(seen for name, seen in self.steps.items() if name != PLACEBO)]
 
     @property
     def reference(self) -> Arm:
@@ -260,8 +267,12 @@ def _step(found: Device, name: str) -> str | None:
     if name not in found.steps:
         return None
     seen = found.steps[name]
-    told = verdict.told(seen, found.words[seen])
+    told = "control" if name == PLACEBO else verdict.told(seen, found.words[seen])
     return f"{seen.value:.2f} [{seen.low:.2f}, {seen.high:.2f}] × ({told})"
+
+
+def _step_word(found: Device, name: str) -> str:
+    return "control" if name == PLACEBO else found.words[found.steps[name]].value
 
 
 def _numbers(found: Device) -> dict[str, Any]:
@@ -275,7 +286,7 @@ def _numbers(found: Device) -> dict[str, Any]:
         },
         "lost": {arm.activation: arm.lost for arm in found.lost},
         "steps": {
-            name: verdict.row(seen) | {"word": found.words[seen].value}
+            name: verdict.row(seen) | {"word": _step_word(found, name)}
             for name, seen in found.steps.items()
         },
     }
@@ -317,8 +328,9 @@ def _step_method(timed: Sequence[Record]) -> list[str]:
         "The time of a step is relative to ReLU's, from jobs that had the machine to themselves: "
         f"one paired trial with every activation, the placebo and a twin in the same rounds, "
         f"batches of {settings['batch']}, on {' or '.join(map(str, threads))} "
-        f"thread{'s' if threads != [1] else ''}. The trainings take one thread each and are not "
-        f"timed. {occasion.told(timed)}",
+        f"thread{'s' if threads != [1] else ''}. The placebo's step is ReLU's; no difference is "
+        "told that it, or the twin, reached as well. The trainings take one thread each and are "
+        f"not timed. {occasion.told(timed)}",
     ]
 
 
@@ -408,8 +420,8 @@ def _frame(records: Sequence[Record], found: Sequence[Device]) -> pd.DataFrame:
             rows.append({**where, "phase": "verdict", "word": arm.lost})
         for name, seen in device.steps.items():
             where = {"study": "steps", "activation": name, "device": device.name}
-            word = device.words[seen].value
-            rows.append({**where, "phase": "verdict", **verdict.row(seen), "word": word})
+            row = {**where, "phase": "verdict", **verdict.row(seen)}
+            rows.append(row | {"word": _step_word(device, name)})
     return pd.DataFrame(rows)
 
 
