@@ -162,7 +162,9 @@ def _decays(stacks: Mapping[str, Stack]) -> dict[str, Decay]:
     return {
         name: Decay(
             _factor(inference.mean(own)),
-            None if reference is None or name == REFERENCE else _against(own, reference),
+            None
+            if reference is None or name == REFERENCE
+            else verdict.paired_ratio(own, reference),
         )
         for name, own in logs.items()
     }
@@ -170,13 +172,6 @@ def _decays(stacks: Mapping[str, Stack]) -> dict[str, Decay]:
 
 def _factor(logs: Interval) -> Interval:
     return Interval(math.exp(logs.value), math.exp(logs.low), math.exp(logs.high))
-
-
-def _against(logs: NDArray[np.float64], reference: NDArray[np.float64]) -> Comparison:
-    """The ratio of two factors, paired by draw; it is computed, not timed, so no twin is needed."""
-    seen = inference.paired_difference(logs, reference)
-    ratio = _factor(seen)
-    return Comparison(ratio.value, ratio.low, ratio.high, p=seen.p)
 
 
 def _standings(stacks: Mapping[str, Stack]) -> dict[str, Standing]:
