@@ -14,7 +14,7 @@ import measure_transfer as transfer
 import numpy as np
 import pytest
 import torch
-from assay import checkpoint, configuration, process, record, training
+from assay import checkpoint, configuration, occasion, process, record, training
 from assay.record import Status, Trial
 from conftest import PROTOCOL, ROOT, make_record
 from torch import nn
@@ -207,7 +207,7 @@ TRANSFER = {
 
 def test_a_real_transfer_and_a_data_set_that_is_too_small(tmp_path, data):
     few = run(transfer, tmp_path, TRANSFER, "--images", "60", "--dataset", str(data))
-    found = {each.arm: each for each in answer.reuses([few])}
+    found = {each.arm: each for each in answer.reuses([few])[0]}
     assert set(found) == set(transfer.ARMS)
     assert found["aliased"].donor_changed
     assert found["aliased"].donor_after.value != found["aliased"].donor_before
@@ -216,7 +216,7 @@ def test_a_real_transfer_and_a_data_set_that_is_too_small(tmp_path, data):
     many = run(transfer, tmp_path, TRANSFER, "--images", "5000", "--dataset", str(data))
     assert many.status == Status.SKIPPED
     assert "3,335 training images" in str(many.reason)
-    assert answer.reuses([many]) == []
+    assert answer.reuses([many]) == ([], [])
 
 
 def test_images_must_be_a_number_or_all():
@@ -391,6 +391,57 @@ def test_the_verdict_on_reuse_is_against_scratch():
     words = {each["arm"]: each["word"] for each in found.numbers["transfer"]}
     assert words == {"scratch": None, "copied": "better", "frozen": "worse", "aliased": "the same"}
     assert "takes the donor itself from 90.0 to 60.0 %" in found.sentence
+
+
+def test_reuse_and_the_times_of_formats_are_one_family():
+    means = {"scratch": 0.80, "copied": 0.85, "frozen": 0.70, "aliased": 0.8}
+    found = answer.answer([made_transfer(means), made_times(1.5)])
+    assert any("all its comparisons (4)" in text for text in found.method)
+    assert any("takes 1.5 [1.49, 1.51] times as long" in text for text in found.findings)
+    told = found.frame[found.frame["phase"] == "verdict"]
+    assert told["word"].tolist() == ["reference", "better", "worse", "the same", "slower"]
+    assert told["margin"].tolist()[1:] == pytest.approx([0.0057] * 3 + [0.02], rel=0.01)
+
+
+def made_times(ratio):
+    """A record of a format whose saving takes so many times as long as a state_dict's."""
+    ratios = {
+        name: dict(zip(("ratio", "ratio_low", "ratio_high"), values, strict=True))
+        for name, values in {
+            "twin": (1.0, 0.99, 1.01),
+            "target": (ratio, ratio - 0.01, ratio + 0.01),
+        }.items()
+    }
+    arms = {
+        name: {"time_median_s": 1e-3, "time_low_s": 9e-4, "time_high_s": 1.1e-3}
+        for name in ("anchor", "twin", "target")
+    }
+    trials = [Trial(what={"time": "save"}, result={"arms": arms, "ratios": ratios})]
+    made = make_record("formats", {"device": "cpu", "format": "module"}, trials)
+    made.settings = FORMATS
+    return occasion.pooled([made], {})[0]
+
+
+def test_an_arm_of_which_a_run_diverged_is_not_compared():
+    made = made_transfer({"scratch": 0.80, "copied": 0.85, "frozen": 0.70})
+    made.trials[-1] = made.trials[-1].model_copy(
+        update={"status": Status.DIVERGED, "reason": "diverged in step 9"}
+    )
+    found = answer.answer([made])
+    assert {each["arm"] for each in found.numbers["transfer"]} == {"scratch", "copied"}
+    assert "cpu, 100 images, copied, frozen: not compared, diverged in 1 of 5 runs." in (
+        found.findings
+    )
+
+
+def test_without_the_reference_nothing_is_compared():
+    made = made_transfer({"scratch": 0.80, "copied": 0.85})
+    made.trials[1] = made.trials[1].model_copy(
+        update={"status": Status.DIVERGED, "reason": "diverged in step 9"}
+    )
+    found = answer.answer([made])
+    assert "two copied layers could not be compared with none" in found.sentence
+    assert [each["word"] for each in found.numbers["transfer"]] == [None]
 
 
 def test_without_any_record_nothing_is_claimed():

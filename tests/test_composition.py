@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from assay import record
-from assay.question import Word
 from assay.record import DatasetInfo, Status, Trial
+from assay.verdict import Word
 from conftest import make_record
 
 SETTINGS = {
@@ -106,6 +106,35 @@ def test_the_sentence_says_what_the_slip_costs():
     assert "(worse)" in said
     assert "with instances made anew 0.50" in said
     assert "sharing adds to it" in said
+
+
+def test_factors_and_accuracies_are_one_family():
+    found = answer.answer([stack("independent", 0.8, 0.5), stack("shared", 0.75, 0.4)])
+    assert any("all its comparisons (2)" in text for text in found.method)
+    told = found.frame[found.frame["phase"] == "verdict"]
+    assert told["word"].tolist() == ["reference", "faster", "worse"]
+    assert told["margin"].tolist()[1:] == pytest.approx([0.02, 0.004])
+
+
+def test_a_structure_of_which_a_run_diverged_is_shown_and_not_compared():
+    lost = stack("shared", 0.9, 0.4)
+    lost.trials[-1] = lost.trials[-1].model_copy(
+        update={"status": Status.DIVERGED, "reason": "diverged in step 9"}
+    )
+    found = answer.answer([stack("independent", 0.8, 0.5), lost])
+    assert "trained, not compared: one, used again diverged in 1 of 3 runs" in found.sentence
+    assert set(found.numbers["cpu"]["accuracy"]) == {"independent"}
+    assert [row[-1] for row in found.table.rows] == [None, "diverged in 1 of 3 runs"]
+
+
+def test_what_was_not_checked_is_not_claimed():
+    made = parallel()
+    made.trials[1] = made.trials[1].model_copy(
+        update={"status": Status.OUT_OF_MEMORY, "reason": "out of memory", "result": {}}
+    )
+    found = answer.answer([made])
+    assert "passes all 7 checks that could be made." in found.sentence
+    assert "diagonal" not in found.sentence
 
 
 def test_outputs_that_became_equal_are_no_crash():

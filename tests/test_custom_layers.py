@@ -9,7 +9,7 @@ import measure_reduction as reduction
 import numpy as np
 import pytest
 import torch
-from assay import layers, question, record
+from assay import layers, occasion, question, record
 from assay.record import DatasetInfo, Status, Trial
 from assay.training import Examples
 from conftest import PROTOCOL, make_record
@@ -122,6 +122,42 @@ def test_what_cannot_be_told_from_the_fastest_shares_its_place():
     near = TIMES | {"matmul": 0.5}
     found = answer.answer([swept(cell(8, times=near, noise=0.02))])
     assert set(found.numbers["fastest"][0]["names"]) == {"matmul", "packed"}
+
+
+def test_the_fastest_is_judged_over_all_occasions():
+    """Packed wins on one occasion and loses on the other: together nothing can be told."""
+    second = cell(8, times=TIMES | {"packed": 1.4})
+    records = [
+        make_record("reduction", {"device": "cpu", "sweep": "n", "occasion": at}, [trial],
+                    settings=REDUCTION)
+        for at, trial in ((1, cell(8)), (2, second))
+    ]  # fmt: skip
+    found = answer.answer(occasion.pooled(records, {}))
+    assert "packed" in found.numbers["fastest"][0]["names"]
+    assert "matmul" in found.numbers["fastest"][0]["names"]
+
+
+def test_times_and_accuracies_are_one_family():
+    learners = [learned("leading", {0.1: 0.84, 1: 0.88}), learned("random", {0.1: 0.80, 1: 0.88})]
+    found = answer.answer([swept(cell(8)), *learners])
+    # Five against einsum, five against the fastest, and two of accuracy.
+    assert any("all its comparisons (12)" in text for text in found.method)
+    told = found.frame.set_index(["study", "implementation"])["word"]
+    assert told["reduction", "packed"] == "faster"
+    assert set(found.frame.loc[found.frame["phase"] == "verdict", "word"]) == {"better", "worse"}
+
+
+def test_a_number_of_coefficients_of_which_a_run_diverged_is_not_compared():
+    lost = learned("random", {0.1: 0.80, 1: 0.88})
+    lost.trials[0] = lost.trials[0].model_copy(
+        update={"status": Status.DIVERGED, "reason": "diverged in step 9", "result": {}}
+    )
+    found = answer.answer([learned("leading", {0.1: 0.84, 1: 0.88}), lost])
+    assert {each["against"] for each in found.numbers["accuracy"]} == {"leading"}
+    assert any(
+        "39 random (control) coefficients: not compared, diverged in 1 of 5 runs." in text
+        for text in found.findings
+    )
 
 
 def test_exponents_are_those_that_were_put_in():

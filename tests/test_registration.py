@@ -8,8 +8,8 @@ import measure_registration as measure
 import pytest
 import torch
 from assay import blocks, record
-from assay.question import Word
-from assay.record import DatasetInfo, Trial
+from assay.record import DatasetInfo, Status, Trial
+from assay.verdict import Word
 from conftest import make_record
 from torch import nn
 
@@ -99,6 +99,36 @@ def test_a_clear_loss_is_worse_and_equal_weights_are_the_same():
         "add_module": True,
         "sequential": None,
     }
+
+
+def test_a_way_of_which_a_run_diverged_is_shown_and_not_compared():
+    """The runs that are left would be the best, and torch's own container no longer the measure."""
+    lost = made("sequential", 0.90, 0.90, 235_146, [cell("sequential", "state_dict", "pass")])
+    trial = lost.trials[-1]
+    lost.trials[-1] = trial.model_copy(
+        update={"status": Status.DIVERGED, "reason": "diverged in step 9", "result": {}}
+    )
+    found = answer.answer([*RECORDS[:3], lost])
+    assert found.numbers["cpu"]["reference"] == "add_module"
+    assert found.numbers["cpu"]["lost"] == {"sequential": "diverged in 1 of 3 runs"}
+    assert "cpu, nn.Sequential: not compared, diverged in 1 of 3 runs." in found.findings
+    told = found.frame[found.frame["phase"] == "verdict"].set_index("storage")["word"]
+    assert told["partial"] == "worse"
+    assert told["sequential"] == "diverged in 1 of 3 runs"
+
+
+def test_an_operation_that_could_not_be_tried_is_no_pass():
+    lost = Trial(what={"storage": "sequential", "operation": "repr"}, status=Status.OUT_OF_MEMORY,
+                 reason="out of memory")  # fmt: skip
+    found = answer.answer([made("sequential", 0.8, 0.8, 9, [RECORDS[3].trials[0], lost])])
+    assert "works with" not in found.sentence
+    assert any("1 of 2 operations do what they should" in text for text in found.findings)
+
+
+def test_equal_weights_are_no_comparison():
+    """Of four ways two have the reference's weights: one comparison is left to correct for."""
+    found = answer.answer(RECORDS)
+    assert any("all its comparisons (1)" in text for text in found.method)
 
 
 def test_unequal_weights_are_told():

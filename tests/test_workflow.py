@@ -112,7 +112,7 @@ def test_editing_the_page_runs_the_page(copied):
                 "measure_crossover": 2,
                 "measure_norm_log": 1,
                 "measure_two_devices": 1,
-                "measure_activation": 3,
+                "measure_steps": 1,
                 "measure_reproduction": 2,
                 "measure_reduction": 1,
                 "measure_formats": 2,
@@ -123,6 +123,7 @@ def test_editing_the_page_runs_the_page(copied):
             "training",
             {
                 "measure_activation": 3,
+                "measure_steps": 1,
                 "measure_implementation": 2,
                 "measure_initialization": 2,
                 "measure_reproduction": 2,
@@ -139,6 +140,7 @@ def test_editing_the_page_runs_the_page(copied):
             {
                 "fetch_dataset": 1,
                 "measure_activation": 3,
+                "measure_steps": 1,
                 "measure_implementation": 2,
                 "measure_initialization": 2,
                 "measure_reproduction": 2,

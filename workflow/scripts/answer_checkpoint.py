@@ -6,17 +6,15 @@ layers reused in another network) and ``formats`` (every format under every haza
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 from assay import accuracy, figure, inference, question, verdict
 from assay.figure import Cell
-from assay.inference import PairedDifference
 from assay.question import Column, Findings, Picture, Snippet, Table
-from assay.record import Record, Trial
+from assay.record import Record, Status, Trial
 from assay.statistic import Interval
 from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
@@ -87,11 +85,12 @@ class Resume:
 
 
 def resume(each: Record) -> Resume | None:
-    """The resume study of one record; None where it could not be done."""
+    """The resume study of one record; None where what it is judged by could not be done."""
     phases: dict[str, list[Trial]] = {}
-    for trial in each.trials:
+    for trial in _good(each):
         phases.setdefault(str(trial.what["phase"]), []).append(trial)
-    if "resumed" not in phases:
+    whole = [trial for trial in phases.get("resumed", []) if not trial.what["left_out"]]
+    if not whole or "unbroken again" not in phases:
         return None
     results: list[Any] = [trial.result for trial in phases["resumed"]]
     writers: list[Any] = phases.get("killed while writing", [])
@@ -110,6 +109,10 @@ def resume(each: Record) -> Resume | None:
         from_step=results[0]["from_step"],
         steps_per_epoch=results[0]["steps_per_epoch"],
     )
+
+
+def _good(each: Record) -> list[Trial]:
+    return [trial for trial in each.trials if trial.status == Status.OK]
 
 
 def resume_sentence(seen: Resume) -> str:
@@ -171,72 +174,90 @@ class Reuse:
     device: str
     images: int
     arm: str
-    accuracy: Interval  # on the test images of the new classes, over seeds
-    difference: PairedDifference | None  # to the network from scratch
-    bound: float  # smallest difference that is called one
+    seen: accuracy.Standing  # on the test images of the new classes; against from scratch
     donor_before: float  # accuracy on the donor's own classes
     donor_after: Interval
     donor_changed: bool
-    storage: bool  # a weight lies in the donor's memory
-    biases: bool  # the donor's biases were taken over
+    storage: bool | None  # a weight lies in the donor's memory
+    biases: bool | None  # the donor's biases were taken over
+
+    @property
+    def accuracy(self) -> Interval:
+        """On the test images, over seeds."""
+        return self.seen.accuracy
 
 
-def reuses(records: Sequence[Record]) -> list[Reuse]:
-    """Every arm that learned, by device and number of images."""
-    found = []
+@dataclass(frozen=True)
+class Lost:
+    """An arm of which a run diverged."""
+
+    device: str
+    images: int
+    arm: str
+    said: str
+
+
+def reuses(records: Sequence[Record]) -> tuple[list[Reuse], list[Lost]]:
+    """Every arm by device and number of images: those to compare, and those set apart."""
+    found, lost = [], []
     for each in records:
-        runs = accuracy.runs(each)
-        if runs.empty or REFERENCE not in set(runs["arm"]):
-            continue
-        taken = {
-            str(trial.what["arm"]): trial.result
-            for trial in each.trials
+        arms = _arms(each)
+        taken: dict[Any, dict[str, Any]] = {
+            trial.what["arm"]: trial.result
+            for trial in _good(each)
             if trial.what["phase"] == "taken over"
         }
-        arms = dict(list(runs.groupby("arm", sort=False)))
-        reference = arms[REFERENCE]
-        for arm, own in arms.items():
-            apart = None if arm == REFERENCE else accuracy.difference(own, reference)
+        device = str(each.axes["device"])
+        for arm, seen in accuracy.standings(arms, REFERENCE).items():
+            own = arms[arm]
             before, changed = float(own["donor_accuracy_before"].iloc[0]), own["donor_changed"]
             found.append(
                 Reuse(
-                    device=str(each.axes["device"]),
-                    images=int(own["images"].iloc[0]),
-                    arm=str(arm),
-                    accuracy=inference.mean(own["test_accuracy"]),
-                    difference=apart,
-                    bound=accuracy.sampling_error(reference),
+                    device,
+                    _images(own),
+                    arm,
+                    seen,
                     donor_before=before,
                     donor_after=inference.mean(own["donor_accuracy_after"])
                     if changed.any()
                     else Interval(before, before, before),
                     donor_changed=bool(changed.any()),
-                    storage=bool(taken[arm]["storage"]),
-                    biases=bool(taken[arm]["biases"]),
+                    storage=taken.get(arm, {}).get("storage"),
+                    biases=taken.get(arm, {}).get("biases"),
                 )
             )
-    return sorted(found, key=lambda reuse: (reuse.device, reuse.images))
+        lost += [
+            Lost(device, _images(own), arm, said)
+            for arm, own in arms.items()
+            if (said := accuracy.lost(own))
+        ]
+    order = [*ARMS].index
+    return sorted(found, key=lambda one: (one.device, one.images, order(one.arm))), lost
 
 
-def reuse_words(found: Sequence[Reuse]) -> dict[tuple[str, int, str], Word]:
-    """The verdict on each arm against the network from scratch; Holm over the whole question."""
-    compared = [(reuse, reuse.difference) for reuse in found if reuse.difference]
-    corrected = inference.holm([seen.p for _, seen in compared])
-    return {
-        (reuse.device, reuse.images, reuse.arm): accuracy.word(seen, p, reuse.bound)
-        for (reuse, seen), p in zip(compared, corrected, strict=True)
-    }
+def _arms(each: Record) -> dict[str, pd.DataFrame]:
+    """The runs that count by arm; none where the data set has too few images."""
+    runs = accuracy.runs(each)
+    if "arm" not in runs:
+        return {}
+    return {str(arm): own for arm, own in runs.groupby("arm", sort=False)}
 
 
-def reuse_sentence(device: str, found: Sequence[Reuse], words: Mapping[Any, Word]) -> str:
+def _images(arm: pd.DataFrame) -> int:
+    return int(arm["images"].iloc[0])
+
+
+def reuse_sentence(found: Sequence[Reuse]) -> str:
     """Where copying helps, and what assigning does to the donor."""
-    parts = []
-    for reuse in found:
-        if reuse.arm == "copied" and reuse.difference:
-            word = words[device, reuse.images, reuse.arm]
-            change = f"{accuracy.points(reuse.difference.value)} points, {word}"
-            parts.append(f"{reuse.images:,}: {change}")
-    text = f"two copied layers against none, by number of images: {'; '.join(parts)}"
+    parts = [
+        f"{reuse.images:,}: {accuracy.points(reuse.seen.difference.value)} points, "
+        f"{reuse.seen.said}"
+        for reuse in found
+        if reuse.arm == "copied" and reuse.seen.difference
+    ]
+    text = "two copied layers could not be compared with none"
+    if parts:
+        text = f"two copied layers against none, by number of images: {'; '.join(parts)}"
     damaged = [reuse for reuse in found if reuse.donor_changed]
     if damaged:
         worst = min(damaged, key=lambda reuse: reuse.donor_after.value)
@@ -247,22 +268,25 @@ def reuse_sentence(device: str, found: Sequence[Reuse], words: Mapping[Any, Word
     return text
 
 
-def reuse_findings(found: Sequence[Reuse], words: Mapping[Any, Word]) -> list[str]:
+def reuse_findings(found: Sequence[Reuse], lost: Sequence[Lost]) -> list[str]:
     """Every arm against scratch, and what became of the donor."""
     texts = []
     for (device, images), here in _grouped(found):
         parts = [
-            f"{ARMS[reuse.arm]} {accuracy.interval(reuse.difference)} points "
-            f"({words[device, images, reuse.arm]})"
+            f"{ARMS[reuse.arm]} {reuse.seen.against} points ({reuse.seen.said})"
             for reuse in here
-            if reuse.difference
+            if reuse.seen.difference
         ]
-        scratch = next(reuse for reuse in here if reuse.arm == REFERENCE)
-        texts.append(
-            f"{device}, {images:,} images, against {_percents(scratch.accuracy)} from scratch: "
-            + "; ".join(parts)
-            + "."
-        )
+        if parts:
+            scratch = next(reuse for reuse in here if reuse.seen.is_reference)
+            texts.append(
+                f"{device}, {images:,} images, against {_percents(scratch.accuracy)} from "
+                f"scratch: {'; '.join(parts)}."
+            )
+    texts += [
+        f"{each.device}, {each.images:,} images, {ARMS[each.arm]}: not compared, {each.said}."
+        for each in lost
+    ]
     for reuse in found:
         if reuse.donor_changed:
             texts.append(
@@ -291,6 +315,7 @@ FORMATS = {
     "export": "torch.export",
     "safetensors": "safetensors",
 }
+TIMED = ("save", "load")
 OK, CARE, BAD = "✓", "!", "✗"
 SAME = 1e-5  # largest difference of outputs that another order of summation can make
 SLACK = 2  # a file this many times as large as that of a copy holds more than was saved
@@ -300,6 +325,7 @@ SLACK = 2  # a file this many times as large as that of a copy holds more than w
 class Stored:
     """One format, with everything that was found out about it."""
 
+    device: str
     name: str
     results: dict[str, dict[str, Any]]  # by hazard
     times: dict[str, Trial]  # save, load
@@ -323,10 +349,10 @@ class Stored:
 def stored(each: Record) -> Stored:
     """The format of one record."""
     results: dict[str, Any] = {
-        str(trial.what["hazard"]): trial.result for trial in each.trials if "hazard" in trial.what
+        str(trial.what["hazard"]): trial.result for trial in _good(each) if "hazard" in trial.what
     }
-    times = {str(trial.what["time"]): trial for trial in each.trials if "time" in trial.what}
-    return Stored(str(each.axes["format"]), results, times)
+    times = {str(trial.what["time"]): trial for trial in _good(each) if "time" in trial.what}
+    return Stored(str(each.axes["device"]), str(each.axes["format"]), results, times)
 
 
 def reloaded(result: Mapping[str, Any], at_build: Cell) -> Cell:
@@ -376,6 +402,7 @@ def part_kept(result: Mapping[str, Any]) -> Cell:
     return Cell("part only", OK)
 
 
+UNTRIED = Cell("not tried")
 TENSORS_ONLY, LOUD = Cell("tensors\nonly", CARE), Cell("says so", CARE)
 HAZARDS = {
     "unchanged": "nothing happened",
@@ -396,27 +423,31 @@ HAZARDS = {
 def judged(seen: Stored) -> dict[str, Cell]:
     """The outcome of every hazard for one format."""
     results = seen.results
-    cells = {
+    cells = dict.fromkeys(HAZARDS, UNTRIED)
+    cells |= {
         hazard: reloaded(results[hazard], TENSORS_ONLY if hazard == "class_missing" else LOUD)
         for hazard in HAZARDS
         if hazard in results and "failed_at" in results[hazard] and hazard != "tied"
     }
-    return cells | {
-        "hostile_default": refused(results["hostile"], "by_default"),
-        "hostile_needed": refused(results["hostile"], "as_needed"),
-        "tied": sharing(results["tied"]),
-        "dtypes": formats_kept(results["dtypes"]),
-        "rows": part_kept(results["views"]["rows"]),
-        "columns": part_kept(results["views"]["columns"]),
-    }
+    if hostile := results.get("hostile"):
+        cells["hostile_default"] = refused(hostile, "by_default")
+        cells["hostile_needed"] = refused(hostile, "as_needed")
+    if "tied" in results:
+        cells["tied"] = sharing(results["tied"])
+    if "dtypes" in results:
+        cells["dtypes"] = formats_kept(results["dtypes"])
+    if views := results.get("views"):
+        cells |= {part: part_kept(views[part]) for part in ("rows", "columns")}
+    return cells
 
 
 def told(seen: Stored) -> dict[str, Cell]:
     """What has a number and no verdict: size and times."""
-    size = seen.results["none"]
-    more = 100 * (size["file_bytes"] / size["parameter_bytes"] - 1)
-    cells = {"file beyond its parameters": Cell(f"+{more:.1f} %")}
-    for what in ("save", "load"):
+    size, more = seen.results.get("none"), "not known"
+    if size:
+        more = f"+{100 * (size['file_bytes'] / size['parameter_bytes'] - 1):.1f} %"
+    cells = {"file beyond its parameters": Cell(more)}
+    for what in TIMED:
         time = seen.time(what)
         cells[f"time to {what}"] = Cell(f"{1e3 * time.value:.3g} ms" if time else "not timed")
     return cells
@@ -432,7 +463,7 @@ def formats_sentence(found: Sequence[Stored]) -> str:
     clean = [
         FORMATS[name]
         for name, own in cells.items()
-        if all(own[hazard].sign != BAD for hazard in HAZARDS)
+        if all(own[hazard].sign in (OK, CARE) for hazard in HAZARDS)
     ]
     parts = {
         "these cannot be loaded with no options": having("by_default", "cannot"),
@@ -450,7 +481,7 @@ def formats_sentence(found: Sequence[Stored]) -> str:
     )
 
 
-def format_findings(found: Sequence[Stored]) -> list[str]:
+def format_findings(found: Sequence[Stored], words: Mapping[Comparison, Word]) -> list[str]:
     """Errors in torch's own words, what is lost, sizes and times."""
     texts = []
     for each in found:
@@ -460,38 +491,36 @@ def format_findings(found: Sequence[Stored]) -> list[str]:
             for hazard, result in results.items()
             if result.get("failed_at")
         ]
-        lost = results["dtypes"]["lost"]
+        lost = results.get("dtypes", {}).get("lost")
         if lost:
             failures.append(f"number formats not kept: {', '.join(lost)}")
         if failures:
             texts.append(f"{name} – " + "; ".join(failures) + ".")
-        if results["hostile"]["ran_by_default"]:
+        hostile = results.get("hostile", {})
+        if hostile.get("ran_by_default"):
             texts.append(
                 f"{name}, hostile file: with no options its code ran and created a file; what the "
-                f"loader said afterwards: {results['hostile']['error_by_default'] or 'nothing'}."
+                f"loader said afterwards: {hostile['error_by_default'] or 'nothing'}."
             )
-        if results["hostile"].get("ran_trusting"):
+        if hostile.get("ran_trusting"):
             texts.append(
                 f"{name}, hostile file: with weights_only=True its code "
-                f"{'ran' if results['hostile']['ran_weights_only'] else 'did not run'}, with "
+                f"{'ran' if hostile['ran_weights_only'] else 'did not run'}, with "
                 "weights_only=False it ran and created a file."
             )
-    return texts + _time_findings(found)
-
-
-def _time_findings(found: Sequence[Stored]) -> list[str]:
-    compared = [
-        (each, what, seen)
-        for what in ("save", "load")
-        for each in found
-        if (seen := each.compared(what))
-    ]
-    words = verdict.judge([seen for _, _, seen in compared])
-    return [
+    return texts + [
         f"{FORMATS[each.name]} takes {seen.value:.3g} [{seen.low:.3g}, {seen.high:.3g}] times as "
-        f"long as a state_dict to {what} ({word})."
-        for (each, what, seen), word in zip(compared, words, strict=True)
+        f"long as a state_dict to {what} ({verdict.told(seen, words[seen])})."
+        for each, what, seen in timed(found)
     ]
+
+
+def timed(found: Sequence[Stored]) -> Iterator[tuple[Stored, str, Comparison]]:
+    """Every time that is compared with a state_dict's."""
+    for what in TIMED:
+        for each in found:
+            if seen := each.compared(what):
+                yield each, what, seen
 
 
 # ---- words ---------------------------------------------------------------------------------------
@@ -505,8 +534,8 @@ def _percents(seen: Interval) -> str:
     return f"{100 * seen.value:.1f} [{100 * seen.low:.1f}, {100 * seen.high:.1f}] %"
 
 
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
+def _yes(value: bool | None) -> str:
+    return "not looked at" if value is None else "yes" if value else "no"
 
 
 # ---- telling -------------------------------------------------------------------------------------
@@ -518,25 +547,30 @@ def answer(records: list[Record]) -> Findings:
     for each in records:
         by_study[each.study].append(each)
     resumes = [seen for each in by_study["resume"] if (seen := resume(each))]
-    reused = reuses(by_study["transfer"])
-    words = reuse_words(reused)
-    found = [stored(each) for each in by_study["formats"] if each.trials]
+    learned, lost = reuses(by_study["transfer"])
+    found = [stored(each) for each in by_study["formats"] if _good(each)]
+    family = [reuse.seen.difference for reuse in learned if reuse.seen.difference]
+    family += [seen for *_, seen in timed(found)]
+    words = verdict.words(family)
+    reused = [replace(each, seen=each.seen.judged(words)) for each in learned]
     return Findings(
-        sentence=_sentence(resumes, reused, words, found),
+        sentence=_sentence(resumes, reused, found),
         findings=[
             *(text for seen in resumes for text in resume_findings(seen)),
-            *reuse_findings(reused, words),
-            *format_findings(found),
+            *reuse_findings(reused, lost),
+            *format_findings(found, words),
         ],
-        numbers=_numbers(resumes, reused, words, found),
-        method=_method(by_study),
+        numbers=_numbers(resumes, reused, lost, found),
+        method=_method(by_study, len(family)),
         caveats=CAVEATS,
         picture=Picture(
             title="Resumed trainings, reused layers, and formats under hazards",
             alternative=_alternative(resumes, reused, found),
         ),
         table=_table(found),
-        frame=_frame(records),
+        frame=pd.concat(
+            [_frame(records), _verdicts(reused, lost, found, words)], ignore_index=True
+        ),
         figure=_figure(resumes, reused, found),
         snippet=SNIPPET,
     )
@@ -545,7 +579,6 @@ def answer(records: list[Record]) -> Findings:
 def _sentence(
     resumes: Sequence[Resume],
     reused: Sequence[Reuse],
-    words: Mapping[Any, Word],
     found: Sequence[Stored],
 ) -> str:
     parts: dict[str, list[str]] = {}
@@ -553,7 +586,7 @@ def _sentence(
         parts.setdefault(seen.device, []).append(resume_sentence(seen))
     for device in dict.fromkeys(reuse.device for reuse in reused):
         own = [reuse for reuse in reused if reuse.device == device]
-        parts.setdefault(device, []).append(reuse_sentence(device, own, words))
+        parts.setdefault(device, []).append(reuse_sentence(own))
     said = [f"{device} – {'; '.join(texts)}." for device, texts in parts.items()]
     if found:
         text = formats_sentence(found)
@@ -564,7 +597,7 @@ def _sentence(
 def _numbers(
     resumes: Sequence[Resume],
     reused: Sequence[Reuse],
-    words: Mapping[Any, Word],
+    lost: Sequence[Lost],
     found: Sequence[Stored],
 ) -> dict[str, Any]:
     return {
@@ -582,11 +615,7 @@ def _numbers(
                 "device": reuse.device,
                 "images": reuse.images,
                 "arm": reuse.arm,
-                "test_accuracy": reuse.accuracy.value,
-                "difference": reuse.difference.value if reuse.difference else None,
-                "difference_low": _finite(reuse.difference.low) if reuse.difference else None,
-                "difference_high": _finite(reuse.difference.high) if reuse.difference else None,
-                "word": words.get((reuse.device, reuse.images, reuse.arm)),
+                **reuse.seen.numbers,
                 "donor_accuracy_before": reuse.donor_before,
                 "donor_accuracy_after": reuse.donor_after.value,
                 "donor_changed": reuse.donor_changed,
@@ -595,6 +624,7 @@ def _numbers(
             }
             for reuse in reused
         ],
+        "lost": [vars(each) for each in lost],
         "formats": {
             each.name: {
                 hazard: f"{cell.sign} {_flat(cell)}" for hazard, cell in judged(each).items()
@@ -604,15 +634,11 @@ def _numbers(
     }
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
 def _flat(cell: Cell) -> str:
     return " ".join(cell.text.split())
 
 
-def _method(by_study: Mapping[str, Sequence[Record]]) -> list[str]:
+def _method(by_study: Mapping[str, Sequence[Record]], comparisons: int) -> list[str]:
     texts = []
     if by_study["resume"]:
         own: Any = by_study["resume"][0].settings
@@ -640,8 +666,8 @@ def _method(by_study: Mapping[str, Sequence[Record]]) -> list[str]:
             f"validation images; {own['seeds']} seeds, paired: same images, same order, same "
             "initial weights where none are taken over. Fewer images are repeated until an epoch "
             f"has {own['epoch_images']:,}. Test images are read once. Differences are to the "
-            "network from scratch, Holm-corrected over all arms and sizes; none under one "
-            f"standard error of the test images is called one. Data: {data.name if data else '?'}."
+            f"network from scratch. {accuracy.method(comparisons)} "
+            f"Data: {data.name if data else '?'}."
         )
     if by_study["formats"]:
         own = by_study["formats"][0].settings
@@ -651,7 +677,9 @@ def _method(by_study: Mapping[str, Sequence[Record]]) -> list[str]:
             "imports that code; every hazard is tried in a process forked from it. In the hostile "
             "file every pickle was exchanged for one that creates a file; whether that file exists "
             "afterwards is looked up. Times are of the whole way, network to file and file to "
-            "network, paired with a state_dict's, in the system's file cache."
+            "network, paired with a state_dict's, in the system's file cache; “the same” is within "
+            f"{verdict.MARGIN:.0%}. Verdicts are Holm-corrected over all {comparisons} comparisons "
+            "of this question."
         )
     return texts
 
@@ -693,6 +721,31 @@ def _frame(records: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _verdicts(
+    reused: Sequence[Reuse],
+    lost: Sequence[Lost],
+    found: Sequence[Stored],
+    words: Mapping[Comparison, Word],
+) -> pd.DataFrame:
+    """Tidy, one row per verdict, with what it rests on."""
+    rows: list[dict[str, Any]] = [
+        {"study": "transfer", "device": each.device, "arm": each.arm, "images": each.images}
+        | each.seen.row
+        for each in reused
+    ]
+    rows += [
+        {"study": "transfer", "device": each.device, "arm": each.arm, "images": each.images}
+        | {"phase": "verdict", "word": each.said}
+        for each in lost
+    ]
+    rows += [
+        {"study": "formats", "device": each.device, "format": each.name, "time": what}
+        | {"phase": "verdict", **verdict.row(seen), "word": words[seen].value}
+        for each, what, seen in timed(found)
+    ]
+    return pd.DataFrame(rows)
+
+
 def _alternative(
     resumes: Sequence[Resume], reused: Sequence[Reuse], found: Sequence[Stored]
 ) -> str:
@@ -710,7 +763,7 @@ def _alternative(
         + ", ".join(f"{HAZARDS[k]}: {_flat(cell)}" for k, cell in judged(each).items())
         for each in found
     ]
-    return ". ".join(texts) + "."
+    return ". ".join(texts) + "." if texts else "Nothing was measured."
 
 
 # ---- drawing -------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ Every claim about the parallel block is a check that was run. Of several instanc
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +17,7 @@ import pandas as pd
 from assay import accuracy, figure, inference, question, verdict
 from assay.accuracy import Standing
 from assay.question import Column, Findings, Picture, Snippet, Table
-from assay.record import Record, Trial
+from assay.record import Record, Status, Trial
 from assay.statistic import Interval
 from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
@@ -41,8 +41,9 @@ class Stack:
     """Several instances of a block, got in one way, on one device."""
 
     structure: str
-    instances: pd.DataFrame  # a row per number of instances
-    apart: NDArray[np.float64]  # (draws, depth + 1) distances, relative to that of the inputs
+    instances: pd.DataFrame  # a row per number of instances; none where they were not counted
+    # (draws, depth + 1) distances, relative to that of the inputs; no draws where not followed
+    apart: NDArray[np.float64]
     runs: pd.DataFrame
     parameters: int | None  # of the network that is trained
     rate: float | None
@@ -51,6 +52,11 @@ class Stack:
     def name(self) -> str:
         """How the report calls it."""
         return NAMES[self.structure]
+
+    @property
+    def lost(self) -> str | None:
+        """In how many runs training diverged; None if in none."""
+        return accuracy.lost(self.runs)
 
     @property
     def logs(self) -> NDArray[np.float64]:
@@ -69,7 +75,11 @@ class Decay:
 
     factor: Interval
     against: Comparison | None  # of factors, to the reference's; None for the reference itself
-    word: Word | None
+    word: Word | None = None  # once all comparisons of the question are judged
+
+    def judged(self, words: Mapping[Comparison, Word]) -> Decay:
+        """The same with the word that its comparison was given."""
+        return replace(self, word=words[self.against]) if self.against else self
 
 
 @dataclass(frozen=True)
@@ -82,19 +92,36 @@ class Device:
     decays: dict[str, Decay]
     standings: dict[str, Standing]
 
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """All that is given a word."""
+        seen = [each.against for each in self.decays.values()]
+        seen += [each.difference for each in self.standings.values()]
+        return [each for each in seen if each]
+
+    def judged(self, words: Mapping[Comparison, Word]) -> Device:
+        """The same with the words of the question's family."""
+        return replace(
+            self,
+            decays={name: each.judged(words) for name, each in self.decays.items()},
+            standings={name: each.judged(words) for name, each in self.standings.items()},
+        )
+
 
 # ---- reading ------------------------------------------------------------------------------------
 
 
 def devices(records: Sequence[Record]) -> list[Device]:
-    """What was found, device by device; devices without a trial are left out."""
-    labels = dict.fromkeys(str(each.axes["device"]) for each in records if each.trials)
-    return [_device(label, records) for label in labels]
+    """What was found, device by device, judged as one family; devices without are left out."""
+    done = [each for each in records if any(t.status == Status.OK for t in each.trials)]
+    found = [_device(label, done) for label in dict.fromkeys(str(e.axes["device"]) for e in done)]
+    words = verdict.words(seen for each in found for seen in each.comparisons)
+    return [each.judged(words) for each in found]
 
 
 def _device(label: str, records: Sequence[Record]) -> Device:
     own = [each for each in records if each.axes["device"] == label]
-    trials = [trial for each in own for trial in each.trials]
+    trials = [trial for each in own for trial in each.trials if trial.status == Status.OK]
     runs = pd.concat([accuracy.runs(each) for each in own])
     present = {str(trial.what["structure"]) for trial in trials}
     stacks = {name: _stack(name, trials, runs) for name in NAMES if name in present}
@@ -114,13 +141,14 @@ def _device(label: str, records: Sequence[Record]) -> Device:
 def _stack(structure: str, trials: Sequence[Trial], runs: pd.DataFrame) -> Stack:
     own = [trial for trial in trials if trial.what["structure"] == structure]
     counted = [t for t in own if t.what.get("check") == "instances"]
-    distance = next(t for t in own if t.what.get("check") == "distance")
+    followed = [t for t in own if t.what.get("check") == "distance"]
+    distances = [*followed[0].samples.values()] if followed else []
     mine = runs[runs["structure"] == structure] if len(runs) else runs
     learned: list[dict[str, Any]] = [t.result for t in own if "parameters" in t.result]
     return Stack(
         structure,
         instances=pd.DataFrame([{**t.what, **t.result} for t in counted]),
-        apart=np.array([*distance.samples.values()], dtype=float),
+        apart=np.array(distances, dtype=float),
         runs=mine,
         parameters=learned[-1]["parameters"] if learned else None,
         rate=float(mine["rate"].iloc[0]) if len(mine) else None,
@@ -128,19 +156,17 @@ def _stack(structure: str, trials: Sequence[Trial], runs: pd.DataFrame) -> Stack
 
 
 def _decays(stacks: Mapping[str, Stack]) -> dict[str, Decay]:
-    """Factor per block of every stack; compared draw by draw, Holm-corrected together."""
-    factors = {name: _factor(inference.mean(s.logs_per_block)) for name, s in stacks.items()}
-    if REFERENCE not in stacks:
-        return {name: Decay(factor, None, None) for name, factor in factors.items()}
-    reference = stacks[REFERENCE].logs_per_block
-    seen = {
-        name: _against(stack.logs_per_block, reference)
-        for name, stack in stacks.items()
-        if name != REFERENCE
-    }
-    words = dict(zip(seen, verdict.judge([*seen.values()]), strict=True))
+    """Factor per block of every stack that was followed; against the reference, draw by draw."""
+    logs = {name: stack.logs_per_block for name, stack in stacks.items() if len(stack.apart)}
+    reference = logs.get(REFERENCE)
     return {
-        name: Decay(factor, seen.get(name), words.get(name)) for name, factor in factors.items()
+        name: Decay(
+            _factor(inference.mean(own)),
+            None
+            if reference is None or name == REFERENCE
+            else verdict.paired_ratio(own, reference),
+        )
+        for name, own in logs.items()
     }
 
 
@@ -148,18 +174,10 @@ def _factor(logs: Interval) -> Interval:
     return Interval(math.exp(logs.value), math.exp(logs.low), math.exp(logs.high))
 
 
-def _against(logs: NDArray[np.float64], reference: NDArray[np.float64]) -> Comparison:
-    """The ratio of two factors; there is no twin, so its bounds are 1."""
-    seen = inference.paired_difference(logs, reference)
-    ratio = _factor(seen)
-    return Comparison(ratio.value, ratio.low, ratio.high, seen.p, twin_low=1.0, twin_high=1.0)
-
-
 def _standings(stacks: Mapping[str, Stack]) -> dict[str, Standing]:
     runs = {name: stack.runs for name, stack in stacks.items() if len(stack.runs)}
-    if not runs:
-        return {}
-    return accuracy.standings(runs, REFERENCE if REFERENCE in runs else next(iter(runs)))
+    reference = REFERENCE if REFERENCE in runs else next(iter(accuracy.whole(runs)), None)
+    return accuracy.standings(runs, reference)
 
 
 # ---- telling ------------------------------------------------------------------------------------
@@ -173,7 +191,7 @@ def answer(records: list[Record]) -> Findings:
         or "Nothing could be tried; the reasons are below.",
         findings=[text for each in found for text in _findings(each)],
         numbers={each.name: _numbers(each) for each in found},
-        method=_method(records),
+        method=_method(records, sum(len(each.comparisons) for each in found)),
         caveats=CAVEATS,
         picture=Picture(
             title=(
@@ -183,7 +201,7 @@ def answer(records: list[Record]) -> Findings:
             alternative=_alternative(found),
         ),
         table=_table(found),
-        frame=_frame(records),
+        frame=_frame(records, found),
         figure=_figure(found) if found else figure.nothing(),
         snippet=SNIPPET,
     )
@@ -191,7 +209,8 @@ def answer(records: list[Record]) -> Findings:
 
 def _sentence(device: Device) -> str:
     parts = [*_parallel_part(device), *_count_part(device), *_trained_part(device)]
-    return f"{device.name} – {'; '.join([*parts, *_decay_part(device)])}."
+    parts += _decay_part(device)
+    return f"{device.name} – {'; '.join(parts or ['nothing could be compared'])}."
 
 
 def _parallel_part(device: Device) -> list[str]:
@@ -201,30 +220,31 @@ def _parallel_part(device: Device) -> list[str]:
     failed = [name for name, holds in held.items() if not holds]
     if failed:
         return [f"the parallel block fails its checks: {', '.join(failed)}"]
-    return [
-        f"the parallel block passes all {len(held)} checks, among them a Jacobian that is exactly "
-        "block diagonal"
-    ]
+    diagonal = ", among them a Jacobian that is exactly block diagonal" if DIAGONAL in held else ""
+    made = "" if len(held) == len(CLAIMS) else " that could be made"
+    return [f"the parallel block passes all {len(held)} checks{made}{diagonal}"]
 
 
 def _count_part(device: Device) -> list[str]:
     count = _largest_count(device)
     return [
-        f"{count} instances, {NAMES[name]}, have "
-        f"{_counted(device.stacks[name], count)['parameters']:,} parameters"
+        f"{count} instances, {NAMES[name]}, have {row['parameters']:,} parameters"
         for name in (REFERENCE, SLIP)
-        if name in device.stacks
+        if name in device.stacks and (row := _counted(device.stacks[name], count))
     ]
 
 
 def _trained_part(device: Device) -> list[str]:
+    lost = [f"{stack.name} {stack.lost}" for stack in device.stacks.values() if stack.lost]
+    aside = [f"trained, not compared: {', '.join(lost)}"] if lost else []
     seen = device.standings.get(SLIP)
     if seen is None or seen.difference is None or REFERENCE not in device.standings:
-        return []
+        return aside
     other = device.standings[REFERENCE].accuracy.value
     return [
         f"trained at equal depth, one used again reaches {accuracy.points(seen.accuracy.value)} % "
-        f"of the test images and instances made anew {accuracy.points(other)} % ({seen.word})"
+        f"of the test images and instances made anew {accuracy.points(other)} % ({seen.said})",
+        *aside,
     ]
 
 
@@ -246,42 +266,69 @@ def _decay_part(device: Device) -> list[str]:
     }
     return [
         f"{text}, with instances made anew {_interval(reference.factor)} "
-        f"({_pace(seen.word)}){tail.get(seen.word, '')}"
+        f"({_pace(seen)}){tail.get(seen.word, '')}"
     ]
 
 
-def _pace(word: Word) -> str:
+def _pace(seen: Decay) -> str:
     """A verdict on a factor under 1: what is smaller collapses faster."""
-    return "cannot tell" if word == Word.UNKNOWN else f"one used again: {word}"
+    return "cannot tell" if seen.word == Word.UNKNOWN else f"one used again: {_said(seen)}"
+
+
+def _said(seen: Decay) -> str | None:
+    return verdict.told(seen.against, seen.word) if seen.against and seen.word else None
+
+
+DIAGONAL = "the Jacobian by the parameters is block diagonal"
+# What must hold for a parallel block: the check that shows it, and whether its result does.
+CLAIMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "outputs equal those of the branches, concatenated by hand": (
+        "equality",
+        lambda seen: seen["outputs_equal"],
+    ),
+    "gradients equal theirs": ("equality", lambda seen: seen["gradients_equal"]),
+    "its parameters are those of the branches": (
+        "equality",
+        lambda seen: seen["parameters"] == seen["parameters_of_branches"],
+    ),
+    DIAGONAL: ("jacobian by parameters", lambda seen: seen["largest_outside"] == 0),
+    "the Jacobian by the inputs is the branches' own, stacked": (
+        "jacobian by inputs",
+        lambda seen: seen["equals_stack"],
+    ),
+    "samples do not mix": (
+        "jacobian by inputs",
+        lambda seen: seen["largest_between_samples"] == 0,
+    ),
+    "features are joined, not samples": (
+        "cat without dim",
+        lambda seen: seen["shape_of_block"] == [2, 32],
+    ),
+    "outputs that do not fit are refused, with both shapes": (
+        "contract",
+        lambda seen: seen["names_both_shapes"],
+    ),
+}
 
 
 def claims(device: Device) -> dict[str, bool]:
-    """What must hold for a parallel block, and whether it does."""
-    results: dict[str, Any] = {name: trial.result for name, trial in device.checks.items()}
-    equal, parameters = results["equality"], results["jacobian by parameters"]
-    inputs, cat = results["jacobian by inputs"], results["cat without dim"]
+    """Whether each claim on a parallel block holds, where its check was made."""
     return {
-        "outputs equal those of the branches, concatenated by hand": equal["outputs_equal"],
-        "gradients equal theirs": equal["gradients_equal"],
-        "its parameters are those of the branches": (
-            equal["parameters"] == equal["parameters_of_branches"]
-        ),
-        "the Jacobian by the parameters is block diagonal": parameters["largest_outside"] == 0,
-        "the Jacobian by the inputs is the branches' own, stacked": inputs["equals_stack"],
-        "samples do not mix": inputs["largest_between_samples"] == 0,
-        "features are joined, not samples": cat["shape_of_block"] == [2, 32],
-        "outputs that do not fit are refused, with both shapes": (
-            results["contract"]["names_both_shapes"]
-        ),
+        claim: holds(device.checks[check].result)
+        for claim, (check, holds) in CLAIMS.items()
+        if check in device.checks
     }
 
 
 def _largest_count(device: Device) -> int:
-    counts = [int(stack.instances["count"].max()) for stack in device.stacks.values()]
-    return max(counts, default=0)
+    counted = [stack.instances for stack in device.stacks.values() if len(stack.instances)]
+    return max((int(each["count"].max()) for each in counted), default=0)
 
 
-def _counted(stack: Stack, count: int) -> dict[str, int]:
+def _counted(stack: Stack, count: int) -> dict[str, int] | None:
+    """What so many instances have in common; None where they were not counted."""
+    if stack.instances.empty or count not in set(stack.instances["count"]):
+        return None
     row = stack.instances.set_index("count").loc[count]
     return {str(name): int(row[name]) for name in COUNTS}
 
@@ -306,21 +353,26 @@ def _parallel_findings(device: Device) -> list[str]:
     if not device.checks:
         return []
     results: dict[str, Any] = {name: trial.result for name, trial in device.checks.items()}
-    jacobian, cat = results["jacobian by parameters"], results["cat without dim"]
     held = [f"{'yes' if holds else 'NO'}: {claim}" for claim, holds in claims(device).items()]
-    one, other = (tuple(shape) for shape in cat["shapes"])
-    return [
-        f"{device.name}, parallel block – {'; '.join(held)}.",
-        f"{device.name}: outside the blocks of its Jacobian the largest entry is "
-        f"{jacobian['largest_outside']:g}, inside {jacobian['largest_inside']:.3g}; widths "
-        f"{' and '.join(map(str, jacobian['outputs']))} side by side give "
-        f"{sum(jacobian['outputs'])} features.",
-        f"{device.name}: torch.cat without dim turns {one} and {other} into "
-        f"{tuple(cat['shape_without_dim'])}, a batch of twice the samples; the block gives "
-        f"{tuple(cat['shape_of_block'])}. Where the widths differ it raises "
-        f"“{cat['error_of_unequal']}”.",
-        f"{device.name}: outputs that do not fit raise “{results['contract']['error']}”.",
-    ]
+    texts = [f"{device.name}, parallel block – {'; '.join(held)}."]
+    if jacobian := results.get("jacobian by parameters"):
+        texts.append(
+            f"{device.name}: outside the blocks of its Jacobian the largest entry is "
+            f"{jacobian['largest_outside']:g}, inside {jacobian['largest_inside']:.3g}; widths "
+            f"{' and '.join(map(str, jacobian['outputs']))} side by side give "
+            f"{sum(jacobian['outputs'])} features."
+        )
+    if cat := results.get("cat without dim"):
+        one, other = (tuple(shape) for shape in cat["shapes"])
+        texts.append(
+            f"{device.name}: torch.cat without dim turns {one} and {other} into "
+            f"{tuple(cat['shape_without_dim'])}, a batch of twice the samples; the block gives "
+            f"{tuple(cat['shape_of_block'])}. Where the widths differ it raises "
+            f"“{cat['error_of_unequal']}”."
+        )
+    if contract := results.get("contract"):
+        texts.append(f"{device.name}: outputs that do not fit raise “{contract['error']}”.")
+    return texts
 
 
 def _instance_findings(device: Device) -> list[str]:
@@ -328,6 +380,8 @@ def _instance_findings(device: Device) -> list[str]:
     texts = []
     for stack in device.stacks.values():
         row = _counted(stack, count)
+        if row is None:
+            continue
         texts.append(
             f"{device.name}, {count} instances, {stack.name}: {row['parameters']:,} parameters "
             f"(one block: {row['parameters_of_one']:,}), weights in {row['memory_places']} "
@@ -348,8 +402,8 @@ def _decay_findings(device: Device) -> list[str]:
             f"{_interval(decay.factor)}, so that {middle:.2g} of it is left after {depth}"
         )
         if decay.against:
-            ratio = Interval(decay.against.ratio, decay.against.low, decay.against.high)
-            text += f"; per block {_interval(ratio)} × that of instances made anew ({decay.word})"
+            text += f"; per block {_interval(decay.against)} × that of instances made anew "
+            text += f"({_said(decay)})"
         texts.append(f"{text}.")
     return texts
 
@@ -363,17 +417,17 @@ def _accuracy_findings(device: Device) -> list[str]:
             f"with {stack.parameters:,} parameters at rate {stack.rate:g}"
         )
         if seen.difference:
-            text += f", {accuracy.interval(seen.difference)} points against the reference"
-            text += f" ({seen.word})"
+            text += f", {seen.against} points against the reference ({seen.said})"
         texts.append(f"{text}.")
     if len(device.standings) > 1:
         runs = {name: device.stacks[name].runs for name in device.standings}
-        reference = next(n for n, seen in device.standings.items() if seen.difference is None)
+        reference = next((n for n, seen in device.standings.items() if seen.is_reference), None)
         smallest = accuracy.smallest_detectable(runs, reference)
-        texts.append(
-            f"{device.name}: the smallest difference that these seeds would have shown is "
-            f"{accuracy.points(smallest)} points (80 % power, median over the structures)."
-        )
+        if math.isfinite(smallest):
+            texts.append(
+                f"{device.name}: the smallest difference that these seeds would have shown is "
+                f"{accuracy.points(smallest)} points (80 % power, median over the structures)."
+            )
     return texts
 
 
@@ -382,40 +436,32 @@ def _numbers(device: Device) -> dict[str, Any]:
     return {
         "parallel": claims(device) if device.checks else {},
         "instances": {
-            name: {"count": count, **_counted(stack, count)}
+            name: {"count": count, **row}
             for name, stack in device.stacks.items()
+            if (row := _counted(stack, count))
         },
         "factor_per_block": {
             name: {
                 "factor": decay.factor.value,
-                "factor_low": _finite(decay.factor.low),
-                "factor_high": _finite(decay.factor.high),
+                "factor_low": accuracy.finite(decay.factor.low),
+                "factor_high": accuracy.finite(decay.factor.high),
                 "word": decay.word.value if decay.word else None,
             }
             for name, decay in device.decays.items()
         },
         "accuracy": {
             name: {
-                "test_accuracy": seen.accuracy.value,
-                "test_accuracy_low": _finite(seen.accuracy.low),
-                "test_accuracy_high": _finite(seen.accuracy.high),
-                "difference": seen.difference.value if seen.difference else None,
-                "difference_low": _finite(seen.difference.low) if seen.difference else None,
-                "difference_high": _finite(seen.difference.high) if seen.difference else None,
-                "word": seen.word.value if seen.word else None,
+                **seen.numbers,
                 "parameters": device.stacks[name].parameters,
                 "rate": device.stacks[name].rate,
             }
             for name, seen in device.standings.items()
         },
+        "lost": {name: stack.lost for name, stack in device.stacks.items() if stack.lost},
     }
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _method(records: Sequence[Record]) -> list[str]:
+def _method(records: Sequence[Record], comparisons: int) -> list[str]:
     settings: Any = records[0].settings
     data = records[0].provenance.dataset
     width, depth = settings["width"], settings["depth"]
@@ -429,16 +475,15 @@ def _method(records: Sequence[Record]) -> list[str]:
         f"Distance: {settings['draws']} draws of two normal random inputs and of the weights, the "
         f"same inputs and first block in every structure, through {settings['stacked']} blocks "
         "that are not trained. The factor per block is a geometric mean with Student's interval; "
-        "structures are compared draw by draw, Holm-corrected; no difference under "
-        f"{verdict.MARGIN:.0%} is called one.",
+        "structures are compared draw by draw; no difference under "
+        f"{verdict.MARGIN:.0%} is called one, and “the same” is within it.",
         f"Accuracy: 784-{width}, {depth} blocks, {width}-10; plain SGD, batches of "
         f"{settings['batch']}; the rate is the best of {rates} after {settings['tuning_epochs']} "
         f"epochs on images set aside; then {settings['seeds']} runs of {settings['epochs']} "
         f"epochs; data: {data.name if data else 'unknown'}. Runs of one seed begin with the same "
         "weights, but for the second and further instances, and see the same batches; the weights "
         "are those of the best epoch in validation, and the test images are read once.",
-        "Differences in accuracy are paired by seed, Holm-corrected; none under one standard error "
-        "of the test images is called one.",
+        accuracy.method(comparisons),
     ]
 
 
@@ -465,20 +510,20 @@ def _table(found: Sequence[Device]) -> Table:
 
 
 def _row(device: Device, name: str, stack: Stack) -> list[str | float | int | None]:
-    seen = device.standings.get(name)
+    seen, decay = device.standings.get(name), device.decays.get(name)
     return [
         device.name,
         stack.name,
         None if stack.parameters is None else f"{stack.parameters:,}",
-        _interval(device.decays[name].factor),
+        _interval(decay.factor) if decay else None,
         accuracy.interval(seen.accuracy) if seen else None,
-        accuracy.interval(seen.difference) if seen and seen.difference else None,
-        (seen.word or "reference") if seen else None,
+        seen.against if seen else None,
+        seen.said if seen else stack.lost,
     ]
 
 
-def _frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Tidy: a row per check, per distance of a draw and per training run."""
+def _frame(records: Sequence[Record], found: Sequence[Device]) -> pd.DataFrame:
+    """Tidy: a row per check, per distance of a draw and per training run, and per verdict."""
     rows: list[dict[str, Any]] = []
     for each in records:
         device = each.axes["device"]
@@ -492,7 +537,20 @@ def _frame(records: Sequence[Record]) -> pd.DataFrame:
                 ]
             else:
                 rows.append({**shared, **trial.result, "reason": trial.reason})
+    for device in found:
+        rows += [row for name in device.stacks for row in _verdict_rows(device, name)]
     return pd.DataFrame(rows)
+
+
+def _verdict_rows(device: Device, name: str) -> Iterator[dict[str, Any]]:
+    where = {"device": device.name, "structure": name, "phase": "verdict"}
+    decay, seen = device.decays.get(name), device.standings.get(name)
+    if decay and decay.against and decay.word:
+        yield {**where, "check": "distance", **verdict.row(decay.against), "word": decay.word.value}
+    if seen:
+        yield {**where, **seen.row}
+    elif lost := device.stacks[name].lost:
+        yield {**where, "word": lost}
 
 
 # ---- the figure ---------------------------------------------------------------------------------
@@ -502,7 +560,7 @@ def _alternative(found: Sequence[Device]) -> str:
     texts = []
     for device in found:
         texts.append(f"{device.name}:")
-        if device.checks:
+        if "jacobian by parameters" in device.checks:
             size = device.checks["jacobian by parameters"].result
             texts.append(
                 f"Jacobian of {size['outputs']} outputs by {size['parameters']} parameters: filled "
@@ -516,7 +574,7 @@ def _alternative(found: Sequence[Device]) -> str:
             f"{NAMES[name]}: test accuracy {accuracy.interval(seen.accuracy)} %."
             for name, seen in device.standings.items()
         ]
-    return " ".join(texts)
+    return " ".join(texts) or "Nothing was tried."
 
 
 def _figure(found: Sequence[Device]) -> Figure:
@@ -582,7 +640,8 @@ def _distances(axes: Axes, device: Device) -> None:
     axes.set_xlabel("blocks passed")
     axes.set_ylabel("distance, relative to the inputs'")
     ends = []
-    for names, stack in _alike(device.stacks):
+    followed = {name: stack for name, stack in device.stacks.items() if name in device.decays}
+    for names, stack in _alike(followed):
         levels = [inference.mean(column) for column in stack.logs.T]
         blocks, colour = range(len(levels)), COLOURS[stack.structure]
         middle = np.exp([level.value for level in levels])

@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay import accuracy, figure, inference, question, statistic, verdict
+from assay import accuracy, figure, inference, occasion, question, verdict
 from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
@@ -67,27 +68,32 @@ class Cell:
     times: dict[str, Interval]  # seconds of a call
     memory: dict[str, int | None]  # bytes beside operands and result
     seen: dict[str, Comparison]  # relative to the anchor
-    trial: Trial
+    noise: float  # how far from 1 the anchor's twin reached
 
     @property
     def size(self) -> int:
         """The size that the sweep varies."""
         return self.sizes[self.sweep]
 
-    def fastest(self) -> list[str]:
-        """The fastest implementation, and behind it those that cannot be told from it."""
-        order = sorted(self.times, key=lambda name: self.times[name].value)
-        bound = 1 + next(iter(self.seen.values())).bound
-        return [name for name in order if name == order[0] or self._low(name, order[0]) <= bound]
+    @cached_property
+    def order(self) -> list[str]:
+        """The implementations, fastest first."""
+        ratios = {name: seen.value for name, seen in self.seen.items()} | {ANCHOR: 1.0}
+        return sorted(ratios, key=lambda name: ratios[name])
 
-    def _low(self, name: str, best: str) -> float:
-        """Lower end of the interval of the ratio of two arms, round by round."""
-        columns = [self._kept("anchor" if each == ANCHOR else each) for each in (name, best)]
-        return statistic.paired_ratio(*columns).low
-
-    def _kept(self, arm: str) -> list[float]:
-        samples: Any = self.trial.samples
-        return [t for t, void in zip(samples[arm], samples["void"], strict=True) if not void]
+    @cached_property
+    def behind(self) -> dict[str, Comparison]:
+        """Every other implementation relative to the fastest, from their ratios to the anchor."""
+        best, *others = self.order
+        if best == ANCHOR:
+            return self.seen
+        below = [(-1.0, self.seen[best])]
+        return {
+            name: verdict.contrast(
+                below if name == ANCHOR else [(1.0, self.seen[name]), *below], noise=self.noise
+            )
+            for name in others
+        }
 
 
 def cells(records: Sequence[Record]) -> list[Cell]:
@@ -112,18 +118,12 @@ def _cell(record: Record, trial: Trial) -> Cell:
         times={name: _interval(arms[name]) for name in NAMES},
         memory={name: result["memory_bytes"][name]["temporary"] for name in NAMES},
         seen={name: verdict.paired(result, name) for name in NAMES if name != ANCHOR},
-        trial=trial,
+        noise=verdict.noise(result),
     )
 
 
 def _interval(arm: Mapping[str, float]) -> Interval:
     return Interval(arm["time_median_s"], arm["time_low_s"], arm["time_high_s"])
-
-
-def words(found: Sequence[Cell]) -> dict[tuple[Cell, str], Word]:
-    """The verdict on every implementation in every cell, Holm-corrected over all of them."""
-    keys = [(cell, name) for cell in found for name in cell.seen]
-    return dict(zip(keys, verdict.judge([cell.seen[name] for cell, name in keys]), strict=True))
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def _exponent(values: Mapping[int, float]) -> Interval:
 # ---- Fourier: what was learned -------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Level:
     """An accuracy at one number of coefficients."""
 
@@ -195,12 +195,11 @@ class Contest:
 
     level: Level
     against: Level
-    difference: inference.PairedDifference
-    word: Word
+    difference: Comparison
 
 
 def levels(records: Sequence[Record]) -> list[Level]:
-    """Every number of coefficients that was learned from, fewest first."""
+    """Every number of coefficients that was learned from, however it ended; fewest first."""
     found = []
     for each in records:
         runs = accuracy.runs(each) if each.study == "fourier" else pd.DataFrame()
@@ -212,7 +211,7 @@ def levels(records: Sequence[Record]) -> list[Level]:
 
 
 def contests(found: Sequence[Level]) -> list[Contest]:
-    """Leading against random at every number, and against all coefficients; Holm over both."""
+    """Leading against random at every number, and against all coefficients."""
     by_key = {(level.device, level.selection, level.kept): level for level in found}
     most = {level.device: max(x.kept for x in found if x.device == level.device) for level in found}
     pairs = []
@@ -223,11 +222,8 @@ def contests(found: Sequence[Level]) -> list[Contest]:
                 by_key.get((level.device, LEADING, most[level.device])),
             ]
             pairs += [(level, other) for other in others if other]
-    seen = [accuracy.difference(level.runs, other.runs) for level, other in pairs]
-    corrected = inference.holm([each.p for each in seen])
     return [
-        Contest(level, other, each, accuracy.word(each, p, accuracy.sampling_error(other.runs)))
-        for (level, other), each, p in zip(pairs, seen, corrected, strict=True)
+        Contest(level, other, accuracy.difference(level.runs, other.runs)) for level, other in pairs
     ]
 
 
@@ -258,7 +254,7 @@ def _trials(records: Sequence[Record], study: str, check: str) -> list[Trial]:
         for each in records
         if each.study == study
         for trial in each.trials
-        if trial.what.get("check") == check
+        if trial.what.get("check") == check and trial.status == Status.OK
     ]
 
 
@@ -268,7 +264,7 @@ def disagreement(records: Sequence[Record]) -> float:
         trial.result["disagreement"]
         for each in records
         for trial in each.trials
-        if "disagreement" in trial.result
+        if trial.status == Status.OK and "disagreement" in trial.result
     ]
     return max((value for each in found for value in each.values()), default=math.nan)
 
@@ -288,10 +284,21 @@ class Seen:
 
     records: Sequence[Record]
     cells: list[Cell]
-    words: dict[tuple[Cell, str], Word]
     growths: list[Growth]
-    levels: list[Level]
+    levels: list[Level]  # with every run ended well
+    lost: list[Level]  # of which a run diverged
     contests: list[Contest]
+    words: dict[Comparison, Word]  # of the question's one family
+
+    def said(self, seen: Comparison) -> str:
+        """The verdict on a comparison as a reader gets it."""
+        return verdict.told(seen, self.words[seen])
+
+    def fastest(self, cell: Cell) -> list[str]:
+        """The fastest implementation, and behind it those that are not told to be slower."""
+        best, *others = cell.order
+        kept = [name for name in others if self.words[cell.behind[name]] != Word.SLOWER]
+        return [best, *kept]
 
     @property
     def devices(self) -> list[str]:
@@ -305,9 +312,15 @@ class Seen:
 
 
 def judge(records: Sequence[Record]) -> Seen:
-    """The records with all verdicts."""
+    """The records with all verdicts, as one family."""
     timed, learned = cells(records), levels(records)
-    return Seen(records, timed, words(timed), growths(timed), learned, contests(learned))
+    lost = [level for level in learned if accuracy.lost(level.runs)]
+    whole = [level for level in learned if level not in lost]
+    contested = contests(whole)
+    family = [seen for cell in timed for seen in (*cell.seen.values(), *cell.behind.values())]
+    family += [each.difference for each in contested]
+    words = verdict.words(dict.fromkeys(family))
+    return Seen(records, timed, growths(timed), whole, lost, contested, words)
 
 
 def answer(records: list[Record]) -> Findings:
@@ -340,14 +353,14 @@ def answer(records: list[Record]) -> Findings:
 def _sentence(device: str, seen: Seen) -> str:
     parts = []
     if rows := seen.sweep(device, "n"):
-        parts.append(f"six equal implementations of Σ W_ijk x_i x_j: {_winner(rows[-1])}")
-    parts += [_fourier_words(each) for each in _most_telling(device, seen)]
-    return f"{device} – {'; '.join(parts)}."
+        parts.append(f"six equal implementations of Σ W_ijk x_i x_j: {_winner(rows[-1], seen)}")
+    parts += [_fourier_words(each, seen) for each in _most_telling(device, seen)]
+    return f"{device} – {'; '.join(parts or ['nothing could be compared'])}."
 
 
-def _winner(cell: Cell) -> str:
+def _winner(cell: Cell, seen: Seen) -> str:
     """Who is fastest at one n, and by how much."""
-    best = cell.fastest()
+    best = seen.fastest(cell)
     if len(best) == len(NAMES):
         return f"at n = {cell.size} none can be told to be fastest"
     text = f"at n = {cell.size} {_listed(best)} {'is' if len(best) == 1 else 'are'} fastest"
@@ -355,7 +368,7 @@ def _winner(cell: Cell) -> str:
         return text
     ratio = cell.seen[best[0]]
     which = "" if len(best) == 1 else f"{NAMES[best[0]]} "
-    times = f"{ratio.ratio:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] ×"
+    times = f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] ×"
     return f"{text} ({which}{times} the time of einsum)"
 
 
@@ -367,23 +380,23 @@ def _listed(names: Sequence[str]) -> str:
 def _most_telling(device: str, seen: Seen) -> list[Contest]:
     """Leading against random where most can be told; none where nothing was compared."""
     mine = [c for c in seen.contests if c.level.device == device and c.against.selection == RANDOM]
-    mine.sort(key=lambda c: (c.word == Word.UNKNOWN, -abs(c.difference.value)))
+    mine.sort(key=lambda c: (seen.words[c.difference] == Word.UNKNOWN, -abs(c.difference.value)))
     return mine[:1]
 
 
-def _fourier_words(each: Contest) -> str:
+def _fourier_words(each: Contest, seen: Seen) -> str:
     level, other = each.level, each.against
     return (
         f"the leading {100 * level.fraction:g} % of the Fourier coefficients give "
         f"{accuracy.points(level.accuracy.value)} % test accuracy, as many at random "
-        f"{accuracy.points(other.accuracy.value)} % ({each.word})"
+        f"{accuracy.points(other.accuracy.value)} % ({seen.said(each.difference)})"
     )
 
 
 def _checks_of_reduction(seen: Seen) -> list[str]:
     right = [r["right"] for r in results(seen.records, "reduction", "gradcheck")]
     symmetry = results(seen.records, "reduction", "symmetry")
-    if not right or not symmetry:
+    if not right or not symmetry or not seen.cells:
         return []
     wrong = sorted({NAMES[name] for each in right for name, fine in each.items() if not fine})
     one = symmetry[0]
@@ -406,13 +419,13 @@ def _winners(device: str, seen: Seen) -> list[str]:
         rows = seen.sweep(device, sweep)
         if rows:
             fixed = ", ".join(f"{k} = {v}" for k, v in rows[0].sizes.items() if k != sweep)
-            each = "; ".join(f"{cell.size}: {_all_fastest(cell)}" for cell in rows)
+            each = "; ".join(f"{cell.size}: {_all_fastest(cell, seen)}" for cell in rows)
             texts.append(f"{device}, fastest by {sweep} ({fixed}) – {each}.")
     return texts
 
 
-def _all_fastest(cell: Cell) -> str:
-    best = cell.fastest()
+def _all_fastest(cell: Cell, seen: Seen) -> str:
+    best = seen.fastest(cell)
     return "cannot tell" if len(best) == len(NAMES) else _listed(best)
 
 
@@ -448,13 +461,31 @@ def _exponent_text(seen: Interval) -> str:
 
 def _checks_of_fourier(seen: Seen) -> list[str]:
     transforms = _trials(seen.records, "fourier", "transform")
-    if not transforms:
-        return []
     rows: dict[int, Any] = {int(str(t.what["n"])): t.result for t in transforms}
+    return [
+        *_transform_findings(rows),
+        *(
+            "fftn goes along the batch as well: exchanging one sample moves another's output by "
+            f"{batch['moved_by_fftn']:.2f} of its size; with the layer by "
+            f"{batch['moved_by_layer']:g}."
+            for batch in results(seen.records, "fourier", "batch")[:1]
+        ),
+        *(
+            "A linear layer that computes with weight.data gets "
+            f"{'a' if data['has_gradient_data'] else 'no'} gradient and moves by "
+            f"{data['moved_data']:g} in {data['steps']} steps, while the layer before it moves by "
+            f"{data['moved_before_it_data']:.2g} and nothing fails; the right layer moves by "
+            f"{data['moved_right']:.2g}."
+            for data in results(seen.records, "fourier", "data")[:1]
+        ),
+    ]
+
+
+def _transform_findings(rows: Mapping[int, Any]) -> list[str]:
+    if not rows:
+        return []
     worst = {key: max(r[key] for r in rows.values()) for key in ("parseval_error", "inverse_error")}
     n = 8 if 8 in rows else max(rows)
-    batch = results(seen.records, "fourier", "batch")[0]
-    data = results(seen.records, "fourier", "data")[0]
     gradients = all(r["gradient_right"] for r in rows.values())
     return [
         f"rfft's n//2 + 1 coefficients hold everything, for n = {', '.join(map(str, rows))}: "
@@ -469,13 +500,6 @@ def _checks_of_fourier(seen: Seen) -> list[str]:
             if rows[n]["halved_error_alternating"] is not None
             else "."
         ),
-        "fftn goes along the batch as well: exchanging one sample moves another's output by "
-        f"{batch['moved_by_fftn']:.2f} of its size; with the layer by {batch['moved_by_layer']:g}.",
-        f"A linear layer that computes with weight.data gets "
-        f"{'a' if data['has_gradient_data'] else 'no'} gradient and moves by "
-        f"{data['moved_data']:g} in {data['steps']} steps, while the layer before it moves by "
-        f"{data['moved_before_it_data']:.2g} and nothing fails; the right layer moves by "
-        f"{data['moved_right']:.2g}.",
     ]
 
 
@@ -487,8 +511,13 @@ def _accuracy_findings(seen: Seen) -> list[str]:
         texts.append(
             f"{level.device}, {level.kept} leading coefficients "
             f"({accuracy.interval(level.accuracy)} %) against {against}: "
-            f"{accuracy.interval(each.difference)} points ({each.word})."
+            f"{accuracy.gain(each.difference)} points ({seen.said(each.difference)})."
         )
+    texts += [
+        f"{level.device}, {level.kept} {SELECTIONS[level.selection]} coefficients: not compared, "
+        f"{accuracy.lost(level.runs)}."
+        for level in seen.lost
+    ]
     same = same_at_all(seen.levels)
     if same is not None:
         texts.append(
@@ -508,10 +537,10 @@ def _accuracy_findings(seen: Seen) -> list[str]:
 
 def _numbers(seen: Seen) -> dict[str, Any]:
     return {
-        "disagreement": _finite(disagreement(seen.records)),
+        "disagreement": accuracy.finite(disagreement(seen.records)),
         "same_at_all": same_at_all(seen.levels),
         "fastest": [
-            {"device": c.device, "sweep": c.sweep, "size": c.size, "names": c.fastest()}
+            {"device": c.device, "sweep": c.sweep, "size": c.size, "names": seen.fastest(c)}
             for c in seen.cells
         ],
         "exponents": [
@@ -520,8 +549,8 @@ def _numbers(seen: Seen) -> dict[str, Any]:
                 "sweep": g.sweep,
                 "implementation": g.name,
                 "time": g.time.value,
-                "time_low": _finite(g.time.low),
-                "time_high": _finite(g.time.high),
+                "time_low": accuracy.finite(g.time.low),
+                "time_high": accuracy.finite(g.time.high),
                 "time_theory": TIME_EXPONENTS[g.sweep],
                 "memory": g.memory,
                 "memory_theory": memory_exponent(g.name, g.sweep),
@@ -534,18 +563,11 @@ def _numbers(seen: Seen) -> dict[str, Any]:
                 "kept": c.level.kept,
                 "against": c.against.selection,
                 "against_kept": c.against.kept,
-                "difference": c.difference.value,
-                "difference_low": _finite(c.difference.low),
-                "difference_high": _finite(c.difference.high),
-                "word": c.word.value,
+                **accuracy.verdict_numbers(c.difference, seen.words[c.difference]),
             }
             for c in seen.contests
         ],
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _method(seen: Seen) -> list[str]:
@@ -560,7 +582,11 @@ def _method(seen: Seen) -> list[str]:
             f"Forward passes in {settings['dtype']} on {' or '.join(map(str, threads))} threads. "
             f"Each sweep lets one size grow from {base}; every size is one trial of all six "
             "implementations and a twin, in rounds of an order drawn anew. An implementation is "
-            "among the fastest unless its paired ratio to the fastest excludes a tie.",
+            "among the fastest unless it is told to be slower than the fastest, by their ratios to "
+            f"einsum; “the same” is within {verdict.MARGIN:.0%}. "
+            f"{occasion.told([r for r in seen.records if r.study == 'reduction'])} Verdicts are "
+            f"Holm-corrected over all {len(seen.words)} comparisons of this question, times and "
+            "accuracies.",
             f"Exponents: least squares of the logarithms over the {FITTED} largest sizes; the "
             "interval is wide where these do not lie on a line, as when a cache is left. Memory "
             "is the most that was allocated at one time, as torch's profiler reports it (on an "
@@ -580,7 +606,8 @@ def _method(seen: Seen) -> list[str]:
             f"Rates {', '.join(f'{r:g}' for r in settings['rates'])} are tried for "
             f"{settings['tuning_epochs']} epochs and judged in validation, for every number of "
             f"coefficients anew; then {settings['seeds']} runs of {settings['epochs']} epochs, "
-            "paired by seed. The control draws its positions with the seed of the run.",
+            "paired by seed. The control draws its positions with the seed of the run. "
+            f"{accuracy.method(len(seen.words))}",
         ]
     return method
 
@@ -648,8 +675,8 @@ def _rows(device: str, seen: Seen) -> list[list[str | float | int | None]]:
                 FLOPS[name],
                 ", ".join(f"{size} {value}" for size, value in cell.sizes.items()),
                 f"{1e6 * time.value:.3g} [{1e6 * time.low:.3g}, {1e6 * time.high:.3g}]",
-                f"{against.ratio:.2f} [{against.low:.2f}, {against.high:.2f}]" if against else None,
-                seen.words[cell, name].value if against else "reference",
+                f"{against.value:.2f} [{against.low:.2f}, {against.high:.2f}]" if against else None,
+                seen.said(against) if against else "reference",
                 _exponent_text(growth.time) if growth else None,
                 None if memory is None else memory / 1e6,
                 MEMORY[name],
@@ -659,7 +686,7 @@ def _rows(device: str, seen: Seen) -> list[list[str | float | int | None]]:
 
 
 def _frame(seen: Seen) -> pd.DataFrame:
-    """Tidy: a row per implementation and size, per run of a training, and per check."""
+    """Tidy: a row per implementation and size, per run and check, and per verdict on runs."""
     rows: list[dict[str, Any]] = [
         {
             "study": "reduction",
@@ -670,8 +697,9 @@ def _frame(seen: Seen) -> pd.DataFrame:
             "time_s": time.value,
             "time_low_s": time.low,
             "time_high_s": time.high,
-            "ratio": cell.seen[name].ratio if name in cell.seen else None,
-            "verdict": seen.words[cell, name].value if name in cell.seen else "reference",
+            **(verdict.row(cell.seen[name]) if name in cell.seen else {}),
+            "word": seen.words[cell.seen[name]].value if name in cell.seen else "reference",
+            "fastest": name in seen.fastest(cell),
             "memory_bytes": cell.memory[name],
             "status": Status.OK.value,
         }
@@ -687,6 +715,18 @@ def _frame(seen: Seen) -> pd.DataFrame:
                 status = {"status": trial.status.value, "reason": trial.reason}
                 plain = {k: v for k, v in trial.result.items() if not isinstance(v, dict | list)}
                 rows.append({**axes, **trial.what, **status, **plain})
+    rows += [
+        {"study": "fourier", "device": c.level.device, "phase": "verdict"}
+        | {"fraction": c.level.fraction, "kept": c.level.kept}
+        | {"against": c.against.selection, "against_kept": c.against.kept}
+        | accuracy.verdict_numbers(c.difference, seen.words[c.difference])
+        for c in seen.contests
+    ]
+    rows += [
+        {"study": "fourier", "device": level.device, "phase": "verdict"}
+        | {"fraction": level.fraction, "kept": level.kept, "word": accuracy.lost(level.runs)}
+        for level in seen.lost
+    ]
     table = pd.DataFrame(rows)
     order = ["study", "device", "status", "reason"]
     return table.reindex(columns=[*order, *(name for name in table if name not in order)])

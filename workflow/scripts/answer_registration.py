@@ -5,21 +5,20 @@ A matrix of operations × ways to keep the blocks, and what training, saving and
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
-from assay import accuracy, figure, inference, question
+from assay import accuracy, figure, inference, question, verdict
 from assay.accuracy import Standing
 from assay.inference import PairedDifference
 from assay.question import Column, Findings, Picture, Snippet, Table
-from assay.record import Record
+from assay.record import Record, Status
 from assay.statistic import Interval
-from assay.verdict import Word
+from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -75,7 +74,7 @@ class Cell:
     device: str
     storage: str
     operation: str
-    outcome: str  # pass, silent or loud
+    outcome: str | None  # pass, silent or loud; None where it could not be tried
     reached: int | None
     of: int | None
     error: str | None
@@ -91,6 +90,7 @@ class Way:
     before: Standing  # test accuracy, and the difference to the reference
     after: Interval  # test accuracy of the network that was built anew and loaded
     lost: PairedDifference  # by saving and loading
+    equal: bool  # whether its weights are the reference's, bit for bit
 
     @cached_property
     def parameters(self) -> int:
@@ -115,6 +115,7 @@ class Device:
     name: str
     cells: list[Cell]
     ways: list[Way]
+    lost: dict[str, str]  # ways of which a run diverged, and in how many it did
     hooks: list[tuple[int, int]]  # runs by a call, runs by ``forward``
 
     @property
@@ -123,7 +124,7 @@ class Device:
         seen = {cell.storage for cell in self.cells}
         return [storage for storage in STORAGES if storage in seen]
 
-    def outcomes(self, storage: str) -> dict[str, str]:
+    def outcomes(self, storage: str) -> dict[str, str | None]:
         """Outcome by operation."""
         return {c.operation: c.outcome for c in self.cells if c.storage == storage}
 
@@ -138,22 +139,39 @@ class Device:
     @property
     def reference(self) -> Way | None:
         """The way that the others are compared with."""
-        return self.way(_reference(way.storage for way in self.ways)) if self.ways else None
+        return next((way for way in self.ways if way.before.is_reference), None)
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """All that is given a word: equal weights are no matter of chance."""
+        seen = [way.before.difference for way in self.ways if not way.equal]
+        return [each for each in seen if each]
+
+    def judged(self, words: Mapping[Comparison, Word]) -> Device:
+        """The same with the words of the question's family."""
+        ways = [
+            way if way.equal else replace(way, before=way.before.judged(words)) for way in self.ways
+        ]
+        return replace(self, ways=ways)
 
 
 # ---- reading ------------------------------------------------------------------------------------
 
 
 def devices(records: Sequence[Record]) -> list[Device]:
-    """What was found, device by device; devices without a trial are left out."""
-    labels = dict.fromkeys(str(each.axes["device"]) for each in records if each.trials)
-    return [_device(label, records) for label in labels]
+    """What was found, device by device, judged as one family; devices without are left out."""
+    done = [each for each in records if any(t.status == Status.OK for t in each.trials)]
+    found = [_device(label, done) for label in dict.fromkeys(str(e.axes["device"]) for e in done)]
+    words = verdict.words(seen for each in found for seen in each.comparisons)
+    return [each.judged(words) for each in found]
 
 
 def _device(label: str, records: Sequence[Record]) -> Device:
     own = [each for each in records if each.axes["device"] == label]
+    runs = pd.concat([accuracy.runs(each) for each in own])
+    arms = {name: runs[runs["storage"] == name] for name in STORAGES} if len(runs) else {}
     results: list[tuple[dict[str, Any], dict[str, Any]]] = [
-        (trial.what, trial.result)
+        (trial.what, trial.result if trial.status == Status.OK else {})
         for each in own
         for trial in each.trials
         if "operation" in trial.what
@@ -161,11 +179,12 @@ def _device(label: str, records: Sequence[Record]) -> Device:
     return Device(
         label,
         cells=[_cell(label, *pair) for pair in results if pair[0]["operation"] in OPERATIONS],
-        ways=_ways(pd.concat([accuracy.runs(each) for each in own])),
+        ways=_ways(accuracy.whole(arms)),
+        lost={name: lost for name, arm in arms.items() if (lost := accuracy.lost(arm))},
         hooks=[
             (result["runs_by_call"], result["runs_by_forward"])
             for what, result in results
-            if what["operation"] == "hooks"
+            if what["operation"] == "hooks" and result
         ],
     )
 
@@ -175,12 +194,11 @@ def _cell(device: str, what: Mapping[str, Any], result: Mapping[str, Any]) -> Ce
     return Cell(device, what["storage"], what["operation"], *(result.get(name) for name in names))
 
 
-def _ways(runs: pd.DataFrame) -> list[Way]:
-    if runs.empty:
+def _ways(arms: Mapping[str, pd.DataFrame]) -> list[Way]:
+    if not arms:
         return []
-    arms = {name: runs[runs["storage"] == name] for name in STORAGES}
-    arms = {name: arm for name, arm in arms.items() if len(arm)}
-    found = _standings(arms, _reference(arms))
+    reference = _reference(arms)
+    found = _standings(arms, reference)
     return [
         Way(
             name,
@@ -188,6 +206,7 @@ def _ways(runs: pd.DataFrame) -> list[Way]:
             found[name],
             inference.mean(arm["test_accuracy_reloaded"]),
             inference.paired_difference(arm["test_accuracy_reloaded"], arm["test_accuracy"]),
+            equal=name != reference and _same(arm, arms[reference]),
         )
         for name, arm in arms.items()
     ]
@@ -200,9 +219,10 @@ def _standings(arms: Mapping[str, pd.DataFrame], reference: str) -> dict[str, St
     """
     differs = {name: arm for name, arm in arms.items() if not _same(arm, arms[reference])}
     found = accuracy.standings({reference: arms[reference]} | differs, reference)
-    nothing = PairedDifference(0.0, 0.0, 0.0, p=1.0)
+    margin = accuracy.sampling_error(arms[reference])
+    nothing = Comparison(0.0, 0.0, 0.0, p=1.0, neutral=0.0, margin=margin)
     return found | {
-        name: Standing(found[reference].accuracy, nothing, Word.SAME)
+        name: Standing(found[reference].accuracy, nothing, word=Word.SAME)
         for name in arms
         if name not in found
     }
@@ -249,7 +269,7 @@ def _sentence(device: Device) -> str:
     parts = []
     plain = next((name for name in UNREGISTERED if name in device.storages), None)
     if plain:
-        tried = len(device.outcomes(plain))
+        tried = sum(outcome is not None for outcome in device.outcomes(plain).values())
         parts.append(
             f"kept in a {plain}, {device.count(plain, 'silent')} of {tried} operations fail "
             f"silently and {device.count(plain, 'loud')} with an error"
@@ -265,7 +285,7 @@ def _sentence(device: Device) -> str:
     right = [STORAGES[name] for name in device.storages if _passes(device, name)]
     if right:
         parts.append(f"every operation works with {_listed(right)}")
-    return f"{device.name} – {'; '.join(parts)}."
+    return f"{device.name} – {'; '.join(parts or ['no network could be trained to the end'])}."
 
 
 def _passes(device: Device, storage: str) -> bool:
@@ -292,7 +312,7 @@ def _findings(device: Device) -> list[str]:
 
 def _failures(device: Device) -> list[str]:
     """What fails, told once for all ways with the same outcomes."""
-    alike: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    alike: dict[tuple[tuple[str, str | None], ...], list[str]] = {}
     for storage in device.storages:
         alike.setdefault(tuple(device.outcomes(storage).items()), []).append(storage)
     texts = []
@@ -304,7 +324,9 @@ def _failures(device: Device) -> list[str]:
         }
         text = f"{device.name}, {names}: "
         if not any(failed.values()):
-            texts.append(f"{text}all {len(outcomes)} operations do what they should.")
+            passed = sum(seen == "pass" for _, seen in outcomes)
+            count = f"all {passed}" if passed == len(outcomes) else f"{passed} of {len(outcomes)}"
+            texts.append(f"{text}{count} operations do what they should.")
             continue
         said = []
         if failed["silent"]:
@@ -326,7 +348,11 @@ def _trainings(device: Device) -> list[str]:
     for way in device.ways:
         came_to = way.runs[["weights_sha256", "test_accuracy_reloaded"]].to_numpy().tolist()
         alike.setdefault((way.registered, str(came_to)), []).append(way)
-    return [_training(device, ways) for ways in alike.values()]
+    texts = [_training(device, ways) for ways in alike.values()]
+    return texts + [
+        f"{device.name}, {STORAGES[storage]}: not compared, {lost}."
+        for storage, lost in device.lost.items()
+    ]
 
 
 def _training(device: Device, ways: Sequence[Way]) -> str:
@@ -338,8 +364,8 @@ def _training(device: Device, ways: Sequence[Way]) -> str:
     )
     against = ""
     if way.before.difference is not None and way.before.difference.value:
-        seen = accuracy.interval(way.before.difference)
-        against = f" ({seen} points against {_reference_name(device)}: {way.before.word})"
+        seen = way.before.against
+        against = f" ({seen} points against {_reference_name(device)}: {way.before.said})"
     return (
         f"{device.name}, {_listed([each.name for each in ways])}: {trained}; "
         f"{_percent(way.before.accuracy)} of the test images{against}, after saving and loading "
@@ -362,11 +388,13 @@ def same_weights(device: Device, storage: str) -> bool | None:
 def _equality(device: Device) -> list[str]:
     """Whether a sequence of one's own is torch's own, bit for bit."""
     checks = ("output", "gradients", "repetition")
-    own = device.outcomes("add_module") if "add_module" in device.storages else {}
-    if not own:
+    own = {name: seen for name, seen in device.outcomes("add_module").items() if seen}
+    if not own.keys() & set(checks):
         return []
     same = same_weights(device, "add_module")
-    outcome = [f"{OPERATIONS[name]} {_bitwise(own[name] == 'pass')}" for name in checks]
+    outcome = [
+        f"{OPERATIONS[name]} {_bitwise(own[name] == 'pass')}" for name in checks if name in own
+    ]
     if same is not None:
         outcome.append(f"weights after training {_bitwise(same)}")
     text = f"{device.name}: a Sequential of one's own against nn.Sequential: {', '.join(outcome)}."
@@ -409,23 +437,17 @@ def _numbers(device: Device) -> dict[str, Any]:
             way.storage: {
                 "parameters": way.parameters,
                 "parameters_registered": way.registered,
-                "test_accuracy": way.before.accuracy.value,
-                "test_accuracy_low": _finite(way.before.accuracy.low),
-                "test_accuracy_high": _finite(way.before.accuracy.high),
+                **way.before.numbers,
                 "test_accuracy_reloaded": way.after.value,
-                "test_accuracy_reloaded_low": _finite(way.after.low),
-                "test_accuracy_reloaded_high": _finite(way.after.high),
-                "word": way.before.word.value if way.before.word else None,
+                "test_accuracy_reloaded_low": accuracy.finite(way.after.low),
+                "test_accuracy_reloaded_high": accuracy.finite(way.after.high),
                 "weights_equal_reference": same_weights(device, way.storage),
             }
             for way in device.ways
         },
         "reference": device.reference.storage if device.reference else None,
+        "lost": device.lost,
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _method(records: Sequence[Record], found: Sequence[Device]) -> list[str]:
@@ -451,9 +473,8 @@ def _method(records: Sequence[Record], found: Sequence[Device]) -> list[str]:
         "best epoch in validation.",
         "The state was saved, loaded strictly into a network that was built anew with another "
         "seed, and the test images were read with both.",
-        "Intervals are Student's over seeds at 95 %; differences to the reference are paired by "
-        "seed and Holm-corrected over the ways that came to other weights than the reference; no "
-        "difference under one standard error of the test images is called one.",
+        "Only ways that came to other weights than the reference are tested; equal weights are the "
+        f"same. {accuracy.method(sum(len(each.comparisons) for each in found))}",
     ]
 
 
@@ -493,15 +514,27 @@ def _row(device: Device, storage: str) -> list[str | float | int | None]:
             accuracy.interval(way.before.accuracy),
             accuracy.interval(way.after),
         ]
+    elif storage in device.lost:
+        trained = [None, device.lost[storage], None]
     counts = [str(device.count(storage, outcome)) for outcome in ("pass", "silent", "loud")]
     return [device.name, STORAGES[storage], *counts, *trained]
 
 
 def _frame(found: Sequence[Device]) -> pd.DataFrame:
-    """Tidy: a row per cell, then a row per training run."""
+    """Tidy: a row per cell, then a row per training run, then the verdicts."""
     cells = pd.DataFrame([vars(cell) for device in found for cell in device.cells])
     runs = [way.runs.assign(device=device.name) for device in found for way in device.ways]
-    table = pd.concat([cells, *runs], ignore_index=True)
+    told = [
+        {"device": device.name, "storage": way.storage, **way.before.row}
+        for device in found
+        for way in device.ways
+    ]
+    told += [
+        {"device": device.name, "storage": storage, "phase": "verdict", "word": lost}
+        for device in found
+        for storage, lost in device.lost.items()
+    ]
+    table = pd.concat([cells, *runs, pd.DataFrame(told)], ignore_index=True)
     first = ["device", "storage", "operation", "outcome", "phase", "seed"]
     return table.reindex(columns=[*first, *(name for name in table if name not in first)])
 
