@@ -119,7 +119,7 @@ def test_killed_trainings_and_writers(tmp_path):
     assert found.repeatable
     assert found.whole.same
     assert found.needed == ["optimizer", "random", "order"]
-    assert found.from_step < RESUME["steps"]
+    assert found.whole.from_step < RESUME["steps"]
     atomic = next(each for each in found.killed if each.way == "atomic")
     assert atomic.unreadable == 0
 
@@ -209,10 +209,10 @@ def test_a_real_transfer_and_a_data_set_that_is_too_small(tmp_path, data):
     few = run(transfer, tmp_path, TRANSFER, "--images", "60", "--dataset", str(data))
     found = {each.arm: each for each in answer.reuses([few])}
     assert set(found) == set(transfer.ARMS)
-    assert found["aliased"].donor_changed
-    assert found["aliased"].donor_after.value != found["aliased"].donor_before
-    assert not found["copied"].donor_changed
-    assert found["copied"].donor_after.value == found["copied"].donor_before > 0.4
+    assert found["aliased"].donor.changed
+    assert found["aliased"].donor.after.value != found["aliased"].donor.before
+    assert not found["copied"].donor.changed
+    assert found["copied"].donor.after.value == found["copied"].donor.before > 0.4
     many = run(transfer, tmp_path, TRANSFER, "--images", "5000", "--dataset", str(data))
     assert many.status == Status.SKIPPED
     assert "3,335 training images" in str(many.reason)
