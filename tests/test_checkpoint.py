@@ -393,6 +393,53 @@ def test_the_verdict_on_reuse_is_against_scratch():
     assert "takes the donor itself from 90.0 to 60.0 %" in found.sentence
 
 
+def test_an_arm_that_diverged_is_told_and_not_compared():
+    made = made_transfer({"scratch": 0.80, "copied": 0.85, "frozen": 0.70})
+    lost = next(t for t in made.trials if t.what["arm"] == "copied" and "seed" in t.what)
+    lost.status, lost.reason, lost.result = Status.DIVERGED, "diverged in step 3", {}
+    found = answer.answer([made])
+    words = {each["arm"]: each["word"] for each in found.numbers["transfer"]}
+    assert words == {"scratch": None, "copied": None, "frozen": "worse"}
+    assert "100: diverged in 1 of 5 runs" in found.sentence
+
+
+def test_nothing_is_compared_with_a_reference_that_diverged():
+    made = made_transfer({"scratch": 0.80, "copied": 0.85})
+    lost = next(t for t in made.trials if t.what["arm"] == "scratch" and "seed" in t.what)
+    lost.status, lost.reason, lost.result = Status.DIVERGED, "diverged in step 3", {}
+    found = answer.answer([made])
+    assert {each["word"] for each in found.numbers["transfer"]} == {None}
+    assert any("not compared (from scratch: diverged in 1 of 5" in t for t in found.findings)
+
+
+def made_format(ratio):
+    """A record of a format of which only the time to save was measured."""
+    ratios = {
+        "twin": {"ratio": 1.0, "ratio_low": 0.999, "ratio_high": 1.001, "p": 0.9},
+        "target": {"ratio": ratio, "ratio_low": ratio - 0.01, "ratio_high": ratio + 0.01, "p": 0.0},
+    }
+    arm = {"time_median_s": 1e-3, "time_low_s": 9e-4, "time_high_s": 1.1e-3}
+    result = {"arms": {"anchor": arm, "target": arm}, "ratios": ratios}
+    trial = Trial(what={"time": "save"}, result=result)
+    return make_record("formats", {"format": "module"}, [trial], settings=FORMATS)
+
+
+def test_reuse_and_times_are_one_family_whose_verdicts_the_table_holds():
+    means = {"scratch": 0.80, "copied": 0.85, "aliased": 0.8}
+    found = answer.answer([made_transfer(means), made_format(1.5)])
+    assert any("over all its comparisons (3)" in text for text in found.method)
+    judged = found.frame[found.frame["phase"] == "verdict"]
+    assert list(judged["word"]) == ["reference", "better", "the same", "slower"]
+    assert judged[["p", "bound", "margin"]].iloc[1:].notna().all(axis=None)
+    assert any("the same within 0.57 points" in text for text in found.findings)
+
+
+def test_a_hazard_that_was_not_tried_is_no_pass():
+    found = answer.answer([made_format(1.5)])
+    assert set(found.numbers["formats"]["module"].values()) == {"not measured"}
+    assert "without a failure: none that was measured" in found.sentence
+
+
 def test_without_any_record_nothing_is_claimed():
     skipped = make_record("transfer", {"device": "cpu", "images": "100"}, [])
     skipped.settings = TRANSFER

@@ -110,6 +110,30 @@ def test_one_size_in_many_that_a_test_would_reject_alone_is_chance():
     assert answer.laws([made])[0].distribution == "uniform"
 
 
+def test_widths_that_scatter_leave_it_open_whether_the_outputs_matter():
+    made = made_up(lambda i, o: i**-0.5 * (1 + 0.3 * math.sin(7 * i + 3 * o)))
+    (law,) = answer.laws([made])
+    assert law.depends_on("fan_out") is None
+    assert law.as_claimed is None
+
+
+def test_sizes_that_were_lost_leave_no_law_but_an_answer():
+    made = made_up(lambda i, o: i**-0.5)
+    for trial in made.trials:
+        if trial.what["outputs"] != 32:
+            trial.status, trial.reason = record.Status.OUT_OF_MEMORY, "too large"
+    found = answer.answer([made])
+    assert found.sentence.startswith("Nothing could be measured")
+    assert (found.frame["status"] == "out_of_memory").sum() == 6
+
+
+def test_the_table_holds_what_the_words_rest_on():
+    frame = answer.answer([made_up(lambda i, o: i**-0.5)]).frame
+    assert (frame["uniform_p_corrected"].dropna() >= frame["uniform_p"].dropna()).all()
+    laws = frame[frame["phase"] == "verdict"].set_index("factor")
+    assert laws["verdict"].to_dict() == {"fan_in": "depends", "fan_out": "does not depend"}
+
+
 @pytest.mark.parametrize(("draw", "uniform"), [("uniform", True), ("normal", False)])
 def test_the_tests_tell_uniform_from_normal(draw, uniform):
     values = torch.from_numpy(getattr(np.random.default_rng(3), draw)(size=5000))

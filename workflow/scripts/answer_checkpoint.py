@@ -246,8 +246,9 @@ def _donor_of(runs: pd.DataFrame) -> Donor:
         float(runs["donor_accuracy_before"].iloc[0]),
         bool(runs["donor_changed"].any()),
     )
-    after = inference.mean(runs["donor_accuracy_after"])
-    return Donor(before, after if changed else Interval(before, before, before), changed)
+    as_before = Interval(before, before, before)
+    after = inference.mean(runs["donor_accuracy_after"]) if changed else as_before
+    return Donor(before, after, changed)
 
 
 def reuse_sentence(found: Sequence[Reuse]) -> str | None:
@@ -627,7 +628,8 @@ def _numbers(
         },
         "formats": {
             each.name: {
-                hazard: f"{cell.sign} {_flat(cell)}" for hazard, cell in judged(each).items()
+                hazard: f"{cell.sign} {_flat(cell)}".strip()
+                for hazard, cell in judged(each).items()
             }
             for each in found
         },

@@ -42,6 +42,9 @@ FACTORS = {
     "first": "first input",
     "second": "second input",
 }
+# The words of a verdict that may be open.
+CLAIMED = {False: "false", True: "true", None: "not to be told"}
+DEPENDS = {False: "does not depend", True: "depends", None: "cannot tell"}
 UNIFORM, NORMAL, NEITHER = "uniform", "normal", "neither"
 ITEMS = ("in_parameters", "in_state_dict", "restored")
 HEADS = ("in parameters()", "in state_dict()", "there after a reload")
@@ -68,10 +71,12 @@ class Law:
         """What measures the width of the distribution, per size."""
         return self.rows["bound" if self.distribution == UNIFORM else "std"]
 
-    def depends_on(self, factor: str) -> bool:
-        """Whether the width depends on a factor: clearly, and by more than next to nothing."""
+    def depends_on(self, factor: str) -> bool | None:
+        """Whether the width depends on a factor by more than next to nothing; None: cannot tell."""
         seen = self.fit.exponents[factor]
-        return not seen.low <= 0 <= seen.high and abs(seen.value) > NEGLIGIBLE
+        if not seen.low <= 0 <= seen.high and abs(seen.value) > NEGLIGIBLE:
+            return True
+        return False if seen.low >= -NEGLIGIBLE and seen.high <= NEGLIGIBLE else None
 
     @property
     def depends(self) -> list[str]:
@@ -79,9 +84,18 @@ class Law:
         return [factor for factor in self.fit.exponents if self.depends_on(factor)]
 
     @property
-    def as_claimed(self) -> bool:
+    def unclear(self) -> list[str]:
+        """The factors of which it cannot be told."""
+        return [factor for factor in self.fit.exponents if self.depends_on(factor) is None]
+
+    @property
+    def as_claimed(self) -> bool | None:
         """Whether it is uniform, in a range that takes every input and output into account."""
-        return self.distribution == UNIFORM and len(self.depends) == len(self.fit.exponents)
+        if self.distribution != UNIFORM or len(self.depends + self.unclear) < len(
+            self.fit.exponents
+        ):
+            return False
+        return None if self.unclear else True
 
     @property
     def bound_by_fan_in(self) -> Interval | None:
@@ -240,13 +254,13 @@ def _sentence(device: str, found: Sequence[Law], records: Sequence[Record]) -> s
     parts = []
     mine = [law for law in found if law.device == device and law.layer != CONTROL]
     if mine:
-        false = [NAMES[law.layer] for law in mine if not law.as_claimed]
-        true = [NAMES[law.layer] for law in mine if law.as_claimed]
+        names = {
+            word: [NAMES[law.layer] for law in mine if law.as_claimed is claimed]
+            for claimed, word in CLAIMED.items()
+        }
         text = "“uniform, from a range that takes inputs and outputs into account” is "
         text += "; ".join(
-            f"{word} for {', '.join(names)}"
-            for word, names in (("false", false), ("true", true))
-            if names
+            f"{word} for {', '.join(layers)}" for word, layers in names.items() if layers
         )
         parts.append(f"{text} ({_grouped(mine)})")
     if gradient := checks(records, "gradient"):
@@ -269,7 +283,10 @@ def _grouped(found: Sequence[Law]) -> str:
     groups: dict[str, list[str]] = {}
     for law in found:
         on = " and ".join(f"the {FACTORS[name]}" for name in law.depends)
-        said = f"{law.distribution}, {f'set by {on}' if on else 'whatever the sizes'}"
+        unclear = " and ".join(f"the {FACTORS[name]}" for name in law.unclear)
+        by = [f"set by {on}"] if on else [] if unclear else ["whatever the sizes"]
+        by += [f"cannot tell about {unclear}"] if unclear else []
+        said = ", ".join([law.distribution, *by])
         groups.setdefault(said, []).append(NAMES[law.layer])
     return "; ".join(f"{', '.join(names)}: {said}" for said, names in groups.items())
 
@@ -286,11 +303,11 @@ def _law_finding(law: Law) -> str:
     if (scaled := law.bound_by_fan_in) and law.layer != CONTROL:
         text += f"; max |w| · √fan-in between {scaled.low:.4f} and {scaled.high:.4f}"
     if law.layer == CONTROL:
-        text += (
-            ". The regression finds a dependence on the outputs where there is one"
-            if law.depends_on("fan_out")
-            else ". THE CONTROL FAILED: it does depend on the outputs"
-        )
+        text += {
+            True: ". The regression finds a dependence on the outputs where there is one",
+            False: ". THE CONTROL FAILED: it does depend on the outputs",
+            None: ". Too few sizes to tell that the control depends on the outputs, as it does",
+        }[law.depends_on("fan_out")]
     return f"{text}."
 
 
@@ -444,7 +461,8 @@ def _method(records: Sequence[Record]) -> list[str]:
         "same standard deviation. They are Holm-corrected as one family, both tests of all sizes "
         "and layers; a kind of layer is called uniform or normal when no size contradicts.",
         "Exponents: least squares of the logarithms with Student's interval. The width depends on "
-        f"a factor when the interval excludes 0 and the exponent exceeds {NEGLIGIBLE:g}.",
+        f"a factor when the interval excludes 0 and the exponent exceeds {NEGLIGIBLE:g}; it does "
+        f"not when the whole interval lies within ±{NEGLIGIBLE:g}.",
         "For an embedding, fan-in is the number of embeddings: a linear layer for one-hot inputs.",
         "state_dict: one thing of a module is changed at a time; it is looked for in the "
         "state_dict, which is saved, loaded (weights_only) into a fresh module, and looked for "
@@ -500,7 +518,7 @@ def _row(law: Law) -> list[str | float | int | None]:
         "; ".join((f"{FACTORS[n]}: " if named else "") + _interval(fits[n]) for n in inputs),
         _interval(fits["fan_out"]),
         f"{scaled.low:.4f} to {scaled.high:.4f}" if scaled else None,
-        "yes" if law.as_claimed else "no",
+        {True: "yes", False: "no", None: "cannot tell"}[law.as_claimed],
     ]
 
 
@@ -543,7 +561,7 @@ def _law_rows(law: Law) -> list[dict[str, Any]]:
             "exponent_low": seen.low,
             "exponent_high": seen.high,
             "exponent_bound": NEGLIGIBLE,
-            "verdict": "depends" if law.depends_on(name) else "does not depend",
+            "verdict": DEPENDS[law.depends_on(name)],
         }
         for name, seen in law.fit.exponents.items()
     ]
