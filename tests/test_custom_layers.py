@@ -9,7 +9,7 @@ import measure_reduction as reduction
 import numpy as np
 import pytest
 import torch
-from assay import layers, occasion, question, record
+from assay import layers, question, record
 from assay.record import DatasetInfo, Status, Trial
 from assay.training import Examples
 from conftest import PROTOCOL, make_record
@@ -124,40 +124,18 @@ def test_what_cannot_be_told_from_the_fastest_shares_its_place():
     assert set(found.numbers["fastest"][0]["names"]) == {"matmul", "packed"}
 
 
-def test_the_fastest_is_judged_over_all_occasions():
-    """Packed wins on one occasion and loses on the other: together nothing can be told."""
-    second = cell(8, times=TIMES | {"packed": 1.4})
-    records = [
-        make_record("reduction", {"device": "cpu", "sweep": "n", "occasion": at}, [trial],
-                    settings=REDUCTION)
-        for at, trial in ((1, cell(8)), (2, second))
-    ]  # fmt: skip
-    found = answer.answer(occasion.pooled(records, {}))
-    assert "packed" in found.numbers["fastest"][0]["names"]
-    assert "matmul" in found.numbers["fastest"][0]["names"]
-
-
-def test_times_and_accuracies_are_one_family():
-    learners = [learned("leading", {0.1: 0.84, 1: 0.88}), learned("random", {0.1: 0.80, 1: 0.88})]
-    found = answer.answer([swept(cell(8)), *learners])
-    # Five against einsum, five against the fastest, and two of accuracy.
-    assert any("all its comparisons (12)" in text for text in found.method)
-    told = found.frame.set_index(["study", "implementation"])["word"]
-    assert told["reduction", "packed"] == "faster"
-    assert set(found.frame.loc[found.frame["phase"] == "verdict", "word"]) == {"better", "worse"}
-
-
-def test_a_number_of_coefficients_of_which_a_run_diverged_is_not_compared():
-    lost = learned("random", {0.1: 0.80, 1: 0.88})
-    lost.trials[0] = lost.trials[0].model_copy(
-        update={"status": Status.DIVERGED, "reason": "diverged in step 9", "result": {}}
-    )
-    found = answer.answer([learned("leading", {0.1: 0.84, 1: 0.88}), lost])
-    assert {each["against"] for each in found.numbers["accuracy"]} == {"leading"}
-    assert any(
-        "39 random (control) coefficients: not compared, diverged in 1 of 5 runs." in text
-        for text in found.findings
-    )
+def test_who_is_fastest_is_judged_by_pooled_ratios_with_all_else():
+    """The rounds themselves may be gone: several occasions have no rounds in common."""
+    made = cell(8)
+    made.samples = {}
+    found = answer.answer([swept(made)])
+    assert found.numbers["fastest"][0]["names"] == ["packed"]
+    frame = found.frame
+    behind = frame[frame["against"] == "packed"].set_index("implementation")
+    assert behind.loc["einsum", "ratio"] == pytest.approx(2, rel=0.01)
+    assert set(behind["word"]) == {"slower"}
+    assert behind[["p", "bound", "margin"]].notna().all(axis=None)
+    assert any("over all its comparisons (10)" in text for text in found.method)
 
 
 def test_exponents_are_those_that_were_put_in():
@@ -226,6 +204,15 @@ def test_leading_against_random_at_every_number_and_against_all():
     assert words == {(39, "random", 39): "better", (39, "leading", 393): "worse"}
     assert "as many at random 80.0" in found.sentence
     assert found.numbers["same_at_all"]
+
+
+def test_a_level_that_diverged_is_told_and_not_compared():
+    leading = learned("leading", {0.1: 0.84, 1: 0.88})
+    lost = leading.trials[0]
+    lost.status, lost.reason, lost.result = Status.DIVERGED, "diverged in step 3", {}
+    found = answer.answer([leading, learned("random", {0.1: 0.80, 1: 0.88})])
+    assert found.numbers["accuracy"] == []
+    assert "39 leading coefficients diverged in 1 of 5 runs" in found.sentence
 
 
 def test_a_control_that_differs_with_all_coefficients_is_told():

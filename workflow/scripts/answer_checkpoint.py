@@ -6,15 +6,17 @@ layers reused in another network) and ``formats`` (every format under every haza
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 from assay import accuracy, figure, inference, question, verdict
+from assay.accuracy import Standing
 from assay.figure import Cell
 from assay.question import Column, Findings, Picture, Snippet, Table
-from assay.record import Record, Status, Trial
+from assay.record import Record, Trial
 from assay.statistic import Interval
 from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
@@ -34,6 +36,9 @@ class Continued:
     left_out: str  # parts of the state that were not restored; empty: none
     same: bool  # SHA-256 of the final weights equals that of the unbroken training
     distance: float  # of the final weights from those of the unbroken one, relative to their norm
+    killed_at: int  # step
+    from_step: int
+    steps_per_epoch: int
 
     @property
     def name(self) -> str:
@@ -62,17 +67,14 @@ class Resume:
     """The resume study on one device."""
 
     device: str
-    repeatable: bool  # two unbroken trainings end with the same weights
+    repeatable: bool | None  # two unbroken trainings end with the same weights; None: not measured
     continued: list[Continued]
     killed: list[Killed]
-    killed_at: int
-    from_step: int
-    steps_per_epoch: int
 
     @property
-    def whole(self) -> Continued:
-        """The one with everything restored."""
-        return next(each for each in self.continued if not each.left_out)
+    def whole(self) -> Continued | None:
+        """The one with everything restored; None where it was not measured."""
+        return next((each for each in self.continued if not each.left_out), None)
 
     @property
     def needed(self) -> list[str]:
@@ -85,38 +87,40 @@ class Resume:
 
 
 def resume(each: Record) -> Resume | None:
-    """The resume study of one record; None where what it is judged by could not be done."""
-    phases: dict[str, list[Trial]] = {}
-    for trial in _good(each):
+    """The resume study of one record of measured trials; None where there is none."""
+    phases: dict[str, list[Any]] = {}
+    for trial in each.trials:
         phases.setdefault(str(trial.what["phase"]), []).append(trial)
-    whole = [trial for trial in phases.get("resumed", []) if not trial.what["left_out"]]
-    if not whole or "unbroken again" not in phases:
+    continued, killed = phases.get("resumed", []), phases.get("killed while writing", [])
+    if not continued and not killed:
         return None
-    results: list[Any] = [trial.result for trial in phases["resumed"]]
-    writers: list[Any] = phases.get("killed while writing", [])
+    again = phases.get("unbroken again")
     return Resume(
         device=str(each.axes["device"]),
-        repeatable=bool(phases["unbroken again"][0].result["same"]),
-        continued=[
-            Continued(str(trial.what["left_out"]), result["same"], result["relative_distance"])
-            for trial, result in zip(phases["resumed"], results, strict=True)
-        ],
+        repeatable=bool(again[0].result["same"]) if again else None,
+        continued=[_continued(str(trial.what["left_out"]), trial.result) for trial in continued],
         killed=[
             Killed(trial.what["way"], trial.result["unreadable"], trial.result["kills"])
-            for trial in writers
+            for trial in killed
         ],
-        killed_at=results[0]["killed_at_step"],
-        from_step=results[0]["from_step"],
-        steps_per_epoch=results[0]["steps_per_epoch"],
     )
 
 
-def _good(each: Record) -> list[Trial]:
-    return [trial for trial in each.trials if trial.status == Status.OK]
+def _continued(left_out: str, result: Mapping[str, Any]) -> Continued:
+    return Continued(
+        left_out,
+        same=result["same"],
+        distance=result["relative_distance"],
+        killed_at=result["killed_at_step"],
+        from_step=result["from_step"],
+        steps_per_epoch=result["steps_per_epoch"],
+    )
 
 
 def resume_sentence(seen: Resume) -> str:
     """What became of the killed training, in a few words."""
+    if seen.repeatable is None or seen.whole is None:
+        return "what a resumed training ends with could not be measured"
     if not seen.repeatable:
         return "two unbroken trainings end with different weights, so resuming cannot be judged"
     if not seen.whole.same:
@@ -129,14 +133,8 @@ def resume_sentence(seen: Resume) -> str:
 
 def resume_findings(seen: Resume) -> list[str]:
     """The same with its numbers, and what was left of killed writers."""
-    epoch, step = divmod(seen.from_step, seen.steps_per_epoch)
-    texts = [
-        f"{seen.device}: killed with SIGKILL at step {seen.killed_at}, resumed from step "
-        f"{seen.from_step} (epoch {epoch + 1}, after {step} of its {seen.steps_per_epoch} steps). "
-        + "; ".join(f"{each.name}: {_ending(each)}" for each in seen.continued)
-        + "."
-    ]
-    if not seen.repeatable:
+    texts = [_continued_finding(seen)] if seen.continued else []
+    if seen.repeatable is False:
         texts.append(f"{seen.device}: the control failed: two unbroken trainings differ.")
     texts += [
         f"{seen.device}: {WRITERS[each.way]}: {each.unreadable} of {each.kills} kills left no "
@@ -144,6 +142,17 @@ def resume_findings(seen: Resume) -> list[str]:
         for each in seen.killed
     ]
     return texts
+
+
+def _continued_finding(seen: Resume) -> str:
+    one = seen.continued[0]
+    epoch, step = divmod(one.from_step, one.steps_per_epoch)
+    return (
+        f"{seen.device}: killed with SIGKILL at step {one.killed_at}, resumed from step "
+        f"{one.from_step} (epoch {epoch + 1}, after {step} of its {one.steps_per_epoch} steps). "
+        + "; ".join(f"{each.name}: {_ending(each)}" for each in seen.continued)
+        + "."
+    )
 
 
 def _ending(each: Continued) -> str:
@@ -168,134 +177,137 @@ ARM_COLOURS = {
 
 
 @dataclass(frozen=True)
+class Donor:
+    """What became of the network that the layers were taken from, in the classes it had learned."""
+
+    before: float  # accuracy
+    after: Interval
+    changed: bool
+
+
+@dataclass(frozen=True)
 class Reuse:
     """One arm with one number of images."""
 
     device: str
     images: int
     arm: str
-    seen: accuracy.Standing  # on the test images of the new classes; against from scratch
-    donor_before: float  # accuracy on the donor's own classes
-    donor_after: Interval
-    donor_changed: bool
-    storage: bool | None  # a weight lies in the donor's memory
+    lost: str | None  # in how many runs it diverged; then nothing else is told of it
+    standing: Standing | None  # on the test images of the new classes, against from scratch
+    donor: Donor | None
+    storage: bool | None  # a weight lies in the donor's memory; None where it was not looked up
     biases: bool | None  # the donor's biases were taken over
 
     @property
-    def accuracy(self) -> Interval:
-        """On the test images, over seeds."""
-        return self.seen.accuracy
+    def difference(self) -> Comparison | None:
+        """To the network from scratch; None for that itself, and where nothing was compared."""
+        return self.standing.difference if self.standing else None
+
+    def judged(self, words: Mapping[Comparison, Word]) -> Reuse:
+        """The same with the word of the question's family."""
+        return replace(self, standing=self.standing.judged(words)) if self.standing else self
 
 
-@dataclass(frozen=True)
-class Lost:
-    """An arm of which a run diverged."""
-
-    device: str
-    images: int
-    arm: str
-    said: str
+def reuses(records: Sequence[Record]) -> list[Reuse]:
+    """Every arm, by device and number of images; not yet judged."""
+    found = [reuse for each in records for reuse in _reuses(each)]
+    return sorted(found, key=lambda reuse: (reuse.device, reuse.images))
 
 
-def reuses(records: Sequence[Record]) -> tuple[list[Reuse], list[Lost]]:
-    """Every arm by device and number of images: those to compare, and those set apart."""
-    found, lost = [], []
-    for each in records:
-        arms = _arms(each)
-        taken: dict[Any, dict[str, Any]] = {
-            trial.what["arm"]: trial.result
-            for trial in _good(each)
-            if trial.what["phase"] == "taken over"
-        }
-        device = str(each.axes["device"])
-        for arm, seen in accuracy.standings(arms, REFERENCE).items():
-            own = arms[arm]
-            before, changed = float(own["donor_accuracy_before"].iloc[0]), own["donor_changed"]
-            found.append(
-                Reuse(
-                    device,
-                    _images(own),
-                    arm,
-                    seen,
-                    donor_before=before,
-                    donor_after=inference.mean(own["donor_accuracy_after"])
-                    if changed.any()
-                    else Interval(before, before, before),
-                    donor_changed=bool(changed.any()),
-                    storage=taken.get(arm, {}).get("storage"),
-                    biases=taken.get(arm, {}).get("biases"),
-                )
-            )
-        lost += [
-            Lost(device, _images(own), arm, said)
-            for arm, own in arms.items()
-            if (said := accuracy.lost(own))
-        ]
-    order = [*ARMS].index
-    return sorted(found, key=lambda one: (one.device, one.images, order(one.arm))), lost
-
-
-def _arms(each: Record) -> dict[str, pd.DataFrame]:
-    """The runs that count by arm; none where the data set has too few images."""
+def _reuses(each: Record) -> list[Reuse]:
     runs = accuracy.runs(each)
-    if "arm" not in runs:
-        return {}
-    return {str(arm): own for arm, own in runs.groupby("arm", sort=False)}
-
-
-def _images(arm: pd.DataFrame) -> int:
-    return int(arm["images"].iloc[0])
-
-
-def reuse_sentence(found: Sequence[Reuse]) -> str:
-    """Where copying helps, and what assigning does to the donor."""
-    parts = [
-        f"{reuse.images:,}: {accuracy.points(reuse.seen.difference.value)} points, "
-        f"{reuse.seen.said}"
-        for reuse in found
-        if reuse.arm == "copied" and reuse.seen.difference
-    ]
-    text = "two copied layers could not be compared with none"
-    if parts:
-        text = f"two copied layers against none, by number of images: {'; '.join(parts)}"
-    damaged = [reuse for reuse in found if reuse.donor_changed]
-    if damaged:
-        worst = min(damaged, key=lambda reuse: reuse.donor_after.value)
-        text += (
-            f"; assigning the donor's tensors instead takes the donor itself from "
-            f"{100 * worst.donor_before:.1f} to {100 * worst.donor_after.value:.1f} %"
+    named = {trial.what.get("arm") for trial in each.trials}
+    arms = {
+        name: runs[runs["arm"] == name] if len(runs) else runs for name in ARMS if name in named
+    }
+    seen = accuracy.standings(arms, REFERENCE)
+    taken: dict[Any, Any] = {
+        trial.what["arm"]: trial.result
+        for trial in each.trials
+        if trial.what["phase"] == "taken over"
+    }
+    return [
+        Reuse(
+            device=str(each.axes["device"]),
+            images=int(str(each.trials[0].what["images"])),
+            arm=arm,
+            lost=accuracy.lost(own) if len(own) else "learned at no rate",
+            standing=seen.get(arm),
+            donor=_donor_of(own) if arm in seen else None,
+            storage=taken.get(arm, {}).get("storage"),
+            biases=taken.get(arm, {}).get("biases"),
         )
-    return text
+        for arm, own in arms.items()
+    ]
 
 
-def reuse_findings(found: Sequence[Reuse], lost: Sequence[Lost]) -> list[str]:
+def _donor_of(runs: pd.DataFrame) -> Donor:
+    before, changed = (
+        float(runs["donor_accuracy_before"].iloc[0]),
+        bool(runs["donor_changed"].any()),
+    )
+    as_before = Interval(before, before, before)
+    after = inference.mean(runs["donor_accuracy_after"]) if changed else as_before
+    return Donor(before, after, changed)
+
+
+def reuse_sentence(found: Sequence[Reuse]) -> str | None:
+    """Where copying helps, and what assigning does to the donor, on one device."""
+    parts = []
+    if copied := [f"{each.images:,}: {_gain(each)}" for each in found if each.arm == "copied"]:
+        said = "; ".join(copied)
+        parts.append(f"two copied layers against none, by number of images: {said}")
+    donors = [each.donor for each in found if each.donor and each.donor.changed]
+    if donors:
+        worst = min(donors, key=lambda donor: donor.after.value)
+        parts.append(
+            "assigning the donor's tensors instead takes the donor itself from "
+            f"{100 * worst.before:.1f} to {100 * worst.after.value:.1f} %"
+        )
+    return "; ".join(parts) or None
+
+
+def _gain(each: Reuse) -> str:
+    """By how much an arm differs from a network from scratch, in a few words."""
+    if each.standing is None or each.difference is None:
+        return each.lost or "not compared"
+    return f"{accuracy.points(each.difference.value)} points, {each.standing.said}"
+
+
+def reuse_findings(found: Sequence[Reuse]) -> list[str]:
     """Every arm against scratch, and what became of the donor."""
-    texts = []
-    for (device, images), here in _grouped(found):
-        parts = [
-            f"{ARMS[reuse.arm]} {reuse.seen.against} points ({reuse.seen.said})"
-            for reuse in here
-            if reuse.seen.difference
-        ]
-        if parts:
-            scratch = next(reuse for reuse in here if reuse.seen.is_reference)
-            texts.append(
-                f"{device}, {images:,} images, against {_percents(scratch.accuracy)} from "
-                f"scratch: {'; '.join(parts)}."
-            )
-    texts += [
-        f"{each.device}, {each.images:,} images, {ARMS[each.arm]}: not compared, {each.said}."
-        for each in lost
+    texts = [
+        f"{device}, {images:,} images{_scratch(here)}: "
+        + "; ".join(_arm(each) for each in here if each.arm != REFERENCE)
+        + "."
+        for (device, images), here in _grouped(found)
+        if any(each.arm != REFERENCE for each in here)
     ]
     for reuse in found:
-        if reuse.donor_changed:
+        if reuse.donor and reuse.donor.changed:
             texts.append(
                 f"{reuse.device}, {reuse.images:,} images: assigned weights lie in the donor's "
                 f"memory ({_yes(reuse.storage)}), its biases came along ({_yes(reuse.biases)}); "
-                f"the donor went from {100 * reuse.donor_before:.1f} to "
-                f"{_percents(reuse.donor_after)} of its own classes without being trained."
+                f"the donor went from {100 * reuse.donor.before:.1f} to "
+                f"{_percents(reuse.donor.after)} of its own classes without being trained."
             )
     return texts
+
+
+def _scratch(here: Sequence[Reuse]) -> str:
+    """What the arms of one number of images are compared with."""
+    scratch = next((each for each in here if each.arm == REFERENCE), None)
+    if scratch and scratch.standing:
+        return f", against {_percents(scratch.standing.accuracy)} from scratch"
+    return f", not compared (from scratch: {scratch.lost if scratch else 'not measured'})"
+
+
+def _arm(each: Reuse) -> str:
+    if each.standing is None:
+        return f"{ARMS[each.arm]}: {each.lost}"
+    if each.difference is None:
+        return f"{ARMS[each.arm]} {_percents(each.standing.accuracy)}"
+    return f"{ARMS[each.arm]} {each.standing.against} points ({each.standing.said})"
 
 
 def _grouped(found: Sequence[Reuse]) -> list[tuple[tuple[str, int], list[Reuse]]]:
@@ -315,8 +327,8 @@ FORMATS = {
     "export": "torch.export",
     "safetensors": "safetensors",
 }
-TIMED = ("save", "load")
 OK, CARE, BAD = "✓", "!", "✗"
+UNKNOWN = Cell("not\nmeasured")
 SAME = 1e-5  # largest difference of outputs that another order of summation can make
 SLACK = 2  # a file this many times as large as that of a copy holds more than was saved
 
@@ -325,7 +337,6 @@ SLACK = 2  # a file this many times as large as that of a copy holds more than w
 class Stored:
     """One format, with everything that was found out about it."""
 
-    device: str
     name: str
     results: dict[str, dict[str, Any]]  # by hazard
     times: dict[str, Trial]  # save, load
@@ -339,20 +350,24 @@ class Stored:
         arm = arms.get("target", arms["anchor"])
         return Interval(*(arm[f"time_{key}_s"] for key in ("median", "low", "high")))
 
-    def compared(self, what: str) -> Comparison | None:
-        """The time relative to a state_dict's; None for that itself."""
-        trial = self.times.get(what)
-        ratios: Any = trial.result.get("ratios") if trial else None
-        return verdict.paired(trial.result, "target") if "target" in (ratios or {}) else None
+    @property
+    def compared(self) -> dict[str, Comparison]:
+        """The times relative to a state_dict's, by what was done; none for that itself."""
+        results: dict[str, Any] = {what: trial.result for what, trial in self.times.items()}
+        return {
+            what: verdict.paired(result, "target")
+            for what, result in results.items()
+            if "target" in result.get("ratios", {})
+        }
 
 
 def stored(each: Record) -> Stored:
-    """The format of one record."""
+    """The format of one record of measured trials."""
     results: dict[str, Any] = {
-        str(trial.what["hazard"]): trial.result for trial in _good(each) if "hazard" in trial.what
+        str(trial.what["hazard"]): trial.result for trial in each.trials if "hazard" in trial.what
     }
-    times = {str(trial.what["time"]): trial for trial in _good(each) if "time" in trial.what}
-    return Stored(str(each.axes["device"]), str(each.axes["format"]), results, times)
+    times = {str(trial.what["time"]): trial for trial in each.trials if "time" in trial.what}
+    return Stored(str(each.axes["format"]), results, times)
 
 
 def reloaded(result: Mapping[str, Any], at_build: Cell) -> Cell:
@@ -402,7 +417,6 @@ def part_kept(result: Mapping[str, Any]) -> Cell:
     return Cell("part only", OK)
 
 
-UNTRIED = Cell("not tried")
 TENSORS_ONLY, LOUD = Cell("tensors\nonly", CARE), Cell("says so", CARE)
 HAZARDS = {
     "unchanged": "nothing happened",
@@ -422,32 +436,33 @@ HAZARDS = {
 
 def judged(seen: Stored) -> dict[str, Cell]:
     """The outcome of every hazard for one format."""
-    results = seen.results
-    cells = dict.fromkeys(HAZARDS, UNTRIED)
-    cells |= {
-        hazard: reloaded(results[hazard], TENSORS_ONLY if hazard == "class_missing" else LOUD)
-        for hazard in HAZARDS
-        if hazard in results and "failed_at" in results[hazard] and hazard != "tied"
-    }
-    if hostile := results.get("hostile"):
-        cells["hostile_default"] = refused(hostile, "by_default")
-        cells["hostile_needed"] = refused(hostile, "as_needed")
-    if "tied" in results:
-        cells["tied"] = sharing(results["tied"])
-    if "dtypes" in results:
-        cells["dtypes"] = formats_kept(results["dtypes"])
-    if views := results.get("views"):
-        cells |= {part: part_kept(views[part]) for part in ("rows", "columns")}
-    return cells
+    return {hazard: _outcome(hazard, seen.results) for hazard in HAZARDS}
+
+
+# Hazards that are not judged by how far loading came: by which trial, and how.
+JUDGES: dict[str, tuple[str, Callable[[Mapping[str, Any]], Cell]]] = {
+    "class_missing": ("class_missing", lambda result: reloaded(result, TENSORS_ONLY)),
+    "hostile_default": ("hostile", lambda result: refused(result, "by_default")),
+    "hostile_needed": ("hostile", lambda result: refused(result, "as_needed")),
+    "tied": ("tied", sharing),
+    "dtypes": ("dtypes", formats_kept),
+    "rows": ("views", lambda result: part_kept(result["rows"])),
+    "columns": ("views", lambda result: part_kept(result["columns"])),
+}
+
+
+def _outcome(hazard: str, results: Mapping[str, Mapping[str, Any]]) -> Cell:
+    trial, judge = JUDGES.get(hazard, (hazard, lambda result: reloaded(result, LOUD)))
+    return judge(results[trial]) if trial in results else UNKNOWN
 
 
 def told(seen: Stored) -> dict[str, Cell]:
     """What has a number and no verdict: size and times."""
-    size, more = seen.results.get("none"), "not known"
-    if size:
-        more = f"+{100 * (size['file_bytes'] / size['parameter_bytes'] - 1):.1f} %"
-    cells = {"file beyond its parameters": Cell(more)}
-    for what in TIMED:
+    cells = {"file beyond its parameters": UNKNOWN}
+    if size := seen.results.get("none"):
+        more = 100 * (size["file_bytes"] / size["parameter_bytes"] - 1)
+        cells["file beyond its parameters"] = Cell(f"+{more:.1f} %")
+    for what in ("save", "load"):
         time = seen.time(what)
         cells[f"time to {what}"] = Cell(f"{1e3 * time.value:.3g} ms" if time else "not timed")
     return cells
@@ -456,6 +471,7 @@ def told(seen: Stored) -> dict[str, Cell]:
 def formats_sentence(found: Sequence[Stored]) -> str:
     """Which formats survive which hazards."""
     cells = {each.name: judged(each) for each in found}
+    all_known = all(UNKNOWN not in own.values() for own in cells.values())
 
     def having(hazard: str, text: str) -> list[str]:
         return [FORMATS[name] for name, own in cells.items() if own[hazard].text.startswith(text)]
@@ -476,51 +492,49 @@ def formats_sentence(found: Sequence[Stored]) -> str:
         ],
         "these pass every hazard without a failure": clean,
     }
+    none = "none" if all_known else "none that was measured"
     return "of the formats, " + "; ".join(
-        f"{text}: {_and(names) if names else 'none'}" for text, names in parts.items()
+        f"{text}: {_and(names) if names else none}" for text, names in parts.items()
     )
 
 
 def format_findings(found: Sequence[Stored], words: Mapping[Comparison, Word]) -> list[str]:
     """Errors in torch's own words, what is lost, sizes and times."""
-    texts = []
-    for each in found:
-        name, results = FORMATS[each.name], each.results
-        failures = [
-            f"{HAZARDS[hazard]}: {result['error']} ({result['message']})"
-            for hazard, result in results.items()
-            if result.get("failed_at")
-        ]
-        lost = results.get("dtypes", {}).get("lost")
-        if lost:
-            failures.append(f"number formats not kept: {', '.join(lost)}")
-        if failures:
-            texts.append(f"{name} – " + "; ".join(failures) + ".")
-        hostile = results.get("hostile", {})
-        if hostile.get("ran_by_default"):
-            texts.append(
-                f"{name}, hostile file: with no options its code ran and created a file; what the "
-                f"loader said afterwards: {hostile['error_by_default'] or 'nothing'}."
-            )
-        if hostile.get("ran_trusting"):
-            texts.append(
-                f"{name}, hostile file: with weights_only=True its code "
-                f"{'ran' if hostile['ran_weights_only'] else 'did not run'}, with "
-                "weights_only=False it ran and created a file."
-            )
+    texts = [text for each in found for text in (*_failures(each), *_hostile_findings(each))]
     return texts + [
         f"{FORMATS[each.name]} takes {seen.value:.3g} [{seen.low:.3g}, {seen.high:.3g}] times as "
         f"long as a state_dict to {what} ({verdict.told(seen, words[seen])})."
-        for each, what, seen in timed(found)
+        for each in found
+        for what, seen in each.compared.items()
     ]
 
 
-def timed(found: Sequence[Stored]) -> Iterator[tuple[Stored, str, Comparison]]:
-    """Every time that is compared with a state_dict's."""
-    for what in TIMED:
-        for each in found:
-            if seen := each.compared(what):
-                yield each, what, seen
+def _failures(each: Stored) -> list[str]:
+    failures = [
+        f"{HAZARDS[hazard]}: {result['error']} ({result['message']})"
+        for hazard, result in each.results.items()
+        if result.get("failed_at")
+    ]
+    if lost := each.results.get("dtypes", {}).get("lost"):
+        failures.append(f"number formats not kept: {', '.join(lost)}")
+    return [f"{FORMATS[each.name]} – " + "; ".join(failures) + "."] if failures else []
+
+
+def _hostile_findings(each: Stored) -> list[str]:
+    name, hostile = FORMATS[each.name], each.results.get("hostile", {})
+    texts = []
+    if hostile.get("ran_by_default"):
+        texts.append(
+            f"{name}, hostile file: with no options its code ran and created a file; what the "
+            f"loader said afterwards: {hostile['error_by_default'] or 'nothing'}."
+        )
+    if hostile.get("ran_trusting"):
+        texts.append(
+            f"{name}, hostile file: with weights_only=True its code "
+            f"{'ran' if hostile['ran_weights_only'] else 'did not run'}, with "
+            "weights_only=False it ran and created a file."
+        )
+    return texts
 
 
 # ---- words ---------------------------------------------------------------------------------------
@@ -535,7 +549,7 @@ def _percents(seen: Interval) -> str:
 
 
 def _yes(value: bool | None) -> str:
-    return "not looked at" if value is None else "yes" if value else "no"
+    return {True: "yes", False: "no", None: "not measured"}[value]
 
 
 # ---- telling -------------------------------------------------------------------------------------
@@ -546,47 +560,41 @@ def answer(records: list[Record]) -> Findings:
     by_study: dict[str, list[Record]] = {"resume": [], "transfer": [], "formats": []}
     for each in records:
         by_study[each.study].append(each)
-    resumes = [seen for each in by_study["resume"] if (seen := resume(each))]
-    learned, lost = reuses(by_study["transfer"])
-    found = [stored(each) for each in by_study["formats"] if _good(each)]
-    family = [reuse.seen.difference for reuse in learned if reuse.seen.difference]
-    family += [seen for *_, seen in timed(found)]
+    resumes = [seen for each in question.measured(by_study["resume"]) if (seen := resume(each))]
+    reused = reuses(by_study["transfer"])
+    found = [stored(each) for each in question.measured(by_study["formats"]) if each.trials]
+    family = [each.difference for each in reused if each.difference]
+    family += [seen for each in found for seen in each.compared.values()]
     words = verdict.words(family)
-    reused = [replace(each, seen=each.seen.judged(words)) for each in learned]
+    reused = [each.judged(words) for each in reused]
     return Findings(
         sentence=_sentence(resumes, reused, found),
         findings=[
             *(text for seen in resumes for text in resume_findings(seen)),
-            *reuse_findings(reused, lost),
+            *reuse_findings(reused),
             *format_findings(found, words),
         ],
-        numbers=_numbers(resumes, reused, lost, found),
-        method=_method(by_study, len(family)),
+        numbers=_numbers(resumes, reused, found, words),
+        method=[*_method(by_study), *([accuracy.method(len(family))] if family else [])],
         caveats=CAVEATS,
         picture=Picture(
             title="Resumed trainings, reused layers, and formats under hazards",
             alternative=_alternative(resumes, reused, found),
         ),
         table=_table(found),
-        frame=pd.concat(
-            [_frame(records), _verdicts(reused, lost, found, words)], ignore_index=True
-        ),
+        frame=_frame(records, reused, found, words),
         figure=_figure(resumes, reused, found),
         snippet=SNIPPET,
     )
 
 
-def _sentence(
-    resumes: Sequence[Resume],
-    reused: Sequence[Reuse],
-    found: Sequence[Stored],
-) -> str:
+def _sentence(resumes: Sequence[Resume], reused: Sequence[Reuse], found: Sequence[Stored]) -> str:
     parts: dict[str, list[str]] = {}
     for seen in resumes:
         parts.setdefault(seen.device, []).append(resume_sentence(seen))
     for device in dict.fromkeys(reuse.device for reuse in reused):
-        own = [reuse for reuse in reused if reuse.device == device]
-        parts.setdefault(device, []).append(reuse_sentence(own))
+        if text := reuse_sentence([reuse for reuse in reused if reuse.device == device]):
+            parts.setdefault(device, []).append(text)
     said = [f"{device} – {'; '.join(texts)}." for device, texts in parts.items()]
     if found:
         text = formats_sentence(found)
@@ -597,8 +605,8 @@ def _sentence(
 def _numbers(
     resumes: Sequence[Resume],
     reused: Sequence[Reuse],
-    lost: Sequence[Lost],
     found: Sequence[Stored],
+    words: Mapping[Comparison, Word],
 ) -> dict[str, Any]:
     return {
         "resume": {
@@ -610,27 +618,38 @@ def _numbers(
             }
             for seen in resumes
         },
-        "transfer": [
-            {
-                "device": reuse.device,
-                "images": reuse.images,
-                "arm": reuse.arm,
-                **reuse.seen.numbers,
-                "donor_accuracy_before": reuse.donor_before,
-                "donor_accuracy_after": reuse.donor_after.value,
-                "donor_changed": reuse.donor_changed,
-                "shares_storage": reuse.storage,
-                "takes_biases": reuse.biases,
-            }
-            for reuse in reused
-        ],
-        "lost": [vars(each) for each in lost],
-        "formats": {
+        "transfer": [_reuse_numbers(reuse) for reuse in reused],
+        "times": {
             each.name: {
-                hazard: f"{cell.sign} {_flat(cell)}" for hazard, cell in judged(each).items()
+                what: verdict.row(seen) | {"word": words[seen].value}
+                for what, seen in each.compared.items()
             }
             for each in found
         },
+        "formats": {
+            each.name: {
+                hazard: f"{cell.sign} {_flat(cell)}".strip()
+                for hazard, cell in judged(each).items()
+            }
+            for each in found
+        },
+    }
+
+
+def _reuse_numbers(reuse: Reuse) -> dict[str, Any]:
+    standing = reuse.standing.numbers if reuse.standing else {"word": None}
+    donor = reuse.donor
+    return {
+        "device": reuse.device,
+        "images": reuse.images,
+        "arm": reuse.arm,
+        "lost": reuse.lost,
+        **standing,
+        "donor_accuracy_before": donor.before if donor else None,
+        "donor_accuracy_after": donor.after.value if donor else None,
+        "donor_changed": donor.changed if donor else None,
+        "shares_storage": reuse.storage,
+        "takes_biases": reuse.biases,
     }
 
 
@@ -638,7 +657,7 @@ def _flat(cell: Cell) -> str:
     return " ".join(cell.text.split())
 
 
-def _method(by_study: Mapping[str, Sequence[Record]], comparisons: int) -> list[str]:
+def _method(by_study: Mapping[str, Sequence[Record]]) -> list[str]:
     texts = []
     if by_study["resume"]:
         own: Any = by_study["resume"][0].settings
@@ -666,7 +685,7 @@ def _method(by_study: Mapping[str, Sequence[Record]], comparisons: int) -> list[
             f"validation images; {own['seeds']} seeds, paired: same images, same order, same "
             "initial weights where none are taken over. Fewer images are repeated until an epoch "
             f"has {own['epoch_images']:,}. Test images are read once. Differences are to the "
-            f"network from scratch. {accuracy.method(comparisons)} "
+            "network from scratch. "
             f"Data: {data.name if data else '?'}."
         )
     if by_study["formats"]:
@@ -677,9 +696,7 @@ def _method(by_study: Mapping[str, Sequence[Record]], comparisons: int) -> list[
             "imports that code; every hazard is tried in a process forked from it. In the hostile "
             "file every pickle was exchanged for one that creates a file; whether that file exists "
             "afterwards is looked up. Times are of the whole way, network to file and file to "
-            "network, paired with a state_dict's, in the system's file cache; “the same” is within "
-            f"{verdict.MARGIN:.0%}. Verdicts are Holm-corrected over all {comparisons} comparisons "
-            "of this question."
+            "network, paired with a state_dict's, in the system's file cache."
         )
     return texts
 
@@ -708,41 +725,32 @@ def _table(found: Sequence[Stored]) -> Table:
     return Table(columns=columns, rows=rows)
 
 
-def _frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Tidy, one row per trial; nested results stand in the records."""
-    rows = []
-    for each in records:
-        for trial in each.trials:
-            plain = {k: v for k, v in trial.result.items() if not isinstance(v, dict | list)}
-            rows.append(
-                {"study": each.study, **each.axes, **trial.what, "status": trial.status.value}
-                | plain
-            )
-    return pd.DataFrame(rows)
-
-
-def _verdicts(
+def _frame(
+    records: Sequence[Record],
     reused: Sequence[Reuse],
-    lost: Sequence[Lost],
     found: Sequence[Stored],
     words: Mapping[Comparison, Word],
 ) -> pd.DataFrame:
-    """Tidy, one row per verdict, with what it rests on."""
-    rows: list[dict[str, Any]] = [
-        {"study": "transfer", "device": each.device, "arm": each.arm, "images": each.images}
-        | each.seen.row
-        for each in reused
-    ]
-    rows += [
-        {"study": "transfer", "device": each.device, "arm": each.arm, "images": each.images}
-        | {"phase": "verdict", "word": each.said}
-        for each in lost
-    ]
-    rows += [
-        {"study": "formats", "device": each.device, "format": each.name, "time": what}
-        | {"phase": "verdict", **verdict.row(seen), "word": words[seen].value}
-        for each, what, seen in timed(found)
-    ]
+    """Tidy: one row per trial, then one per comparison; nested results stand in the records."""
+    rows: list[dict[str, Any]] = []
+    for each in records:
+        axes = {"study": each.study, **each.axes}
+        if not each.trials:
+            rows.append({**axes, "status": each.status.value, "reason": each.reason})
+        for trial in each.trials:
+            plain = {k: v for k, v in trial.result.items() if not isinstance(v, dict | list)}
+            status = {"status": trial.status.value, "reason": trial.reason}
+            rows.append({**axes, **trial.what, **status, **plain})
+    for reuse in reused:
+        own = {"device": reuse.device, "images": reuse.images, "arm": reuse.arm}
+        seen = reuse.standing.row if reuse.standing else {"phase": "verdict", "word": reuse.lost}
+        rows.append({"study": "transfer", **own, **seen})
+    for each_format in found:
+        for what, ratio in each_format.compared.items():
+            own = {"format": each_format.name, "time": what, "phase": "verdict"}
+            rows.append(
+                {"study": "formats", **own, **verdict.row(ratio), "word": words[ratio].value}
+            )
     return pd.DataFrame(rows)
 
 
@@ -754,8 +762,7 @@ def _alternative(
         for seen in resumes
     ]
     texts += [
-        f"{device}, {images} images: "
-        + ", ".join(f"{ARMS[each.arm]} {100 * each.accuracy.value:.1f} %" for each in here)
+        f"{device}, {images} images: " + ", ".join(map(_level, here))
         for (device, images), here in _grouped(reused)
     ]
     texts += [
@@ -764,6 +771,11 @@ def _alternative(
         for each in found
     ]
     return ". ".join(texts) + "." if texts else "Nothing was measured."
+
+
+def _level(each: Reuse) -> str:
+    accuracy = f"{100 * each.standing.accuracy.value:.1f} %" if each.standing else each.lost
+    return f"{ARMS[each.arm]} {accuracy}"
 
 
 # ---- drawing -------------------------------------------------------------------------------------
@@ -797,16 +809,30 @@ def _figure(resumes: Sequence[Resume], reused: Sequence[Reuse], found: Sequence[
     return drawn
 
 
+def _empty(axes: Axes) -> None:
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, "not measured", ha="center", va="center", transform=axes.transAxes)
+
+
 def _transfer(axes: Axes, device: str, found: Sequence[Reuse]) -> None:
     axes.set_title(f"{device}: two reused layers")
+    levels = {
+        arm: {
+            each.images: each.standing.accuracy
+            for each in found
+            if each.standing and each.arm == arm
+        }
+        for arm in ARMS
+    }
+    if not any(levels.values()):
+        return _empty(axes)
     _image_axis(axes, found, room=0.6)
     ends, names = [], []
-    for i, arm in enumerate(ARMS):
-        own = [reuse for reuse in found if reuse.arm == arm]
+    for i, (arm, own) in enumerate(levels.items()):
         if not own:
             continue
-        x = [reuse.images * 1.05 ** (i - 1.5) for reuse in own]  # side by side, not one on another
-        values = [[100 * getattr(reuse.accuracy, key) for reuse in own] for key in BOUNDS]
+        x = [images * 1.05 ** (i - 1.5) for images in own]  # side by side, not one on another
+        values = _percent_bounds([*own.values()])
         figure.interval(axes, x, *values, color=ARM_COLOURS[arm], fmt="o-", linewidth=1.3)
         ends.append(values[0][-1])
         names.append(arm)
@@ -828,7 +854,10 @@ def _transfer(axes: Axes, device: str, found: Sequence[Reuse]) -> None:
     axes.set_ylabel("% of the test images")
 
 
-BOUNDS = ("value", "low", "high")
+def _percent_bounds(seen: Sequence[Interval]) -> list[list[float]]:
+    """Values, lower and upper ends, in percent; a single run has no interval to draw."""
+    drawn = [each if math.isfinite(each.low) else Interval(*[each.value] * 3) for each in seen]
+    return [[100 * getattr(each, key) for each in drawn] for key in ("value", "low", "high")]
 
 
 def _percent_axis(axes: Axes) -> None:
@@ -854,12 +883,15 @@ def _short(images: int) -> str:
 
 def _donor(axes: Axes, found: Sequence[Reuse]) -> None:
     axes.set_title("the donor itself")
+    shown = [each for each in found if each.donor and each.arm in ("copied", "aliased")]
+    if not shown:
+        return _empty(axes)
     _image_axis(axes, found, room=0.0)
     for arm in ("copied", "aliased"):
-        own = [reuse for reuse in found if reuse.arm == arm]
+        own = {each.images: each.donor.after for each in shown if each.donor and each.arm == arm}
         if own:
-            values = [[100 * getattr(reuse.donor_after, key) for reuse in own] for key in BOUNDS]
-            x = [reuse.images for reuse in own]
+            values = _percent_bounds([*own.values()])
+            x = [*own]
             figure.interval(axes, x, *values, color=ARM_COLOURS[arm], fmt="o-", linewidth=1.3)
             axes.annotate(
                 f"after {'copying' if arm == 'copied' else 'assigning'}",
@@ -876,7 +908,9 @@ def _donor(axes: Axes, found: Sequence[Reuse]) -> None:
 
 
 def _resume(axes: Axes, seen: Resume) -> None:
-    axes.set_title(f"{seen.device}: killed at step {seen.killed_at}, resumed")
+    if not seen.continued:
+        return _empty(axes)
+    axes.set_title(f"{seen.device}: killed at step {seen.continued[0].killed_at}, resumed")
     distances = [100 * each.distance for each in seen.continued]
     axes.set_xlim(-0.03 * max([*distances, 1e-9]), 1.8 * max([*distances, 1e-9]))
     for y, each in enumerate(seen.continued):
@@ -900,6 +934,8 @@ def _resume(axes: Axes, seen: Resume) -> None:
 
 def _kills(axes: Axes, seen: Resume) -> None:
     axes.set_title("killed while writing")
+    if not seen.killed:
+        return _empty(axes)
     for y, each in enumerate(seen.killed):
         share = each.share
         colour = figure.SIGN_COLOURS[BAD if each.unreadable else OK]

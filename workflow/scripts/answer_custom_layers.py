@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay import accuracy, figure, inference, occasion, question, verdict
+from assay import accuracy, figure, inference, question, verdict
 from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
@@ -68,7 +68,6 @@ class Cell:
     times: dict[str, Interval]  # seconds of a call
     memory: dict[str, int | None]  # bytes beside operands and result
     seen: dict[str, Comparison]  # relative to the anchor
-    noise: float  # how far from 1 the anchor's twin reached
 
     @property
     def size(self) -> int:
@@ -78,22 +77,25 @@ class Cell:
     @cached_property
     def order(self) -> list[str]:
         """The implementations, fastest first."""
-        ratios = {name: seen.value for name, seen in self.seen.items()} | {ANCHOR: 1.0}
-        return sorted(ratios, key=lambda name: ratios[name])
+        return sorted(NAMES, key=lambda name: self.seen[name].value if name in self.seen else 1.0)
 
     @cached_property
     def behind(self) -> dict[str, Comparison]:
-        """Every other implementation relative to the fastest, from their ratios to the anchor."""
+        """The others relative to the fastest."""
         best, *others = self.order
-        if best == ANCHOR:
-            return self.seen
-        below = [(-1.0, self.seen[best])]
-        return {
-            name: verdict.contrast(
-                below if name == ANCHOR else [(1.0, self.seen[name]), *below], noise=self.noise
-            )
-            for name in others
-        }
+        return self.seen if best == ANCHOR else {n: self._against(n, best) for n in others}
+
+    def _against(self, name: str, best: str) -> Comparison:
+        """Of two ratios to the anchor, as if apart: what they share only makes it wider."""
+        terms: list[tuple[float, Interval]] = [(-1.0, self.seen[best])]
+        if name != ANCHOR:
+            terms.append((1.0, self.seen[name]))
+        return verdict.contrast(terms, noise=self.seen[best].noise)
+
+    def fastest(self, words: Mapping[Comparison, Word]) -> list[str]:
+        """The fastest implementation, and behind it those that are not called slower."""
+        best, *others = self.order
+        return [best, *(name for name in others if words[self.behind[name]] != Word.SLOWER)]
 
 
 def cells(records: Sequence[Record]) -> list[Cell]:
@@ -118,7 +120,6 @@ def _cell(record: Record, trial: Trial) -> Cell:
         times={name: _interval(arms[name]) for name in NAMES},
         memory={name: result["memory_bytes"][name]["temporary"] for name in NAMES},
         seen={name: verdict.paired(result, name) for name in NAMES if name != ANCHOR},
-        noise=verdict.noise(result),
     )
 
 
@@ -173,7 +174,7 @@ def _exponent(values: Mapping[int, float]) -> Interval:
 # ---- Fourier: what was learned -------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Level:
     """An accuracy at one number of coefficients."""
 
@@ -184,8 +185,13 @@ class Level:
     runs: pd.DataFrame
 
     @property
+    def lost(self) -> str | None:
+        """In how many runs it diverged; None if in none."""
+        return accuracy.lost(self.runs)
+
+    @property
     def accuracy(self) -> Interval:
-        """On the test images, over the seeds."""
+        """On the test images, over the seeds; none may be lost."""
         return inference.mean(self.runs["test_accuracy"])
 
 
@@ -199,7 +205,7 @@ class Contest:
 
 
 def levels(records: Sequence[Record]) -> list[Level]:
-    """Every number of coefficients that was learned from, however it ended; fewest first."""
+    """Every number of coefficients that was learned from, fewest first."""
     found = []
     for each in records:
         runs = accuracy.runs(each) if each.study == "fourier" else pd.DataFrame()
@@ -211,19 +217,19 @@ def levels(records: Sequence[Record]) -> list[Level]:
 
 
 def contests(found: Sequence[Level]) -> list[Contest]:
-    """Leading against random at every number, and against all coefficients."""
-    by_key = {(level.device, level.selection, level.kept): level for level in found}
+    """Leading against random at every number, and against all coefficients; whole levels only."""
+    by_key = {(x.device, x.selection, x.kept): x for x in found if not x.lost}
     most = {level.device: max(x.kept for x in found if x.device == level.device) for level in found}
-    pairs = []
-    for level in found:
-        if level.selection == LEADING and level.kept < most[level.device]:
-            others = [
-                by_key.get((level.device, RANDOM, level.kept)),
-                by_key.get((level.device, LEADING, most[level.device])),
-            ]
-            pairs += [(level, other) for other in others if other]
+    pairs = [
+        (level, by_key.get(other))
+        for (device, selection, kept), level in by_key.items()
+        if selection == LEADING and kept < most[device]
+        for other in ((device, RANDOM, kept), (device, LEADING, most[device]))
+    ]
     return [
-        Contest(level, other, accuracy.difference(level.runs, other.runs)) for level, other in pairs
+        Contest(level, other, accuracy.difference(level.runs, other.runs))
+        for level, other in pairs
+        if other
     ]
 
 
@@ -251,20 +257,23 @@ def results(records: Sequence[Record], study: str, check: str) -> list[dict[str,
 def _trials(records: Sequence[Record], study: str, check: str) -> list[Trial]:
     return [
         trial
-        for each in records
+        for each in question.measured(records)
         if each.study == study
         for trial in each.trials
-        if trial.what.get("check") == check and trial.status == Status.OK
+        if trial.what.get("check") == check
     ]
 
 
 def disagreement(records: Sequence[Record]) -> float:
-    """Largest relative difference between two implementations, in float64, at any size."""
+    """Largest relative difference between two implementations, in float64, at any size.
+
+    Those count, too, that were refused because of it.
+    """
     found: Any = [
         trial.result["disagreement"]
         for each in records
         for trial in each.trials
-        if trial.status == Status.OK and "disagreement" in trial.result
+        if "disagreement" in trial.result
     ]
     return max((value for each in found for value in each.values()), default=math.nan)
 
@@ -285,49 +294,47 @@ class Seen:
     records: Sequence[Record]
     cells: list[Cell]
     growths: list[Growth]
-    levels: list[Level]  # with every run ended well
-    lost: list[Level]  # of which a run diverged
+    levels: list[Level]  # of which no run was lost
+    lost: list[Level]
     contests: list[Contest]
-    words: dict[Comparison, Word]  # of the question's one family
-
-    def said(self, seen: Comparison) -> str:
-        """The verdict on a comparison as a reader gets it."""
-        return verdict.told(seen, self.words[seen])
-
-    def fastest(self, cell: Cell) -> list[str]:
-        """The fastest implementation, and behind it those that are not told to be slower."""
-        best, *others = cell.order
-        kept = [name for name in others if self.words[cell.behind[name]] != Word.SLOWER]
-        return [best, *kept]
+    words: Mapping[Comparison, Word]
 
     @property
     def devices(self) -> list[str]:
         """Every device that something was measured on."""
-        return list(dict.fromkeys(each.device for each in (*self.cells, *self.levels)))
+        return list(dict.fromkeys(each.device for each in (*self.cells, *self.levels, *self.lost)))
 
     def sweep(self, device: str, name: str) -> list[Cell]:
         """The cells of one sweep, smallest first."""
         mine = [c for c in self.cells if (c.device, c.sweep) == (device, name)]
         return sorted(mine, key=lambda cell: cell.size)
 
+    def said(self, comparison: Comparison) -> str:
+        """The word on a comparison as a reader gets it."""
+        return verdict.told(comparison, self.words[comparison])
+
 
 def judge(records: Sequence[Record]) -> Seen:
     """The records with all verdicts, as one family."""
     timed, learned = cells(records), levels(records)
-    lost = [level for level in learned if accuracy.lost(level.runs)]
-    whole = [level for level in learned if level not in lost]
-    contested = contests(whole)
-    family = [seen for cell in timed for seen in (*cell.seen.values(), *cell.behind.values())]
-    family += [each.difference for each in contested]
-    words = verdict.words(dict.fromkeys(family))
-    return Seen(records, timed, growths(timed), whole, lost, contested, words)
+    compared = contests(learned)
+    times = [seen for cell in timed for seen in (*cell.seen.values(), *cell.behind.values())]
+    return Seen(
+        records,
+        timed,
+        growths(timed),
+        levels=[level for level in learned if not level.lost],
+        lost=[level for level in learned if level.lost],
+        contests=compared,
+        words=verdict.words(dict.fromkeys([*times, *(each.difference for each in compared)])),
+    )
 
 
 def answer(records: list[Record]) -> Findings:
     """Answer from the records of both studies."""
     seen = judge(records)
     return Findings(
-        sentence=" ".join(_sentence(device, seen) for device in seen.devices)
+        sentence=" ".join(text for device in seen.devices if (text := _sentence(device, seen)))
         or "Nothing could be measured; the reasons are below.",
         findings=[
             *_checks_of_reduction(seen),
@@ -350,17 +357,23 @@ def answer(records: list[Record]) -> Findings:
     )
 
 
-def _sentence(device: str, seen: Seen) -> str:
+def _sentence(device: str, seen: Seen) -> str | None:
     parts = []
     if rows := seen.sweep(device, "n"):
         parts.append(f"six equal implementations of Σ W_ijk x_i x_j: {_winner(rows[-1], seen)}")
     parts += [_fourier_words(each, seen) for each in _most_telling(device, seen)]
-    return f"{device} – {'; '.join(parts or ['nothing could be compared'])}."
+    if lost := [f"{_named(level)} {level.lost}" for level in seen.lost if level.device == device]:
+        parts.append(f"not compared: {', '.join(lost)}")
+    return f"{device} – {'; '.join(parts)}." if parts else None
+
+
+def _named(level: Level) -> str:
+    return f"{level.kept} {SELECTIONS[level.selection]} coefficients"
 
 
 def _winner(cell: Cell, seen: Seen) -> str:
     """Who is fastest at one n, and by how much."""
-    best = seen.fastest(cell)
+    best = cell.fastest(seen.words)
     if len(best) == len(NAMES):
         return f"at n = {cell.size} none can be told to be fastest"
     text = f"at n = {cell.size} {_listed(best)} {'is' if len(best) == 1 else 'are'} fastest"
@@ -394,21 +407,29 @@ def _fourier_words(each: Contest, seen: Seen) -> str:
 
 
 def _checks_of_reduction(seen: Seen) -> list[str]:
+    return [*_equality(seen), *_symmetry(seen)]
+
+
+def _equality(seen: Seen) -> list[str]:
     right = [r["right"] for r in results(seen.records, "reduction", "gradcheck")]
-    symmetry = results(seen.records, "reduction", "symmetry")
-    if not right or not symmetry or not seen.cells:
+    apart = disagreement(seen.records)
+    if not right or math.isnan(apart):
         return []
     wrong = sorted({NAMES[name] for each in right for name, fine in each.items() if not fine})
-    one = symmetry[0]
     return [
-        f"The six implementations differ by at most {disagreement(seen.records):.0e} of the result "
-        "in float64; "
-        + ("gradcheck accepts all of them." if not wrong else f"gradcheck fails: {wrong}."),
+        f"The six implementations differ by at most {apart:.0e} of the result in float64; "
+        + (f"gradcheck fails: {', '.join(wrong)}." if wrong else "gradcheck accepts all of them.")
+    ]
+
+
+def _symmetry(seen: Seen) -> list[str]:
+    return [
         "Only the symmetric part of W matters: an antisymmetric part as large changes the outputs "
         f"by {one['change_by_antisymmetric']:.0e}, a symmetric one by "
         f"{one['change_by_symmetric']:.2f}; of the gradient "
         f"{one['antisymmetric_share_of_gradient']:.0e} is antisymmetric, so training never changes "
-        f"that part. {one['parameters_that_matter']:,} numbers say what {one['parameters']:,} say.",
+        f"that part. {one['parameters_that_matter']:,} numbers say what {one['parameters']:,} say."
+        for one in results(seen.records, "reduction", "symmetry")[:1]
     ]
 
 
@@ -425,7 +446,7 @@ def _winners(device: str, seen: Seen) -> list[str]:
 
 
 def _all_fastest(cell: Cell, seen: Seen) -> str:
-    best = seen.fastest(cell)
+    best = cell.fastest(seen.words)
     return "cannot tell" if len(best) == len(NAMES) else _listed(best)
 
 
@@ -460,30 +481,14 @@ def _exponent_text(seen: Interval) -> str:
 
 
 def _checks_of_fourier(seen: Seen) -> list[str]:
+    return [*_transforms(seen), *_mixing(seen), *_detached(seen)]
+
+
+def _transforms(seen: Seen) -> list[str]:
     transforms = _trials(seen.records, "fourier", "transform")
-    rows: dict[int, Any] = {int(str(t.what["n"])): t.result for t in transforms}
-    return [
-        *_transform_findings(rows),
-        *(
-            "fftn goes along the batch as well: exchanging one sample moves another's output by "
-            f"{batch['moved_by_fftn']:.2f} of its size; with the layer by "
-            f"{batch['moved_by_layer']:g}."
-            for batch in results(seen.records, "fourier", "batch")[:1]
-        ),
-        *(
-            "A linear layer that computes with weight.data gets "
-            f"{'a' if data['has_gradient_data'] else 'no'} gradient and moves by "
-            f"{data['moved_data']:g} in {data['steps']} steps, while the layer before it moves by "
-            f"{data['moved_before_it_data']:.2g} and nothing fails; the right layer moves by "
-            f"{data['moved_right']:.2g}."
-            for data in results(seen.records, "fourier", "data")[:1]
-        ),
-    ]
-
-
-def _transform_findings(rows: Mapping[int, Any]) -> list[str]:
-    if not rows:
+    if not transforms:
         return []
+    rows: dict[int, Any] = {int(str(t.what["n"])): t.result for t in transforms}
     worst = {key: max(r[key] for r in rows.values()) for key in ("parseval_error", "inverse_error")}
     n = 8 if 8 in rows else max(rows)
     gradients = all(r["gradient_right"] for r in rows.values())
@@ -503,6 +508,25 @@ def _transform_findings(rows: Mapping[int, Any]) -> list[str]:
     ]
 
 
+def _mixing(seen: Seen) -> list[str]:
+    return [
+        "fftn goes along the batch as well: exchanging one sample moves another's output by "
+        f"{batch['moved_by_fftn']:.2f} of its size; with the layer by {batch['moved_by_layer']:g}."
+        for batch in results(seen.records, "fourier", "batch")[:1]
+    ]
+
+
+def _detached(seen: Seen) -> list[str]:
+    return [
+        f"A linear layer that computes with weight.data gets "
+        f"{'a' if data['has_gradient_data'] else 'no'} gradient and moves by "
+        f"{data['moved_data']:g} in {data['steps']} steps, while the layer before it moves by "
+        f"{data['moved_before_it_data']:.2g} and nothing fails; the right layer moves by "
+        f"{data['moved_right']:.2g}."
+        for data in results(seen.records, "fourier", "data")[:1]
+    ]
+
+
 def _accuracy_findings(seen: Seen) -> list[str]:
     texts = []
     for each in seen.contests:
@@ -513,11 +537,7 @@ def _accuracy_findings(seen: Seen) -> list[str]:
             f"({accuracy.interval(level.accuracy)} %) against {against}: "
             f"{accuracy.gain(each.difference)} points ({seen.said(each.difference)})."
         )
-    texts += [
-        f"{level.device}, {level.kept} {SELECTIONS[level.selection]} coefficients: not compared, "
-        f"{accuracy.lost(level.runs)}."
-        for level in seen.lost
-    ]
+    texts += [f"{x.device}, {_named(x)}: {x.lost}, not compared." for x in seen.lost]
     same = same_at_all(seen.levels)
     if same is not None:
         texts.append(
@@ -540,7 +560,7 @@ def _numbers(seen: Seen) -> dict[str, Any]:
         "disagreement": accuracy.finite(disagreement(seen.records)),
         "same_at_all": same_at_all(seen.levels),
         "fastest": [
-            {"device": c.device, "sweep": c.sweep, "size": c.size, "names": seen.fastest(c)}
+            {"device": c.device, "sweep": c.sweep, "size": c.size, "names": c.fastest(seen.words)}
             for c in seen.cells
         ],
         "exponents": [
@@ -567,6 +587,7 @@ def _numbers(seen: Seen) -> dict[str, Any]:
             }
             for c in seen.contests
         ],
+        "lost": {f"{x.device}, {_named(x)}": x.lost for x in seen.lost},
     }
 
 
@@ -582,11 +603,7 @@ def _method(seen: Seen) -> list[str]:
             f"Forward passes in {settings['dtype']} on {' or '.join(map(str, threads))} threads. "
             f"Each sweep lets one size grow from {base}; every size is one trial of all six "
             "implementations and a twin, in rounds of an order drawn anew. An implementation is "
-            "among the fastest unless it is told to be slower than the fastest, by their ratios to "
-            f"einsum; “the same” is within {verdict.MARGIN:.0%}. "
-            f"{occasion.told([r for r in seen.records if r.study == 'reduction'])} Verdicts are "
-            f"Holm-corrected over all {len(seen.words)} comparisons of this question, times and "
-            "accuracies.",
+            "among the fastest unless it is called slower than the fastest.",
             f"Exponents: least squares of the logarithms over the {FITTED} largest sizes; the "
             "interval is wide where these do not lie on a line, as when a cache is left. Memory "
             "is the most that was allocated at one time, as torch's profiler reports it (on an "
@@ -606,9 +623,10 @@ def _method(seen: Seen) -> list[str]:
             f"Rates {', '.join(f'{r:g}' for r in settings['rates'])} are tried for "
             f"{settings['tuning_epochs']} epochs and judged in validation, for every number of "
             f"coefficients anew; then {settings['seeds']} runs of {settings['epochs']} epochs, "
-            "paired by seed. The control draws its positions with the seed of the run. "
-            f"{accuracy.method(len(seen.words))}",
+            "paired by seed. The control draws its positions with the seed of the run.",
         ]
+    if seen.words:
+        method.append(accuracy.method(len(seen.words)))
     return method
 
 
@@ -686,26 +704,8 @@ def _rows(device: str, seen: Seen) -> list[list[str | float | int | None]]:
 
 
 def _frame(seen: Seen) -> pd.DataFrame:
-    """Tidy: a row per implementation and size, per run and check, and per verdict on runs."""
-    rows: list[dict[str, Any]] = [
-        {
-            "study": "reduction",
-            "device": cell.device,
-            "sweep": cell.sweep,
-            **cell.sizes,
-            "implementation": name,
-            "time_s": time.value,
-            "time_low_s": time.low,
-            "time_high_s": time.high,
-            **(verdict.row(cell.seen[name]) if name in cell.seen else {}),
-            "word": seen.words[cell.seen[name]].value if name in cell.seen else "reference",
-            "fastest": name in seen.fastest(cell),
-            "memory_bytes": cell.memory[name],
-            "status": Status.OK.value,
-        }
-        for cell in seen.cells
-        for name, time in cell.times.items()
-    ]
+    """Tidy: a row per implementation and size, per run of a training, per check and verdict."""
+    rows = [row for cell in seen.cells for row in _cell_rows(cell, seen.words)]
     for each in seen.records:
         axes = {"study": each.study, **each.axes}
         if not each.trials:
@@ -715,21 +715,59 @@ def _frame(seen: Seen) -> pd.DataFrame:
                 status = {"status": trial.status.value, "reason": trial.reason}
                 plain = {k: v for k, v in trial.result.items() if not isinstance(v, dict | list)}
                 rows.append({**axes, **trial.what, **status, **plain})
-    rows += [
-        {"study": "fourier", "device": c.level.device, "phase": "verdict"}
-        | {"fraction": c.level.fraction, "kept": c.level.kept}
-        | {"against": c.against.selection, "against_kept": c.against.kept}
-        | accuracy.verdict_numbers(c.difference, seen.words[c.difference])
-        for c in seen.contests
-    ]
-    rows += [
-        {"study": "fourier", "device": level.device, "phase": "verdict"}
-        | {"fraction": level.fraction, "kept": level.kept, "word": accuracy.lost(level.runs)}
-        for level in seen.lost
-    ]
+    rows += [_contest_row(each, seen.words[each.difference]) for each in seen.contests]
+    rows += [_level_row(level) | {"word": level.lost} for level in seen.lost]
     table = pd.DataFrame(rows)
     order = ["study", "device", "status", "reason"]
     return table.reindex(columns=[*order, *(name for name in table if name not in order)])
+
+
+def _cell_rows(cell: Cell, words: Mapping[Comparison, Word]) -> list[dict[str, Any]]:
+    """Every implementation against einsum, and against the fastest where that is another."""
+    where = {"study": "reduction", "device": cell.device, "sweep": cell.sweep, **cell.sizes}
+    rows: list[dict[str, Any]] = [
+        {
+            **where,
+            "status": Status.OK.value,
+            "implementation": name,
+            "time_s": time.value,
+            "time_low_s": time.low,
+            "time_high_s": time.high,
+            "memory_bytes": cell.memory[name],
+            **_verdict(ANCHOR, cell.seen.get(name), words),
+        }
+        for name, time in cell.times.items()
+    ]
+    if cell.behind is not cell.seen:
+        rows += [
+            {**where, "phase": "verdict", "implementation": n, **_verdict(cell.order[0], c, words)}
+            for n, c in cell.behind.items()
+        ]
+    return rows
+
+
+def _verdict(
+    against: str, seen: Comparison | None, words: Mapping[Comparison, Word]
+) -> dict[str, Any]:
+    if seen is None:
+        return {"word": "reference"}
+    return {"against": against, **verdict.row(seen), "word": words[seen].value}
+
+
+def _contest_row(each: Contest, word: Word) -> dict[str, Any]:
+    other = {"against": each.against.selection, "against_kept": each.against.kept}
+    return _level_row(each.level) | other | accuracy.verdict_numbers(each.difference, word)
+
+
+def _level_row(level: Level) -> dict[str, Any]:
+    return {
+        "study": "fourier",
+        "phase": "verdict",
+        "device": level.device,
+        "selection": level.selection,
+        "fraction": level.fraction,
+        "kept": level.kept,
+    }
 
 
 # ---- drawing -------------------------------------------------------------------------------------
