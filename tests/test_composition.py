@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from assay import record
-from assay.question import Word
 from assay.record import DatasetInfo, Status, Trial
+from assay.verdict import Word
 from conftest import make_record
 
 SETTINGS = {

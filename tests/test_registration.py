@@ -8,8 +8,8 @@ import measure_registration as measure
 import pytest
 import torch
 from assay import blocks, record
-from assay.question import Word
 from assay.record import DatasetInfo, Trial
+from assay.verdict import Word
 from conftest import make_record
 from torch import nn
 

@@ -7,8 +7,8 @@ Every claim about the parallel block is a check that was run. Of several instanc
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,8 +17,8 @@ import pandas as pd
 from assay import accuracy, figure, inference, question, verdict
 from assay.accuracy import Standing
 from assay.question import Column, Findings, Picture, Snippet, Table
-from assay.record import Record, Trial
-from assay.statistic import Interval
+from assay.record import Record, Status, Trial
+from assay.statistic import Interval, exponential
 from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
@@ -32,6 +32,14 @@ NAMES = {
     "copied": "copies of the first",
     "shared": "one, used again",
 }
+COUNTS = (
+    "count",
+    "parameters",
+    "parameters_of_one",
+    "memory_places",
+    "pairs",
+    "pairs_of_equal_values",
+)
 NOTHING = 1e-30  # a relative distance that no float64 can show; stands for 0 in a logarithm
 COLOURS = {"independent": figure.BLUE, "copied": figure.GREEN, "shared": figure.RED}
 
@@ -41,8 +49,8 @@ class Stack:
     """Several instances of a block, got in one way, on one device."""
 
     structure: str
-    instances: pd.DataFrame  # a row per number of instances
-    apart: NDArray[np.float64]  # (draws, depth + 1) distances, relative to that of the inputs
+    counted: dict[str, int] | None  # of the largest number of instances
+    apart: NDArray[np.float64] | None  # (draws, depth + 1) distances, relative to the inputs'
     runs: pd.DataFrame
     parameters: int | None  # of the network that is trained
     rate: float | None
@@ -53,23 +61,43 @@ class Stack:
         return NAMES[self.structure]
 
     @property
-    def logs(self) -> NDArray[np.float64]:
-        """Logarithms of the distances; finite even where nothing is left of them."""
-        return np.log(np.maximum(self.apart, NOTHING))
-
-    @property
-    def logs_per_block(self) -> NDArray[np.float64]:
-        """Logarithm of the factor by which a block changes the distance, draw by draw."""
-        return self.logs[:, -1] / (self.apart.shape[1] - 1)
+    def lost(self) -> str | None:
+        """In how many runs it diverged; None if in none."""
+        return accuracy.lost(self.runs)
 
 
 @dataclass(frozen=True)
 class Decay:
     """By what factor a block changes the distance, and how that compares with the reference."""
 
-    factor: Interval
-    against: Comparison | None  # of factors, to the reference's; None for the reference itself
-    word: Word | None
+    logs: NDArray[np.float64]  # of the distances: (draws, depth + 1)
+    against: Comparison | None = None  # of factors, to the reference's; None for itself
+    word: Word | None = None
+
+    @property
+    def logs_per_block(self) -> NDArray[np.float64]:
+        """Logarithm of the factor, draw by draw."""
+        return self.logs[:, -1] / (self.logs.shape[1] - 1)
+
+    @property
+    def factor(self) -> Interval:
+        """The geometric mean over the draws."""
+        return exponential(inference.mean(self.logs_per_block))
+
+    @property
+    def said(self) -> str | None:
+        """The word as a reader gets it; None where nothing was compared."""
+        return verdict.told(self.against, self.word) if self.against and self.word else None
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """For programs and tables."""
+        seen = self.factor
+        level = {"factor": seen.value, "factor_low": accuracy.finite(seen.low),
+                 "factor_high": accuracy.finite(seen.high)}  # fmt: skip
+        ratio = verdict.row(self.against) if self.against else {}
+        finite = {name: accuracy.finite(value) for name, value in ratio.items()}
+        return level | finite | {"word": self.word.value if self.word else None}
 
 
 @dataclass(frozen=True)
@@ -82,19 +110,48 @@ class Device:
     decays: dict[str, Decay]
     standings: dict[str, Standing]
 
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """All that is given a word."""
+        seen = [each.against for each in self.decays.values()]
+        seen += [each.difference for each in self.standings.values()]
+        return [each for each in seen if each]
+
+    def judged(self, words: Mapping[Comparison, Word]) -> Device:
+        """The same with the words of the question's family."""
+        decays = {
+            name: replace(each, word=words[each.against]) if each.against else each
+            for name, each in self.decays.items()
+        }
+        standings = {name: each.judged(words) for name, each in self.standings.items()}
+        return replace(self, decays=decays, standings=standings)
+
+    @property
+    def lost(self) -> dict[str, str]:
+        """The stacks that are not compared because runs diverged: in how many."""
+        return {name: stack.lost for name, stack in self.stacks.items() if stack.lost}
+
 
 # ---- reading ------------------------------------------------------------------------------------
 
 
 def devices(records: Sequence[Record]) -> list[Device]:
-    """What was found, device by device; devices without a trial are left out."""
-    labels = dict.fromkeys(str(each.axes["device"]) for each in records if each.trials)
-    return [_device(label, records) for label in labels]
+    """What was found, device by device, judged; devices on which nothing was are left out."""
+    tried = [each for each in records if any(map(_ended, each.trials))]
+    labels = dict.fromkeys(str(each.axes["device"]) for each in tried)
+    found = [_device(label, tried) for label in labels]
+    words = verdict.words(seen for each in found for seen in each.comparisons)
+    return [each.judged(words) for each in found]
+
+
+def _ended(trial: Trial) -> bool:
+    """Whether a trial came to something, be it that training diverged."""
+    return trial.status in (Status.OK, Status.DIVERGED)
 
 
 def _device(label: str, records: Sequence[Record]) -> Device:
     own = [each for each in records if each.axes["device"] == label]
-    trials = [trial for each in own for trial in each.trials]
+    trials = [trial for each in own for trial in each.trials if _ended(trial)]
     runs = pd.concat([accuracy.runs(each) for each in own])
     present = {str(trial.what["structure"]) for trial in trials}
     stacks = {name: _stack(name, trials, runs) for name in NAMES if name in present}
@@ -103,7 +160,7 @@ def _device(label: str, records: Sequence[Record]) -> Device:
         checks={
             str(trial.what["check"]): trial
             for trial in trials
-            if trial.what["structure"] == PARALLEL
+            if trial.what["structure"] == PARALLEL and trial.status == Status.OK
         },
         stacks=stacks,
         decays=_decays(stacks),
@@ -113,53 +170,46 @@ def _device(label: str, records: Sequence[Record]) -> Device:
 
 def _stack(structure: str, trials: Sequence[Trial], runs: pd.DataFrame) -> Stack:
     own = [trial for trial in trials if trial.what["structure"] == structure]
-    counted = [t for t in own if t.what.get("check") == "instances"]
-    distance = next(t for t in own if t.what.get("check") == "distance")
+    done = [trial for trial in own if trial.status == Status.OK]
+    counted: list[dict[str, Any]] = [
+        {**t.what, **t.result} for t in done if t.what.get("check") == "instances"
+    ]
+    most = max(counted, key=lambda row: int(row["count"]), default=None)
+    distance = next((t for t in done if t.what.get("check") == "distance"), None)
+    learned: list[dict[str, Any]] = [t.result for t in own if "phase" in t.what]
     mine = runs[runs["structure"] == structure] if len(runs) else runs
-    learned: list[dict[str, Any]] = [t.result for t in own if "parameters" in t.result]
     return Stack(
         structure,
-        instances=pd.DataFrame([{**t.what, **t.result} for t in counted]),
-        apart=np.array([*distance.samples.values()], dtype=float),
+        counted={name: int(most[name]) for name in COUNTS} if most else None,
+        apart=np.array([*distance.samples.values()], dtype=float) if distance else None,
         runs=mine,
-        parameters=learned[-1]["parameters"] if learned else None,
+        parameters=next((each["parameters"] for each in learned if "parameters" in each), None),
         rate=float(mine["rate"].iloc[0]) if len(mine) else None,
     )
 
 
 def _decays(stacks: Mapping[str, Stack]) -> dict[str, Decay]:
-    """Factor per block of every stack; compared draw by draw, Holm-corrected together."""
-    factors = {name: _factor(inference.mean(s.logs_per_block)) for name, s in stacks.items()}
-    if REFERENCE not in stacks:
-        return {name: Decay(factor, None, None) for name, factor in factors.items()}
-    reference = stacks[REFERENCE].logs_per_block
-    seen = {
-        name: _against(stack.logs_per_block, reference)
+    """Factor per block of every stack, compared draw by draw; not yet judged."""
+    found = {
+        # A distance may be 0: every unit may be dead.
+        name: Decay(np.log(np.maximum(stack.apart, NOTHING)))
         for name, stack in stacks.items()
-        if name != REFERENCE
+        if stack.apart is not None
     }
-    words = dict(zip(seen, verdict.judge([*seen.values()]), strict=True))
+    if REFERENCE not in found:
+        return found
+    reference = found[REFERENCE].logs_per_block
     return {
-        name: Decay(factor, seen.get(name), words.get(name)) for name, factor in factors.items()
+        name: each
+        if name == REFERENCE
+        else replace(each, against=verdict.paired_ratio(each.logs_per_block, reference))
+        for name, each in found.items()
     }
-
-
-def _factor(logs: Interval) -> Interval:
-    return Interval(math.exp(logs.value), math.exp(logs.low), math.exp(logs.high))
-
-
-def _against(logs: NDArray[np.float64], reference: NDArray[np.float64]) -> Comparison:
-    """The ratio of two factors; there is no twin, so its bounds are 1."""
-    seen = inference.paired_difference(logs, reference)
-    ratio = _factor(seen)
-    return Comparison(ratio.value, ratio.low, ratio.high, seen.p, twin_low=1.0, twin_high=1.0)
 
 
 def _standings(stacks: Mapping[str, Stack]) -> dict[str, Standing]:
-    runs = {name: stack.runs for name, stack in stacks.items() if len(stack.runs)}
-    if not runs:
-        return {}
-    return accuracy.standings(runs, REFERENCE if REFERENCE in runs else next(iter(runs)))
+    """Test accuracy of every stack that is whole, against the reference; not yet judged."""
+    return accuracy.standings({name: stack.runs for name, stack in stacks.items()}, REFERENCE)
 
 
 # ---- telling ------------------------------------------------------------------------------------
@@ -173,7 +223,7 @@ def answer(records: list[Record]) -> Findings:
         or "Nothing could be tried; the reasons are below.",
         findings=[text for each in found for text in _findings(each)],
         numbers={each.name: _numbers(each) for each in found},
-        method=_method(records),
+        method=_method(records, sum(len(each.comparisons) for each in found)),
         caveats=CAVEATS,
         picture=Picture(
             title=(
@@ -183,24 +233,35 @@ def answer(records: list[Record]) -> Findings:
             alternative=_alternative(found),
         ),
         table=_table(found),
-        frame=_frame(records),
+        frame=_frame(records, found),
         figure=_figure(found) if found else figure.nothing(),
         snippet=SNIPPET,
     )
 
 
 def _sentence(device: Device) -> str:
-    parts = [*_parallel_part(device), *_count_part(device), *_trained_part(device)]
-    return f"{device.name} – {'; '.join([*parts, *_decay_part(device)])}."
+    parts = [
+        *_parallel_part(device),
+        *_count_part(device),
+        *_trained_part(device),
+        *_decay_part(device),
+    ]
+    said = "; ".join(parts) or "what could be tried is below"
+    return f"{device.name} – {said}{_not_compared(device)}."
 
 
 def _parallel_part(device: Device) -> list[str]:
-    if not device.checks:
-        return []
     held = claims(device)
+    if not held:
+        return []
     failed = [name for name, holds in held.items() if not holds]
     if failed:
         return [f"the parallel block fails its checks: {', '.join(failed)}"]
+    if len(held) < len(CLAIMS):
+        return [
+            f"the parallel block passes {len(held)} of {len(CLAIMS)} checks; the others could not "
+            "be made"
+        ]
     return [
         f"the parallel block passes all {len(held)} checks, among them a Jacobian that is exactly "
         "block diagonal"
@@ -208,23 +269,23 @@ def _parallel_part(device: Device) -> list[str]:
 
 
 def _count_part(device: Device) -> list[str]:
-    count = _largest_count(device)
+    stacks = [device.stacks[name] for name in (REFERENCE, SLIP) if name in device.stacks]
     return [
-        f"{count} instances, {NAMES[name]}, have "
-        f"{_counted(device.stacks[name], count)['parameters']:,} parameters"
-        for name in (REFERENCE, SLIP)
-        if name in device.stacks
+        f"{stack.counted['count']} instances, {stack.name}, have "
+        f"{stack.counted['parameters']:,} parameters"
+        for stack in stacks
+        if stack.counted
     ]
 
 
 def _trained_part(device: Device) -> list[str]:
     seen = device.standings.get(SLIP)
-    if seen is None or seen.difference is None or REFERENCE not in device.standings:
+    if seen is None or seen.said is None:
         return []
     other = device.standings[REFERENCE].accuracy.value
     return [
         f"trained at equal depth, one used again reaches {accuracy.points(seen.accuracy.value)} % "
-        f"of the test images and instances made anew {accuracy.points(other)} % ({seen.word})"
+        f"of the test images and instances made anew {accuracy.points(other)} % ({seen.said})"
     ]
 
 
@@ -246,47 +307,62 @@ def _decay_part(device: Device) -> list[str]:
     }
     return [
         f"{text}, with instances made anew {_interval(reference.factor)} "
-        f"({_pace(seen.word)}){tail.get(seen.word, '')}"
+        f"({_pace(seen)}){tail.get(seen.word, '')}"
     ]
 
 
-def _pace(word: Word) -> str:
+def _pace(seen: Decay) -> str:
     """A verdict on a factor under 1: what is smaller collapses faster."""
-    return "cannot tell" if word == Word.UNKNOWN else f"one used again: {word}"
+    return "cannot tell" if seen.word == Word.UNKNOWN else f"one used again: {seen.said}"
+
+
+def _not_compared(device: Device) -> str:
+    """Which stacks diverged, in words to be added to a sentence; nothing if none did."""
+    names = [f"{NAMES[name]} ({lost})" for name, lost in device.lost.items()]
+    return f"; trained, but not compared: {', '.join(names)}" if names else ""
 
 
 def claims(device: Device) -> dict[str, bool]:
-    """What must hold for a parallel block, and whether it does."""
-    results: dict[str, Any] = {name: trial.result for name, trial in device.checks.items()}
-    equal, parameters = results["equality"], results["jacobian by parameters"]
-    inputs, cat = results["jacobian by inputs"], results["cat without dim"]
+    """What must hold for a parallel block, and whether it does; without what was not checked."""
     return {
-        "outputs equal those of the branches, concatenated by hand": equal["outputs_equal"],
-        "gradients equal theirs": equal["gradients_equal"],
-        "its parameters are those of the branches": (
-            equal["parameters"] == equal["parameters_of_branches"]
-        ),
-        "the Jacobian by the parameters is block diagonal": parameters["largest_outside"] == 0,
-        "the Jacobian by the inputs is the branches' own, stacked": inputs["equals_stack"],
-        "samples do not mix": inputs["largest_between_samples"] == 0,
-        "features are joined, not samples": cat["shape_of_block"] == [2, 32],
-        "outputs that do not fit are refused, with both shapes": (
-            results["contract"]["names_both_shapes"]
-        ),
+        claim: holds(device.checks[check].result)
+        for claim, (check, holds) in CLAIMS.items()
+        if check in device.checks
     }
 
 
-def _largest_count(device: Device) -> int:
-    counts = [int(stack.instances["count"].max()) for stack in device.stacks.values()]
-    return max(counts, default=0)
-
-
-def _counted(stack: Stack, count: int) -> dict[str, int]:
-    row = stack.instances.set_index("count").loc[count]
-    return {str(name): int(row[name]) for name in COUNTS}
-
-
-COUNTS = ("parameters", "parameters_of_one", "memory_places", "pairs", "pairs_of_equal_values")
+# What must hold for a parallel block, the check that tells, and how its result tells it.
+CLAIMS: dict[str, tuple[str, Callable[[dict[str, Any]], bool]]] = {
+    "outputs equal those of the branches, concatenated by hand": (
+        "equality",
+        lambda seen: seen["outputs_equal"],
+    ),
+    "gradients equal theirs": ("equality", lambda seen: seen["gradients_equal"]),
+    "its parameters are those of the branches": (
+        "equality",
+        lambda seen: seen["parameters"] == seen["parameters_of_branches"],
+    ),
+    "the Jacobian by the parameters is block diagonal": (
+        "jacobian by parameters",
+        lambda seen: seen["largest_outside"] == 0,
+    ),
+    "the Jacobian by the inputs is the branches' own, stacked": (
+        "jacobian by inputs",
+        lambda seen: seen["equals_stack"],
+    ),
+    "samples do not mix": (
+        "jacobian by inputs",
+        lambda seen: seen["largest_between_samples"] == 0,
+    ),
+    "features are joined, not samples": (
+        "cat without dim",
+        lambda seen: seen["shape_of_block"] == [2, 32],
+    ),
+    "outputs that do not fit are refused, with both shapes": (
+        "contract",
+        lambda seen: seen["names_both_shapes"],
+    ),
+}
 
 
 def _interval(seen: Interval) -> str:
@@ -305,34 +381,51 @@ def _findings(device: Device) -> list[str]:
 def _parallel_findings(device: Device) -> list[str]:
     if not device.checks:
         return []
-    results: dict[str, Any] = {name: trial.result for name, trial in device.checks.items()}
-    jacobian, cat = results["jacobian by parameters"], results["cat without dim"]
     held = [f"{'yes' if holds else 'NO'}: {claim}" for claim, holds in claims(device).items()]
-    one, other = (tuple(shape) for shape in cat["shapes"])
+    told = {
+        "jacobian by parameters": _jacobian_finding,
+        "cat without dim": _cat_finding,
+        "contract": lambda seen: f"outputs that do not fit raise “{seen['error']}”.",
+    }
     return [
         f"{device.name}, parallel block – {'; '.join(held)}.",
-        f"{device.name}: outside the blocks of its Jacobian the largest entry is "
-        f"{jacobian['largest_outside']:g}, inside {jacobian['largest_inside']:.3g}; widths "
-        f"{' and '.join(map(str, jacobian['outputs']))} side by side give "
-        f"{sum(jacobian['outputs'])} features.",
-        f"{device.name}: torch.cat without dim turns {one} and {other} into "
-        f"{tuple(cat['shape_without_dim'])}, a batch of twice the samples; the block gives "
-        f"{tuple(cat['shape_of_block'])}. Where the widths differ it raises "
-        f"“{cat['error_of_unequal']}”.",
-        f"{device.name}: outputs that do not fit raise “{results['contract']['error']}”.",
+        *(
+            f"{device.name}: {tell(device.checks[check].result)}"
+            for check, tell in told.items()
+            if check in device.checks
+        ),
     ]
 
 
+def _jacobian_finding(seen: Mapping[str, Any]) -> str:
+    return (
+        f"outside the blocks of its Jacobian the largest entry is {seen['largest_outside']:g}, "
+        f"inside {seen['largest_inside']:.3g}; widths {' and '.join(map(str, seen['outputs']))} "
+        f"side by side give {sum(seen['outputs'])} features."
+    )
+
+
+def _cat_finding(seen: Mapping[str, Any]) -> str:
+    one, other = (tuple(shape) for shape in seen["shapes"])
+    return (
+        f"torch.cat without dim turns {one} and {other} into {tuple(seen['shape_without_dim'])}, "
+        f"a batch of twice the samples; the block gives {tuple(seen['shape_of_block'])}. Where the "
+        f"widths differ it raises “{seen['error_of_unequal']}”."
+    )
+
+
 def _instance_findings(device: Device) -> list[str]:
-    count = _largest_count(device)
     texts = []
     for stack in device.stacks.values():
-        row = _counted(stack, count)
+        row = stack.counted
+        if row is None:
+            continue
         texts.append(
-            f"{device.name}, {count} instances, {stack.name}: {row['parameters']:,} parameters "
-            f"(one block: {row['parameters_of_one']:,}), weights in {row['memory_places']} "
-            f"{'place' if row['memory_places'] == 1 else 'places'} of memory, "
-            f"{row['pairs_of_equal_values']} of {row['pairs']} pairs begin with equal values."
+            f"{device.name}, {row['count']} instances, {stack.name}: {row['parameters']:,} "
+            f"parameters (one block: {row['parameters_of_one']:,}), weights in "
+            f"{row['memory_places']} {'place' if row['memory_places'] == 1 else 'places'} of "
+            f"memory, {row['pairs_of_equal_values']} of {row['pairs']} pairs begin with equal "
+            "values."
         )
     return texts
 
@@ -340,16 +433,15 @@ def _instance_findings(device: Device) -> list[str]:
 def _decay_findings(device: Device) -> list[str]:
     texts = []
     for name, decay in device.decays.items():
-        logs = device.stacks[name].logs
-        depth = logs.shape[1] - 1
-        middle = math.exp(logs[:, -1].mean())
+        depth = decay.logs.shape[1] - 1
+        middle = math.exp(decay.logs[:, -1].mean())
         text = (
             f"{device.name}, {NAMES[name]}: a block multiplies the distance between two outputs by "
             f"{_interval(decay.factor)}, so that {middle:.2g} of it is left after {depth}"
         )
         if decay.against:
-            ratio = Interval(decay.against.ratio, decay.against.low, decay.against.high)
-            text += f"; per block {_interval(ratio)} × that of instances made anew ({decay.word})"
+            text += f"; per block {_interval(decay.against)} × that of instances made anew"
+            text += f" ({decay.said})"
         texts.append(f"{text}.")
     return texts
 
@@ -363,13 +455,15 @@ def _accuracy_findings(device: Device) -> list[str]:
             f"with {stack.parameters:,} parameters at rate {stack.rate:g}"
         )
         if seen.difference:
-            text += f", {accuracy.interval(seen.difference)} points against the reference"
-            text += f" ({seen.word})"
+            text += f", {seen.against} points against instances made anew ({seen.said})"
         texts.append(f"{text}.")
-    if len(device.standings) > 1:
+    texts += [
+        f"{device.name}, {NAMES[name]}: {lost}, so that its accuracy is compared with nothing."
+        for name, lost in device.lost.items()
+    ]
+    if any(seen.difference for seen in device.standings.values()):
         runs = {name: device.stacks[name].runs for name in device.standings}
-        reference = next(n for n, seen in device.standings.items() if seen.difference is None)
-        smallest = accuracy.smallest_detectable(runs, reference)
+        smallest = accuracy.smallest_detectable(runs, REFERENCE)
         texts.append(
             f"{device.name}: the smallest difference that these seeds would have shown is "
             f"{accuracy.points(smallest)} points (80 % power, median over the structures)."
@@ -378,44 +472,25 @@ def _accuracy_findings(device: Device) -> list[str]:
 
 
 def _numbers(device: Device) -> dict[str, Any]:
-    count = _largest_count(device)
     return {
-        "parallel": claims(device) if device.checks else {},
+        "parallel": claims(device),
         "instances": {
-            name: {"count": count, **_counted(stack, count)}
-            for name, stack in device.stacks.items()
+            name: stack.counted for name, stack in device.stacks.items() if stack.counted
         },
-        "factor_per_block": {
-            name: {
-                "factor": decay.factor.value,
-                "factor_low": _finite(decay.factor.low),
-                "factor_high": _finite(decay.factor.high),
-                "word": decay.word.value if decay.word else None,
-            }
-            for name, decay in device.decays.items()
-        },
+        "factor_per_block": {name: decay.numbers for name, decay in device.decays.items()},
         "accuracy": {
             name: {
-                "test_accuracy": seen.accuracy.value,
-                "test_accuracy_low": _finite(seen.accuracy.low),
-                "test_accuracy_high": _finite(seen.accuracy.high),
-                "difference": seen.difference.value if seen.difference else None,
-                "difference_low": _finite(seen.difference.low) if seen.difference else None,
-                "difference_high": _finite(seen.difference.high) if seen.difference else None,
-                "word": seen.word.value if seen.word else None,
+                **seen.numbers,
                 "parameters": device.stacks[name].parameters,
                 "rate": device.stacks[name].rate,
             }
             for name, seen in device.standings.items()
         },
+        "lost": device.lost,
     }
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _method(records: Sequence[Record]) -> list[str]:
+def _method(records: Sequence[Record], comparisons: int) -> list[str]:
     settings: Any = records[0].settings
     data = records[0].provenance.dataset
     width, depth = settings["width"], settings["depth"]
@@ -429,16 +504,16 @@ def _method(records: Sequence[Record]) -> list[str]:
         f"Distance: {settings['draws']} draws of two normal random inputs and of the weights, the "
         f"same inputs and first block in every structure, through {settings['stacked']} blocks "
         "that are not trained. The factor per block is a geometric mean with Student's interval; "
-        "structures are compared draw by draw, Holm-corrected; no difference under "
-        f"{verdict.MARGIN:.0%} is called one.",
+        "structures are compared draw by draw, as ratios to instances made anew; no difference "
+        f"under {100 * verdict.MARGIN:g} % is called one, and “the same” means that the whole "
+        "interval lies within it.",
         f"Accuracy: 784-{width}, {depth} blocks, {width}-10; plain SGD, batches of "
         f"{settings['batch']}; the rate is the best of {rates} after {settings['tuning_epochs']} "
         f"epochs on images set aside; then {settings['seeds']} runs of {settings['epochs']} "
         f"epochs; data: {data.name if data else 'unknown'}. Runs of one seed begin with the same "
         "weights, but for the second and further instances, and see the same batches; the weights "
         "are those of the best epoch in validation, and the test images are read once.",
-        "Differences in accuracy are paired by seed, Holm-corrected; none under one standard error "
-        "of the test images is called one.",
+        accuracy.method(comparisons),
     ]
 
 
@@ -456,6 +531,7 @@ def _table(found: Sequence[Device]) -> Table:
         Column(name="instances"),
         Column(name="parameters"),
         Column(name="distance, factor per block"),
+        Column(name="verdict on it"),
         Column(name="test accuracy", unit="%"),
         Column(name="difference", unit="points"),
         Column(name="verdict"),
@@ -465,20 +541,21 @@ def _table(found: Sequence[Device]) -> Table:
 
 
 def _row(device: Device, name: str, stack: Stack) -> list[str | float | int | None]:
-    seen = device.standings.get(name)
+    decay, seen = device.decays.get(name), device.standings.get(name)
     return [
         device.name,
         stack.name,
         None if stack.parameters is None else f"{stack.parameters:,}",
-        _interval(device.decays[name].factor),
+        _interval(decay.factor) if decay else None,
+        decay.said if decay else None,
         accuracy.interval(seen.accuracy) if seen else None,
-        accuracy.interval(seen.difference) if seen and seen.difference else None,
-        (seen.word or "reference") if seen else None,
+        seen.against if seen else None,
+        seen.said if seen else stack.lost,
     ]
 
 
-def _frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Tidy: a row per check, per distance of a draw and per training run."""
+def _frame(records: Sequence[Record], found: Sequence[Device]) -> pd.DataFrame:
+    """Tidy: a row per check, distance of a draw and training run; then one per verdict."""
     rows: list[dict[str, Any]] = []
     for each in records:
         device = each.axes["device"]
@@ -492,7 +569,18 @@ def _frame(records: Sequence[Record]) -> pd.DataFrame:
                 ]
             else:
                 rows.append({**shared, **trial.result, "reason": trial.reason})
-    return pd.DataFrame(rows)
+    return pd.DataFrame([*rows, *(row for each in found for row in _verdicts(each))])
+
+
+def _verdicts(device: Device) -> list[dict[str, Any]]:
+    """What the page says of each structure, with all that it rests on."""
+    told: list[tuple[str, dict[str, Any]]] = [
+        (name, {"phase": "verdict", "check": "distance", **decay.numbers})
+        for name, decay in device.decays.items()
+    ]
+    told += [(name, seen.row) for name, seen in device.standings.items()]
+    told += [(name, {"phase": "verdict", "word": lost}) for name, lost in device.lost.items()]
+    return [{"device": device.name, "structure": name, **row} for name, row in told]
 
 
 # ---- the figure ---------------------------------------------------------------------------------
@@ -502,8 +590,9 @@ def _alternative(found: Sequence[Device]) -> str:
     texts = []
     for device in found:
         texts.append(f"{device.name}:")
-        if device.checks:
-            size = device.checks["jacobian by parameters"].result
+        jacobian = device.checks.get("jacobian by parameters")
+        if jacobian:
+            size = jacobian.result
             texts.append(
                 f"Jacobian of {size['outputs']} outputs by {size['parameters']} parameters: filled "
                 "in two blocks on the diagonal, 0 elsewhere."
@@ -582,15 +671,16 @@ def _distances(axes: Axes, device: Device) -> None:
     axes.set_xlabel("blocks passed")
     axes.set_ylabel("distance, relative to the inputs'")
     ends = []
-    for names, stack in _alike(device.stacks):
-        levels = [inference.mean(column) for column in stack.logs.T]
-        blocks, colour = range(len(levels)), COLOURS[stack.structure]
+    for structures, decay in _alike(device.decays):
+        levels = [inference.mean(column) for column in decay.logs.T]
+        blocks, colour = range(len(levels)), COLOURS[structures[0]]
         middle = np.exp([level.value for level in levels])
         low, high = np.exp([[level.low, level.high] for level in levels]).T
         # Dashed, so that a line beneath shows through.
-        dash = "--" if stack.structure == REFERENCE else "-"
+        dash = "--" if structures[0] == REFERENCE else "-"
         axes.plot(blocks, middle, dash, color=colour, linewidth=1.8)
         axes.fill_between(blocks, low, high, color=colour, alpha=0.2, linewidth=0)
+        names = [NAMES[name] for name in structures]
         ends.append((names, colour, len(levels) - 1, float(np.log(middle[-1]))))
     if not ends:
         axes.set_axis_off()
@@ -614,15 +704,15 @@ def _distances(axes: Axes, device: Device) -> None:
     axes.set_xlim(right=1.02 * max(blocks for *_, blocks, _ in ends))
 
 
-def _alike(stacks: Mapping[str, Stack]) -> list[tuple[list[str], Stack]]:
-    """The stacks with their names; those with the very same distances are one line."""
-    lines: list[tuple[list[str], Stack]] = []
-    for stack in [*stacks.values()][::-1]:
-        same = next((names for names, one in lines if np.array_equal(one.apart, stack.apart)), None)
+def _alike(decays: Mapping[str, Decay]) -> list[tuple[list[str], Decay]]:
+    """The structures with their decays; those with the very same distances are one line."""
+    lines: list[tuple[list[str], Decay]] = []
+    for name, decay in [*decays.items()][::-1]:
+        same = next((names for names, one in lines if np.array_equal(one.logs, decay.logs)), None)
         if same:
-            same.append(stack.name)
+            same.append(name)
         else:
-            lines.append(([stack.name], stack))
+            lines.append(([name], decay))
     return lines
 
 

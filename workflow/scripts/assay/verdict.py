@@ -1,9 +1,10 @@
 """Comparisons and verdicts: one object, one judge.
 
 A comparison is a ratio or a difference with its interval, its p-value and the bounds of its
-verdict. It is made from things measured together (:func:`paired`, :func:`paired_difference`), from
-things measured apart (:func:`unpaired`), or as a :func:`contrast` of several. All comparisons that
-a question gives a word to are one family, and :func:`judge` judges them once.
+verdict. It is made from things measured together (:func:`paired`, :func:`paired_difference`,
+:func:`paired_ratio`), from things measured apart (:func:`unpaired`), or as a :func:`contrast` of
+several. All comparisons that a question gives a word to are one family, and :func:`judge` judges
+them once.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from assay import inference
-from assay.statistic import Interval, normal_quantile
+from assay.statistic import Interval, exponential, normal_quantile
 
 MARGIN = 0.02  # two times that differ by less are the same to any reader
 SIGNIFICANCE = 0.05  # of a Holm-corrected p-value
@@ -96,6 +97,21 @@ def paired_difference(target: ArrayLike, reference: ArrayLike, margin: float) ->
     """The mean difference of samples that belong together, such as accuracies of one seed."""
     seen = inference.paired_difference(target, reference)
     return Comparison(seen.value, seen.low, seen.high, p=seen.p, neutral=0.0, margin=margin)
+
+
+def paired_ratio(
+    target_logs: ArrayLike, reference_logs: ArrayLike, margin: float = MARGIN
+) -> Comparison:
+    """The geometric mean of ratios of positive quantities that belong together, from their logs.
+
+    Args:
+        target_logs: Logarithms of what is compared, such as of one quantity in every draw.
+        reference_logs: Those of what each is compared with.
+        margin: Within which the two are the same.
+    """
+    logs = inference.paired_difference(target_logs, reference_logs)
+    seen = exponential(logs)
+    return Comparison(seen.value, seen.low, seen.high, p=logs.p, margin=margin)
 
 
 def unpaired(
