@@ -130,6 +130,95 @@ def test_a_structure_whose_training_diverged_keeps_its_distances():
     assert list(found["factor_per_block"]) == ["independent", "shared"]
 
 
+def with_status(made, status, *which):
+    """The record with some trials, or all, as they are when they end in another status."""
+    trials = [
+        t.model_copy(update={"status": status, "result": {}}) if not which or i in which else t
+        for i, t in enumerate(made.trials)
+    ]
+    return made.model_copy(update={"trials": trials})
+
+
+@pytest.mark.parametrize("name", ["independent", "shared"])
+def test_a_structure_of_which_a_run_diverged_is_compared_with_nothing(name):
+    whole = {"independent": stack("independent", 0.8, 0.5), "shared": stack("shared", 0.75, 0.4)}
+    found = answer.answer(
+        [*(whole | {name: with_status(whole[name], Status.DIVERGED, 3)}).values()]
+    )
+    numbers = found.numbers["cpu"]
+    assert numbers["lost"] == {name: "diverged in 1 of 3 runs"}
+    assert {each["word"] for each in numbers["accuracy"].values()} == {None}
+    assert f"not compared: {answer.NAMES[name]} (diverged in 1 of 3 runs)" in found.sentence
+    assert numbers["factor_per_block"]["shared"]["word"] == Word.FASTER
+    verdicts = found.frame[found.frame["phase"] == "verdict"]
+    assert "diverged in 1 of 3 runs" in set(verdicts[verdicts["structure"] == name]["word"])
+    assert any("diverged in 1 of 3 runs" in row for row in found.table.rows)
+
+
+def test_factors_and_accuracies_of_all_devices_are_one_family():
+    cpu = [stack("independent", 0.8, 0.5), stack("copied", 0.8, 0.5), stack("shared", 0.75, 0.4)]
+    gpu = [each.model_copy(update={"axes": each.axes | {"device": "gpu"}}) for each in cpu]
+    method = answer.answer([*cpu, *gpu]).method
+    assert any("over all its comparisons (8)" in text for text in method)
+
+
+def test_more_comparisons_raise_the_bar():
+    """With factors to compare as well, a loss of p = 0.03 is no longer told."""
+    reference = with_accuracies(stack("independent", 0.8, 0.5), (0.0, 0.0, 0.0))
+    slight = with_accuracies(stack("shared", 0.75, 0.5, 1.0), (0.015, 0.0, -0.015))
+
+    def word():
+        found = answer.answer([reference, slight]).numbers["cpu"]
+        return found["accuracy"]["shared"]["word"]
+
+    assert word() == Word.UNKNOWN
+    del slight.trials[1]  # the distances
+    assert word() == Word.WORSE
+
+
+def with_accuracies(made, noise):
+    runs = [trial for trial in made.trials if "phase" in trial.what]
+    for trial, off in zip(runs, noise, strict=True):
+        trial.result["test_accuracy"] = trial.result["validation_accuracy"] + off
+    return made
+
+
+def test_the_csv_holds_what_the_verdicts_rest_on():
+    frame = answer.answer([stack("independent", 0.8, 0.5), stack("shared", 0.75, 0.4)]).frame
+    verdicts = frame[(frame["phase"] == "verdict") & (frame["structure"] == "shared")]
+    assert [*verdicts["word"]] == [Word.FASTER, Word.WORSE]
+    assert verdicts[["p", "bound", "margin"]].notna().all(axis=None)
+    assert verdicts["ratio"].iloc[0] == pytest.approx(0.8, rel=0.05)
+    assert verdicts["difference"].iloc[1] == pytest.approx(-0.05)
+
+
+def test_sameness_says_within_what():
+    found = answer.answer([stack("independent", 0.8, 0.5, 0.002), stack("shared", 0.8, 0.5, 0.002)])
+    assert "(the same within 0.4 points)" in found.sentence
+    assert "(one used again: the same within 2 %)" in found.sentence
+
+
+@pytest.mark.parametrize("lost", range(5))
+def test_whatever_trial_is_lost_the_question_is_answered(lost):
+    records = [parallel(), stack("independent", 0.8, 0.5), stack("shared", 0.75, 0.4)]
+    damaged = [with_status(each, Status.OUT_OF_MEMORY, lost) for each in records]
+    assert answer.answer(damaged).sentence
+    for place, each in enumerate(damaged):
+        assert answer.answer([*records[:place], each, *records[place + 1 :]]).sentence
+
+
+def test_a_check_that_could_not_be_made_is_not_said_to_be_passed():
+    said = answer.answer([with_status(parallel(), Status.OUT_OF_MEMORY, 1)]).sentence
+    assert "passes 7 of 8 checks; the others could not be made" in said
+
+
+@pytest.mark.parametrize("status", [Status.CONTENDED, Status.OUT_OF_MEMORY, Status.UNAVAILABLE])
+def test_when_everything_is_lost_the_sentence_says_so(status):
+    records = [parallel(), stack("independent", 0.8, 0.5)]
+    found = answer.answer([with_status(each, status) for each in records])
+    assert found.sentence == "Nothing could be tried; the reasons are below."
+
+
 # ---- the parallel block --------------------------------------------------------------------------
 
 

@@ -369,8 +369,15 @@ def _training(device: Device, ways: Sequence[Way]) -> str:
     return (
         f"{device.name}, {_listed([each.name for each in ways])}: {trained}; "
         f"{_percent(way.before)} of the test images{against}, after saving and loading "
-        f"{_percent(way.after)} ({way.after.against} points: {way.after.said})."
+        f"{_percent(way.after)} ({_change(way)})."
     )
+
+
+def _change(way: Way) -> str:
+    """What saving and loading did to the accuracy."""
+    if way.after.difference and chancy(way.after.difference):
+        return f"{way.after.against} points: {way.after.said}"
+    return "equal with every seed"
 
 
 def _divergences(device: Device) -> list[str]:
@@ -460,11 +467,11 @@ def _numbers(device: Device) -> dict[str, Any]:
 
 def _reload_numbers(way: Way) -> dict[str, Any]:
     """What saving and loading comes to, for programs and tables: its own names for the same."""
-    names = {name: f"{name}_reloaded" for name in ACCURACIES}
-    return {names.get(name, f"reload_{name}"): v for name, v in way.after.numbers.items()}
-
-
-ACCURACIES = ("test_accuracy", "test_accuracy_low", "test_accuracy_high")
+    level, reloaded = "test_accuracy", "test_accuracy_reloaded"
+    return {
+        name.replace(level, reloaded) if name.startswith(level) else f"reload_{name}": value
+        for name, value in way.after.numbers.items()
+    }
 
 
 def _method(records: Sequence[Record], found: Sequence[Device]) -> list[str]:
