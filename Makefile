@@ -17,7 +17,7 @@ python = $(in_venv) .venv/bin/python
 snakemake = $(python) -m snakemake
 run_all = snakemake --cores all --resources gpu=1
 
-.PHONY: quick test bench bench-instrument bench-repeatability bench-startup bench-trainer bench-scale plan compare accept lint gallery lock clean help
+.PHONY: quick test bench bench-instrument bench-repeatability bench-startup bench-trainer bench-scale plan again compare accept lint gallery lock clean help
 
 quick: .venv/.installed ## Set up and run the quick preset (the default target)
 	@$(python) -m $(run_all) --configfile workflow/presets/quick.yaml $(ARGS)
@@ -54,6 +54,9 @@ bench-scale: .venv/.installed ## Measure how the pipeline grows: 100, 1,000 and 
 
 plan: .venv/.installed ## Jobs and expected minutes per question, before anything runs
 	@$(python) workflow/plan.py $(ARGS)
+
+again: .venv/.installed ## Measure again what a neighbour spoilt (of the quick run, or of the one whose --configfile ARGS names)
+	@$(python) workflow/again.py $(if $(findstring --configfile,$(ARGS)),,--configfile workflow/presets/quick.yaml) $(ARGS)
 
 compare: .venv/.installed ## Several runs in one report, nothing measured: make compare RUNS="../laptop ../cluster"
 	@$(python) workflow/compare.py $(RUNS) $(ARGS)

@@ -59,5 +59,8 @@ include: "workflow/rules/report.smk"
 
 rule all:
     default_target: True
+    # Not the page alone: a record or an answer that was deleted would not be missed.
     input:
         "<results>/report.html",
+        expand("<results>/answers/{question}.json", question=config["ask"]),
+        all_records(),

@@ -38,7 +38,8 @@ import contestants
 import numpy as np
 import psutil
 import torch
-from assay import dataset, device, record, statistic, training
+from assay import dataset, device, inference, record, statistic, training
+from assay.statistic import Interval
 from assay.training import Examples
 from contestants import CONTESTANTS, DATALOADER, FLOOR, OURS, TEXTBOOK, Data
 
@@ -205,7 +206,7 @@ def row(name: str, samples: Samples) -> Row:
     )
 
 
-def slower(samples: Samples, name: str, than: str, what: str) -> statistic.PairedRatio:
+def slower(samples: Samples, name: str, than: str, what: str) -> Interval:
     """How many times slower a contestant is than another, paired within rounds."""
     one, other = samples[name][what], samples[than][what]
     return statistic.paired_ratio(*((other, one) if what == "throughput" else (one, other)))
@@ -288,7 +289,7 @@ def accuracy_table(seen: Curves) -> Iterator[str]:
     ours, theirs = (100 * np.array(seen[name]) for name in (OURS, DATALOADER))
     yield f"{'epoch':<8}{'ours, %':>8}{DATALOADER + ', %':>16}{'difference, points':>20}"
     for epoch in range(ours.shape[1]):
-        difference = statistic.paired_difference(ours[:, epoch], theirs[:, epoch])
+        difference = inference.paired_difference(ours[:, epoch], theirs[:, epoch])
         yield (
             f"{epoch + 1:<8}{ours[:, epoch].mean():8.2f}{theirs[:, epoch].mean():16.2f}"
             f"{difference.value:+9.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
@@ -298,7 +299,7 @@ def accuracy_table(seen: Curves) -> Iterator[str]:
 def accuracy_goal(seen: Curves) -> Goal:
     """The final accuracy is the same: the interval over the seeds holds no difference."""
     ours, theirs = (100 * np.array(seen[name])[:, -1] for name in (OURS, DATALOADER))
-    difference = statistic.paired_difference(ours, theirs)
+    difference = inference.paired_difference(ours, theirs)
     said = f"{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
     return Goal("same final accuracy, in points", said, difference.low <= 0 <= difference.high)
 

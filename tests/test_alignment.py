@@ -383,6 +383,7 @@ QUICK = {
     "warmup_s": 0.01,
     "settle_s": 0.01,
 }
+SHORT, FEW = {"cap_s": 20, "half_width": 0.5}, {"rounds_most": 6}
 
 
 def test_by_hand_with_the_settings_of_config_yaml(tmp_path, monkeypatch):
@@ -392,13 +393,14 @@ def test_by_hand_with_the_settings_of_config_yaml(tmp_path, monkeypatch):
         "anchor": 64,
         "dtypes": ["float32", "tf32"],
         "layouts": [],
-        "shapes": {"kinds": ["batched", "vector"], "sizes": [65], "dtypes": ["tf32"], "batch": 2},
+        "shapes": {"kinds": ["vector"], "sizes": [65], "dtypes": ["tf32"], "batch": 2, **FEW},
+        **SHORT,
         "protocol": {**measure.job._configured("alignment")["protocol"], **UNDISTURBED},
     }
     output = tmp_path / "record.json"
     measure.main(["--n", "65", "--settings", json.dumps(tiny), "--output", str(output)])
     seen = record.read(output)
-    assert seen.axes == {"device": "cpu", "n": 65}
+    assert seen.axes == {"device": "cpu", "n": 65, "occasion": 1}
     assert [each.what["dtype"] for each in seen.trials] == ["float32"]  # tf32 is a GPU's
     assert seen.trials[0].result["throughput_flops"] > 0
     assert math.isfinite(seen.trials[0].result["ratios"]["target"]["ratio"])
@@ -415,7 +417,9 @@ def test_other_shapes_are_trials_of_the_same_job(tmp_path):
             "sizes": [65],
             "dtypes": ["float32", "bfloat16"],
             "batch": 2,
+            **FEW,
         },
+        **SHORT,
         "protocol": {**PROTOCOL, **UNDISTURBED, "cpu": QUICK, "gpu": QUICK},
     }
     seen = {}
@@ -439,7 +443,7 @@ def test_an_absent_device_is_a_record_not_a_crash(tmp_path):
     seen = record.read(output)
     assert seen.status == Status.UNAVAILABLE
     assert seen.reason
-    assert seen.axes == {"device": "gpu7", "n": 64}
+    assert seen.axes == {"device": "gpu7", "n": 64, "occasion": 1}
 
 
 def test_a_number_format_that_is_too_slow_is_tried_once(tmp_path, monkeypatch):
@@ -451,9 +455,10 @@ def test_a_number_format_that_is_too_slow_is_tried_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(measure.trial, "compare", slow)
     layouts = [{"n": 65, "layout": each} for each in ("offset", "odd_leading_dimension")]
-    shapes = {"kinds": ["batched", "vector"], "sizes": [65], "dtypes": ["float16"], "batch": 2}
+    shapes = {"kinds": ["vector"], "sizes": [65], "dtypes": ["float16"], "batch": 2, **FEW}
     settings = {
         **{"seed": 1, "anchor": 64, "dtypes": ["float16"], "layouts": layouts, "shapes": shapes},
+        **SHORT,
         "protocol": {**PROTOCOL, **UNDISTURBED, "cpu": QUICK, "gpu": QUICK},
     }
     output = tmp_path / "record.json"

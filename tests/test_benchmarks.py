@@ -156,16 +156,17 @@ def test_a_tiny_run(tmp_path: Path, capsys):
 def test_two_hundred_cells_are_planned_run_and_answered():
     row = scale.measure(200)  # exits with what was printed if any of the three fails
     assert row.cells == 200
+    assert row.beside <= scale.BESIDE
     assert min(row.plan.seconds, row.run.seconds, row.answer.seconds) > 0
 
 
 def test_growth_is_judged():
     cost = scale.Cost(10.0, 100.0)
-    rows = [scale.Row(cells, cost, cost, cost) for cells in (1000, 5000)]
+    rows = [scale.Row(cells, cost, cost, cost, 0.001) for cells in (1000, 5000)]
     assert all(met for *_, met in scale.judged(rows))
-    rows[1] = scale.Row(5000, scale.Cost(61.0, 100.0), cost, cost)
+    rows[1] = scale.Row(5000, scale.Cost(61.0, 100.0), cost, cost, 0.05)
     missed = {name for name, *_, met in scale.judged(rows) if not met}
-    assert missed == {"planning, s", "plan, 5,000 / 1,000"}
+    assert missed == {"5000 cells, % of a core", "planning, s", "plan, 5,000 / 1,000"}
 
 
 def made_run(folder, ratio, word, sentence="cpu – float32: alignment {:.1f} %."):
@@ -260,14 +261,14 @@ def test_the_spread_between_occasions_is_found():
 
 
 TINY_TRIAL = {
-    **{"seed": 1, "anchor": 32, "layouts": []},
-    "shapes": {"kinds": [], "sizes": [], "dtypes": [], "batch": 1},
+    **{"seed": 1, "anchor": 32, "layouts": [], "cap_s": 20, "half_width": 0.5},
+    "shapes": {"kinds": [], "sizes": [], "dtypes": [], "batch": 1, "rounds_most": 6},
     "protocol": {
         **PROTOCOL,
         **{"rounds_least": 6, "rounds_most": 6, "void_delay_share": 1, "cap_s": 20},
         "cpu": {
-            **{"half_width": 0.5, "block_s": 5e-4, "warmup_calls": 1},
-            **{"warmup_s": 0.01, "settle_s": 0.01},
+            **{"half_width": 0.5, "block_s": 5e-4, "block_least_s": 1e-5},
+            **{"warmup_calls": 1, "warmup_s": 0.01, "settle_s": 0.01},
         },
     },
 }

@@ -119,7 +119,7 @@ def test_killed_trainings_and_writers(tmp_path):
     assert found.repeatable
     assert found.whole.same
     assert found.needed == ["optimizer", "random", "order"]
-    assert found.from_step < RESUME["steps"]
+    assert found.whole.from_step < RESUME["steps"]
     atomic = next(each for each in found.killed if each.way == "atomic")
     assert atomic.unreadable == 0
 
@@ -209,10 +209,10 @@ def test_a_real_transfer_and_a_data_set_that_is_too_small(tmp_path, data):
     few = run(transfer, tmp_path, TRANSFER, "--images", "60", "--dataset", str(data))
     found = {each.arm: each for each in answer.reuses([few])}
     assert set(found) == set(transfer.ARMS)
-    assert found["aliased"].donor_changed
-    assert found["aliased"].donor_after.value != found["aliased"].donor_before
-    assert not found["copied"].donor_changed
-    assert found["copied"].donor_after.value == found["copied"].donor_before > 0.4
+    assert found["aliased"].donor.changed
+    assert found["aliased"].donor.after.value != found["aliased"].donor.before
+    assert not found["copied"].donor.changed
+    assert found["copied"].donor.after.value == found["copied"].donor.before > 0.4
     many = run(transfer, tmp_path, TRANSFER, "--images", "5000", "--dataset", str(data))
     assert many.status == Status.SKIPPED
     assert "3,335 training images" in str(many.reason)
@@ -391,6 +391,53 @@ def test_the_verdict_on_reuse_is_against_scratch():
     words = {each["arm"]: each["word"] for each in found.numbers["transfer"]}
     assert words == {"scratch": None, "copied": "better", "frozen": "worse", "aliased": "the same"}
     assert "takes the donor itself from 90.0 to 60.0 %" in found.sentence
+
+
+def test_an_arm_that_diverged_is_told_and_not_compared():
+    made = made_transfer({"scratch": 0.80, "copied": 0.85, "frozen": 0.70})
+    lost = next(t for t in made.trials if t.what["arm"] == "copied" and "seed" in t.what)
+    lost.status, lost.reason, lost.result = Status.DIVERGED, "diverged in step 3", {}
+    found = answer.answer([made])
+    words = {each["arm"]: each["word"] for each in found.numbers["transfer"]}
+    assert words == {"scratch": None, "copied": None, "frozen": "worse"}
+    assert "100: diverged in 1 of 5 runs" in found.sentence
+
+
+def test_nothing_is_compared_with_a_reference_that_diverged():
+    made = made_transfer({"scratch": 0.80, "copied": 0.85})
+    lost = next(t for t in made.trials if t.what["arm"] == "scratch" and "seed" in t.what)
+    lost.status, lost.reason, lost.result = Status.DIVERGED, "diverged in step 3", {}
+    found = answer.answer([made])
+    assert {each["word"] for each in found.numbers["transfer"]} == {None}
+    assert any("not compared (from scratch: diverged in 1 of 5" in t for t in found.findings)
+
+
+def made_format(ratio):
+    """A record of a format of which only the time to save was measured."""
+    ratios = {
+        "twin": {"ratio": 1.0, "ratio_low": 0.999, "ratio_high": 1.001, "p": 0.9},
+        "target": {"ratio": ratio, "ratio_low": ratio - 0.01, "ratio_high": ratio + 0.01, "p": 0.0},
+    }
+    arm = {"time_median_s": 1e-3, "time_low_s": 9e-4, "time_high_s": 1.1e-3}
+    result = {"arms": {"anchor": arm, "target": arm}, "ratios": ratios}
+    trial = Trial(what={"time": "save"}, result=result)
+    return make_record("formats", {"format": "module"}, [trial], settings=FORMATS)
+
+
+def test_reuse_and_times_are_one_family_whose_verdicts_the_table_holds():
+    means = {"scratch": 0.80, "copied": 0.85, "aliased": 0.8}
+    found = answer.answer([made_transfer(means), made_format(1.5)])
+    assert any("over all its comparisons (3)" in text for text in found.method)
+    judged = found.frame[found.frame["phase"] == "verdict"]
+    assert list(judged["word"]) == ["reference", "better", "the same", "slower"]
+    assert judged[["p", "bound", "margin"]].iloc[1:].notna().all(axis=None)
+    assert any("the same within 0.57 points" in text for text in found.findings)
+
+
+def test_a_hazard_that_was_not_tried_is_no_pass():
+    found = answer.answer([made_format(1.5)])
+    assert set(found.numbers["formats"]["module"].values()) == {"not measured"}
+    assert "without a failure: none that was measured" in found.sentence
 
 
 def test_without_any_record_nothing_is_claimed():

@@ -108,6 +108,35 @@ def test_the_sentence_says_what_the_slip_costs():
     assert "sharing adds to it" in said
 
 
+def test_factors_and_accuracies_are_one_family():
+    found = answer.answer([stack("independent", 0.8, 0.5), stack("shared", 0.75, 0.4)])
+    assert any("all its comparisons (2)" in text for text in found.method)
+    told = found.frame[found.frame["phase"] == "verdict"]
+    assert told["word"].tolist() == ["reference", "faster", "worse"]
+    assert told["margin"].tolist()[1:] == pytest.approx([0.02, 0.004])
+
+
+def test_a_structure_of_which_a_run_diverged_is_shown_and_not_compared():
+    lost = stack("shared", 0.9, 0.4)
+    lost.trials[-1] = lost.trials[-1].model_copy(
+        update={"status": Status.DIVERGED, "reason": "diverged in step 9"}
+    )
+    found = answer.answer([stack("independent", 0.8, 0.5), lost])
+    assert "trained, not compared: one, used again diverged in 1 of 3 runs" in found.sentence
+    assert set(found.numbers["cpu"]["accuracy"]) == {"independent"}
+    assert [row[-1] for row in found.table.rows] == [None, "diverged in 1 of 3 runs"]
+
+
+def test_what_was_not_checked_is_not_claimed():
+    made = parallel()
+    made.trials[1] = made.trials[1].model_copy(
+        update={"status": Status.OUT_OF_MEMORY, "reason": "out of memory", "result": {}}
+    )
+    found = answer.answer([made])
+    assert "passes all 7 checks that could be made." in found.sentence
+    assert "diagonal" not in found.sentence
+
+
 def test_outputs_that_became_equal_are_no_crash():
     """Every unit may be dead: then nothing is left of the distance."""
     lost = stack("shared", 0.7, 0.4)
@@ -139,22 +168,6 @@ def with_status(made, status, *which):
     return made.model_copy(update={"trials": trials})
 
 
-@pytest.mark.parametrize("name", ["independent", "shared"])
-def test_a_structure_of_which_a_run_diverged_is_compared_with_nothing(name):
-    whole = {"independent": stack("independent", 0.8, 0.5), "shared": stack("shared", 0.75, 0.4)}
-    found = answer.answer(
-        [*(whole | {name: with_status(whole[name], Status.DIVERGED, 3)}).values()]
-    )
-    numbers = found.numbers["cpu"]
-    assert numbers["lost"] == {name: "diverged in 1 of 3 runs"}
-    assert {each["word"] for each in numbers["accuracy"].values()} == {None}
-    assert f"not compared: {answer.NAMES[name]} (diverged in 1 of 3 runs)" in found.sentence
-    assert numbers["factor_per_block"]["shared"]["word"] == Word.FASTER
-    verdicts = found.frame[found.frame["phase"] == "verdict"]
-    assert "diverged in 1 of 3 runs" in set(verdicts[verdicts["structure"] == name]["word"])
-    assert any("diverged in 1 of 3 runs" in row for row in found.table.rows)
-
-
 def test_factors_and_accuracies_of_all_devices_are_one_family():
     cpu = [stack("independent", 0.8, 0.5), stack("copied", 0.8, 0.5), stack("shared", 0.75, 0.4)]
     gpu = [each.model_copy(update={"axes": each.axes | {"device": "gpu"}}) for each in cpu]
@@ -183,15 +196,6 @@ def with_accuracies(made, noise):
     return made
 
 
-def test_the_csv_holds_what_the_verdicts_rest_on():
-    frame = answer.answer([stack("independent", 0.8, 0.5), stack("shared", 0.75, 0.4)]).frame
-    verdicts = frame[(frame["phase"] == "verdict") & (frame["structure"] == "shared")]
-    assert [*verdicts["word"]] == [Word.FASTER, Word.WORSE]
-    assert verdicts[["p", "bound", "margin"]].notna().all(axis=None)
-    assert verdicts["ratio"].iloc[0] == pytest.approx(0.8, rel=0.05)
-    assert verdicts["difference"].iloc[1] == pytest.approx(-0.05)
-
-
 def test_sameness_says_within_what():
     found = answer.answer([stack("independent", 0.8, 0.5, 0.002), stack("shared", 0.8, 0.5, 0.002)])
     assert "(the same within 0.4 points)" in found.sentence
@@ -205,11 +209,6 @@ def test_whatever_trial_is_lost_the_question_is_answered(lost):
     assert answer.answer(damaged).sentence
     for place, each in enumerate(damaged):
         assert answer.answer([*records[:place], each, *records[place + 1 :]]).sentence
-
-
-def test_a_check_that_could_not_be_made_is_not_said_to_be_passed():
-    said = answer.answer([with_status(parallel(), Status.OUT_OF_MEMORY, 1)]).sentence
-    assert "passes 7 of 8 checks; the others could not be made" in said
 
 
 @pytest.mark.parametrize("status", [Status.CONTENDED, Status.OUT_OF_MEMORY, Status.UNAVAILABLE])

@@ -406,7 +406,7 @@ def test_a_real_job_leaves_the_threads_as_they_were(tmp_path: Path) -> None:
     measure.main(["--n", "40", "--settings", json.dumps(SETTINGS), "--output", str(path)])
     assert torch.get_num_threads() == before
     seen = record.read(path)
-    assert seen.axes == {"device": "cpu", "n": 40}
+    assert seen.axes == {"device": "cpu", "n": 40, "occasion": 1}
     assert [each.status for each in seen.trials] == [Status.OK] * 3
     product, _, small = seen.trials
     result: Any = product.result

@@ -124,6 +124,20 @@ def test_what_cannot_be_told_from_the_fastest_shares_its_place():
     assert set(found.numbers["fastest"][0]["names"]) == {"matmul", "packed"}
 
 
+def test_who_is_fastest_is_judged_by_pooled_ratios_with_all_else():
+    """The rounds themselves may be gone: several occasions have no rounds in common."""
+    made = cell(8)
+    made.samples = {}
+    found = answer.answer([swept(made)])
+    assert found.numbers["fastest"][0]["names"] == ["packed"]
+    frame = found.frame
+    behind = frame[frame["against"] == "packed"].set_index("implementation")
+    assert behind.loc["einsum", "ratio"] == pytest.approx(2, rel=0.01)
+    assert set(behind["word"]) == {"slower"}
+    assert behind[["p", "bound", "margin"]].notna().all(axis=None)
+    assert any("over all its comparisons (10)" in text for text in found.method)
+
+
 def test_exponents_are_those_that_were_put_in():
     found = answer.answer([swept(cell(8), cell(32), cell(128))])
     for each in found.numbers["exponents"]:
@@ -190,6 +204,15 @@ def test_leading_against_random_at_every_number_and_against_all():
     assert words == {(39, "random", 39): "better", (39, "leading", 393): "worse"}
     assert "as many at random 80.0" in found.sentence
     assert found.numbers["same_at_all"]
+
+
+def test_a_level_that_diverged_is_told_and_not_compared():
+    leading = learned("leading", {0.1: 0.84, 1: 0.88})
+    lost = leading.trials[0]
+    lost.status, lost.reason, lost.result = Status.DIVERGED, "diverged in step 3", {}
+    found = answer.answer([leading, learned("random", {0.1: 0.80, 1: 0.88})])
+    assert found.numbers["accuracy"] == []
+    assert "39 leading coefficients diverged in 1 of 5 runs" in found.sentence
 
 
 def test_a_control_that_differs_with_all_coefficients_is_told():

@@ -261,7 +261,8 @@ def test_both_buses_are_in_the_answer(tmp_path: Path) -> None:
     assert "128 bits (2 channels)" in found.answer.sentence
     assert "5120 bits at 2619 MHz" in found.answer.sentence
     text = " ".join(found.answer.findings)
-    assert "gpu: copying within 256 MiB moves 2900 GB/s [2829, 2973], 87% of theory" in text
+    assert "gpu: copying within 256 MiB moves 2900 GB/s [" in text
+    assert "], 87% of theory" in text
     assert "between 64 MiB and 256 MiB; the largest reported cache is 50 MiB L2" in text
     assert "PCIe generation 4 × 16 lanes (at most 5 × 16), 31.5 GB/s" in text
     assert found.answer.numbers["gpu"]["bus_width_bits"] == 5120

@@ -428,7 +428,7 @@ def here(tmp_path_factory: pytest.TempPathFactory, data: Path) -> list[Record]:
 
 def test_a_real_job_times_every_rung_and_its_pieces(here: list[Record]) -> None:
     simple, recurrent = here
-    assert simple.axes == {"device": "cpu", "shape": "depth-1"}
+    assert simple.axes == {"device": "cpu", "shape": "depth-1", "occasion": 1}
     timed, alone, *checks, graph = simple.trials
     assert timed.status == alone.status == Status.OK
     result: Any = timed.result

@@ -339,19 +339,38 @@ def test_the_placebo_must_be_the_default_bit_for_bit():
     assert any("mistrust this run" in text for text in other.findings)
 
 
-def test_an_arm_that_diverges_is_told_with_its_step_and_counts_as_what_it_came_to():
+def test_an_arm_that_diverges_is_told_with_its_step_and_what_it_came_to_and_not_compared():
     records = [
         arm("kaiming_normal", 0.86), arm("xavier_normal", 0.85),
         arm("normal_1", 0.7, diverged=[3]), arm("uniform_0_1", 0.1, diverged=range(5)),
     ]  # fmt: skip
     found = answer.answer(records)
     cells = {row[0]: row for row in found.table.rows}
-    assert "1 of 5 diverged, first in step 7" in cells["N(0, 1)"][6]
-    assert cells["U(0, 1)"][6] == "worse, 5 of 5 diverged, first in step 7"
+    assert cells["N(0, 1)"][5:7] == [None, "diverged in 1 of 5 runs, first in step 7"]
+    assert cells["U(0, 1)"][5:7] == [None, "diverged in 5 of 5 runs, first in step 7"]
+    assert "not compared: N(0, 1) diverged in 1 of 5 runs" in found.sentence
+    assert any("all its comparisons (1)" in text for text in found.method)
     assert "with 1 hidden layer U(0, 1) does not learn" in found.sentence
     seen = found.numbers["cpu"]["depths"]["1"]["arms"]
+    assert seen["uniform_0_1"]["word"] is None
     assert seen["uniform_0_1"]["test_accuracy"] == pytest.approx(0.1)
     assert seen["normal_1"]["test_accuracy"] == pytest.approx((4 * 0.7 + 0.1) / 5, abs=0.002)
+
+
+def test_all_depths_are_one_family():
+    found = answer.answer(grid(kaiming_normal=0.86, default=0.85, xavier_normal=0.84))
+    assert any("all its comparisons (4)" in text for text in found.method)
+    told = found.frame[found.frame["phase"] == "verdict"].set_index(["initialization", "depth"])
+    assert told["word"].value_counts().to_dict() == {"worse": 4, "reference": 2}
+    assert told.loc[("default", 4), "margin"] == pytest.approx(0.00347, rel=0.01)
+
+
+def test_where_every_arm_diverged_nothing_is_compared():
+    found = answer.answer(
+        [arm("normal_1", 0.7, diverged=[3]), arm("uniform_0_1", 0.1, diverged=range(5))]
+    )
+    assert found.numbers["cpu"]["depths"]["1"]["reference"] is None
+    assert "U(0, 1) does not learn" in found.sentence
 
 
 def test_shares_are_told_over_three_sets_of_arms():

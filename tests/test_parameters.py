@@ -11,6 +11,7 @@ import torch
 from assay import question, record
 from assay.record import Trial
 from conftest import PROTOCOL, make_record
+from scipy import stats
 
 SETTINGS = {
     "seed": 1,
@@ -98,22 +99,57 @@ def test_a_range_that_ignores_the_outputs_is_not_as_claimed():
 
 
 def test_a_distribution_that_no_test_accepts_is_neither():
-    made = made_up(lambda i, o: i**-0.5, uniform_p=1e-9, normal_p=1e-9)
+    made = made_up(lambda i, o: i**-0.5, uniform_distance=0.1, normal_distance=0.1)
     assert answer.laws([made])[0].distribution == "neither"
 
 
 def test_one_size_in_many_that_a_test_would_reject_alone_is_chance():
     made = made_up(lambda i, o: i**-0.5)
-    made.trials[0].result["uniform_p"] = 0.02
+    # Of 5,000 values, a distance that chance exceeds twice in a hundred tests.
+    made.trials[0].result["uniform_distance"] = 1.52 / math.sqrt(5000)
     assert answer.laws([made])[0].distribution == "uniform"
+
+
+def test_widths_that_scatter_leave_it_open_whether_the_outputs_matter():
+    made = made_up(lambda i, o: i**-0.5 * (1 + 0.3 * math.sin(7 * i + 3 * o)))
+    (law,) = answer.laws([made])
+    assert law.depends_on("fan_out") is None
+    assert law.as_claimed is None
+
+
+def test_sizes_that_were_lost_leave_no_law_but_an_answer():
+    made = made_up(lambda i, o: i**-0.5)
+    for trial in made.trials:
+        if trial.what["outputs"] != 32:
+            trial.status, trial.reason = record.Status.OUT_OF_MEMORY, "too large"
+    found = answer.answer([made])
+    assert found.sentence.startswith("Nothing could be measured")
+    assert (found.frame["status"] == "out_of_memory").sum() == 6
+
+
+def test_the_table_holds_what_the_words_rest_on():
+    frame = answer.answer([made_up(lambda i, o: i**-0.5)]).frame
+    assert (frame["uniform_p_corrected"].dropna() >= frame["uniform_p"].dropna()).all()
+    laws = frame[frame["phase"] == "verdict"].set_index("factor")
+    assert laws["verdict"].to_dict() == {"fan_in": "depends", "fan_out": "does not depend"}
 
 
 @pytest.mark.parametrize(("draw", "uniform"), [("uniform", True), ("normal", False)])
 def test_the_tests_tell_uniform_from_normal(draw, uniform):
     values = torch.from_numpy(getattr(np.random.default_rng(3), draw)(size=5000))
     seen = measure.describe(values - values.mean(), 5000)
-    assert (seen["uniform_p"] > 0.01) == uniform
-    assert (seen["normal_p"] > 0.01) != uniform
+    trial = Trial(what={}, result=seen)
+    assert (answer._p(trial, "uniform") > 0.01) == uniform
+    assert (answer._p(trial, "normal") > 0.01) != uniform
+
+
+def test_the_p_value_of_a_distance_is_that_of_the_test():
+    values = np.random.default_rng(5).normal(size=4000)
+    spread = float(values.std())
+    seen = measure.describe(torch.from_numpy(values), 4000)
+    tested = stats.kstest(values, "norm", args=(0, spread), method="asymp")
+    assert seen["normal_distance"] == pytest.approx(tested.statistic)
+    assert answer._p(Trial(what={}, result=seen), "normal") == pytest.approx(tested.pvalue)
 
 
 # ---- shared --------------------------------------------------------------------------------------

@@ -101,6 +101,32 @@ def test_a_clear_loss_is_worse_and_equal_weights_are_the_same():
     }
 
 
+def test_a_way_of_which_a_run_diverged_is_shown_and_not_compared():
+    """The runs that are left would be the best, and torch's own container no longer the measure."""
+    lost = made("sequential", 0.90, 0.90, 235_146, [cell("sequential", "state_dict", "pass")])
+    trial = lost.trials[-1]
+    lost.trials[-1] = trial.model_copy(
+        update={"status": Status.DIVERGED, "reason": "diverged in step 9", "result": {}}
+    )
+    found = answer.answer([*RECORDS[:3], lost])
+    assert found.numbers["cpu"]["reference"] == "add_module"
+    assert found.numbers["cpu"]["lost"] == {"sequential": "diverged in 1 of 3 runs"}
+    assert "not compared: nn.Sequential (diverged in 1 of 3 runs)" in found.sentence
+    assert "cpu, nn.Sequential: not compared, diverged in 1 of 3 runs." in found.findings
+    assert any("diverged in 1 of 3 runs" in row for row in found.table.rows)
+    told = found.frame[found.frame["phase"] == "verdict"].set_index("storage")["word"]
+    assert told["partial"] == "worse"
+    assert told["sequential"] == "diverged in 1 of 3 runs"
+
+
+def test_an_operation_that_could_not_be_tried_is_no_pass():
+    lost = Trial(what={"storage": "sequential", "operation": "repr"}, status=Status.OUT_OF_MEMORY,
+                 reason="out of memory")  # fmt: skip
+    found = answer.answer([made("sequential", 0.8, 0.8, 9, [RECORDS[3].trials[0], lost])])
+    assert "works with" not in found.sentence
+    assert any("1 of 2 operations do what they should" in text for text in found.findings)
+
+
 def test_unequal_weights_are_told():
     other = made("add_module", 0.8, 0.8, 235_146, RECORDS[2].trials[:3], digest="another")
     found = answer.answer([other, RECORDS[3]])
@@ -142,19 +168,6 @@ def with_status(made, status, *which):
     return made.model_copy(update={"trials": trials})
 
 
-def test_a_way_of_which_a_run_diverged_is_compared_with_nothing():
-    diverged = with_status(RECORDS[1], Status.DIVERGED, len(RECORDS[1].trials) - 1)
-    found = answer.answer([RECORDS[0], diverged, RECORDS[3]])
-    numbers = found.numbers["cpu"]
-    assert "partial" not in numbers["training"]
-    assert numbers["lost"] == {"partial": "diverged in 1 of 3 runs"}
-    assert "not compared: partly registered (diverged in 1 of 3 runs)" in found.sentence
-    assert "right instead of" not in found.sentence
-    verdicts = found.frame[found.frame["phase"] == "verdict"].set_index("storage")
-    assert verdicts.loc["partial", "word"] == "diverged in 1 of 3 runs"
-    assert any("diverged in 1 of 3 runs" in row for row in found.table.rows)
-
-
 def test_all_differences_of_all_devices_are_one_family():
     """p-values are corrected over every difference in which chance has a part, and no other."""
     other = [each.model_copy(update={"axes": each.axes | {"device": "gpu"}}) for each in RECORDS]
@@ -182,12 +195,6 @@ def test_sameness_says_within_what():
     rows = {row[1]: row for row in answer.answer(RECORDS).table.rows}
     assert "the same within 0.4 points" in rows["list"]
     assert "worse" in rows["list"]
-
-
-def test_an_operation_that_could_not_be_tried_is_not_said_to_work():
-    some = with_status(RECORDS[2], Status.OUT_OF_MEMORY, 0)
-    said = answer.answer([some, RECORDS[3]]).sentence
-    assert "every operation works with nn.Sequential" in said
 
 
 @pytest.mark.parametrize("lost", range(6))

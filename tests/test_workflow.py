@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from assay import record
+from assay import device, grid, record
 from conftest import PARTS, ROOT, Workflow, copy_workflow, plan
 from snakemake.utils import update_config
 
@@ -54,11 +54,11 @@ def test_a_run_leaves_records_tables_figures_answers_and_the_page(finished):
 
 
 def test_records_stand_under_their_axes_and_say_what_made_them(finished):
-    paths = sorted((finished.folder / "results/records/alignment/device-cpu").iterdir())
-    assert [p.name for p in paths] == [f"n-{n}.json" for n in (48, 63, 64, 65, 80)]
+    folder = finished.folder / "results/records/alignment/device-cpu"
+    paths = [folder / f"n-{n}/occasion-1.json" for n in (48, 63, 64, 65, 80)]
     for path in paths:
         seen = record.read(path)
-        assert path.name == f"n-{seen.axes['n']}.json"
+        assert path == folder / f"n-{seen.axes['n']}/occasion-{seen.axes['occasion']}.json"
         assert seen.settings["seed"] == 1
         assert seen.conditions.threads_used >= 1
         assert seen.provenance.versions["torch"]
@@ -71,7 +71,7 @@ def test_nothing_but_results_is_written(finished):
 
 
 def test_logs_lie_with_the_results(finished):
-    assert (finished.folder / "results/logs/alignment/device-cpu/n-64.log").exists()
+    assert (finished.folder / "results/logs/alignment/device-cpu/n-64/occasion-1.log").exists()
 
 
 # ---- what runs again, and what does not ----------------------------------------------------------
@@ -112,7 +112,7 @@ def test_editing_the_page_runs_the_page(copied):
                 "measure_crossover": 2,
                 "measure_norm_log": 1,
                 "measure_two_devices": 1,
-                "measure_activation": 3,
+                "measure_steps": 1,
                 "measure_reproduction": 2,
                 "measure_reduction": 1,
                 "measure_formats": 2,
@@ -123,6 +123,7 @@ def test_editing_the_page_runs_the_page(copied):
             "training",
             {
                 "measure_activation": 3,
+                "measure_steps": 1,
                 "measure_implementation": 2,
                 "measure_initialization": 2,
                 "measure_reproduction": 2,
@@ -139,6 +140,7 @@ def test_editing_the_page_runs_the_page(copied):
             {
                 "fetch_dataset": 1,
                 "measure_activation": 3,
+                "measure_steps": 1,
                 "measure_implementation": 2,
                 "measure_initialization": 2,
                 "measure_reproduction": 2,
@@ -162,10 +164,26 @@ def test_editing_a_module_runs_exactly_what_uses_it(copied, module, jobs):
     assert bool(planned) == bool(jobs)
 
 
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        ("records/alignment/device-cpu/n-64/occasion-1.json", "measure_alignment"),
+        ("records/hardware/device-cpu.json", "measure_hardware"),
+        ("answers/norm_log.json", "answer"),
+    ],
+)
+def test_what_was_deleted_is_made_again(copied, path, rule):
+    """As the messages about spoilt files advise."""
+    (copied.folder / "results" / path).unlink()
+    planned = copied.planned()
+    assert planned[rule] >= 1
+    assert [each for each in planned if each.startswith("measure")] in ([rule], [])
+
+
 def test_adding_a_size_runs_that_size_and_the_answers_that_read_it(copied):
     other_config(copied, axes={"n": [48, 63, 64, 65, 66, 80]})
     assert copied.planned() == {
-        "measure_alignment": 1, "answer": 3, "page": 1, "all": 1, "total": 6,
+        "measure_alignment": 1, "find_lost": 3, "answer": 3, "page": 1, "all": 1, "total": 9,
     }  # fmt: skip
 
 
@@ -183,6 +201,96 @@ def test_accepting_an_edit_measures_nothing(copied):
     assert done.returncode == 0, done.stdout
     assert copied.planned() == {}
     assert [p.read_bytes() for p in measured(copied)] == [p.read_bytes() for p in before]
+
+
+def test_changing_the_spread_between_occasions_answers_again_and_measures_nothing(copied):
+    copied.edit("config.yaml", lambda text: text.replace("ratio: 0.01", "ratio: 0.02"))
+    planned = copied.planned()
+    assert planned["answer"] > 5
+    assert not [rule for rule in planned if rule.startswith("measure")]
+
+
+# ---- occasions, and cells that were lost ---------------------------------------------------------
+
+NORM_LOG = "results/records/norm_log/device-cpu/occasion-{}.json"
+ANSWER = "results/answers/norm_log.json"
+
+
+def test_first_occasions_come_before_second_ones(fresh):
+    text = (ROOT / "tests/config.yaml").read_text().replace("occasion: [1]", "occasion: [1, 2]")
+    (fresh.folder / "tests/config.yaml").write_text(text)
+    done = fresh.run("--until", "measure_crossover", "measure_two_devices", "measure_norm_log")
+    assert done.returncode == 0, done.stdout
+    made = {path: path.stat().st_mtime for path in measured(fresh)}
+    first = [time for path, time in made.items() if path.stem == "occasion-1"]
+    second = [time for path, time in made.items() if path.stem == "occasion-2"]
+    assert len(first) == len(second) == 4
+    assert max(first) < min(second)
+
+
+def spoil(workflow: Workflow) -> None:
+    """As if a neighbour had spoilt every trial of norm_log."""
+    path = workflow.folder / NORM_LOG.format(1)
+    seen = record.read(path)
+    trials = [
+        each.model_copy(update={"status": record.Status.CONTENDED, "reason": "a neighbour"})
+        for each in seen.trials
+    ]
+    record.write(path, seen.model_copy(update={"trials": trials}))
+
+
+def read_by(workflow: Workflow) -> list[str]:
+    """The records that norm_log was answered from."""
+    return json.loads((workflow.folder / ANSWER).read_text())["records"]
+
+
+def test_a_lost_cell_is_measured_once_more_and_nothing_else(copied):
+    spoil(copied)
+    before = measured(copied)
+    before.pop(copied.folder / NORM_LOG.format(2), None)  # this machine may be busy, too
+    done = copied.run(ANSWER)
+    assert done.returncode == 0, done.stdout
+    after = measured(copied)
+    assert after.keys() - before.keys() == {copied.folder / NORM_LOG.format(2)}
+    assert {path: after[path] for path in before} == before
+    assert read_by(copied) == [NORM_LOG.format(1), NORM_LOG.format(2)]
+    assert copied.planned(ANSWER) == {}
+
+
+def test_without_retry_a_lost_cell_stays_lost(copied):
+    copied.edit("tests/config.yaml", lambda text: f"retry: false\n{text}")
+    spoil(copied)
+    done = copied.run(ANSWER)
+    assert done.returncode == 0, done.stdout
+    assert read_by(copied) == [NORM_LOG.format(1)]
+
+
+def test_a_record_of_an_earlier_retry_is_not_read_when_nothing_is_lost(copied):
+    shutil.copy(copied.folder / NORM_LOG.format(1), copied.folder / NORM_LOG.format(2))
+    (copied.folder / "results/lost/norm_log.json").write_text("[]")
+    copied.edit("workflow/scripts/answer_norm_log.py", lambda text: text + "\n# edited\n")
+    done = copied.run(ANSWER, "--rerun-triggers", "mtime")
+    assert done.returncode == 0, done.stdout
+    assert read_by(copied) == [NORM_LOG.format(1)]
+
+
+def test_measuring_again_measures_what_was_lost_and_nothing_else(copied):
+    spoil(copied)
+    done = copied.run()
+    assert done.returncode == 0, done.stdout
+    before = measured(copied)
+    lost = {path for path in before if grid.is_lost(path)}
+    assert copied.folder / NORM_LOG.format(1) in lost
+    command = [sys.executable, "workflow/again.py", "--configfile", "tests/config.yaml"]
+    named = subprocess.run([*command, "--list"], **copied.options() | {"stderr": None})
+    assert {copied.folder / line for line in named.stdout.split()} <= lost
+    assert NORM_LOG.format(1) in named.stdout
+    done = subprocess.run(command, **copied.options())
+    assert done.returncode == 0, done.stdout
+    after = measured(copied)
+    again = {path for path in before if after[path] != before[path]}
+    assert again == {copied.folder / line for line in named.stdout.split()}
+    assert copied.planned() == {}
 
 
 # ---- a sentence for what is wrong ----------------------------------------------------------------
@@ -270,7 +378,9 @@ def test_on_a_cluster_every_timing_has_the_node_to_itself():
 
 def test_one_answer_can_be_asked_for(fresh):
     planned = fresh.planned("results/answers/alignment.json")
-    assert planned == {"measure_alignment": 5, "measure_contrast": 1, "answer": 1, "total": 7}
+    assert planned == {
+        "measure_alignment": 5, "measure_contrast": 1, "find_lost": 1, "answer": 1, "total": 8,
+    }  # fmt: skip
 
 
 def test_lint_finds_nothing(fresh):
@@ -287,7 +397,7 @@ def test_a_gpu_that_is_asked_for_by_name_and_absent_is_unavailable(copied):
     (copied.folder / "tests/config.yaml").write_text(text)
     done = copied.run()
     assert done.returncode == 0, done.stdout
-    seen = record.read(copied.folder / "results/records/alignment/device-gpu/n-64.json")
+    seen = record.read(copied.folder / "results/records/alignment/device-gpu/n-64/occasion-1.json")
     assert seen.status == record.Status.UNAVAILABLE
     assert seen.reason in (copied.folder / "results/report.html").read_text()
 
@@ -355,15 +465,44 @@ def test_as_a_module_of_another_workflow(tmp_path):
     done = other.run("--cores", "2", "speed/results/answers/norm_log.json", tiny=False)
     assert done.returncode == 0, done.stdout
     assert "assay_measure_norm_log" in done.stdout
-    assert (tmp_path / "speed/results/records/norm_log/device-cpu.json").exists()
+    assert (tmp_path / "speed/results/records/norm_log/device-cpu/occasion-1.json").exists()
     assert not (clone.folder / "results").exists() or not any((clone.folder / "results").iterdir())
 
 
 def test_the_plan_says_jobs_and_minutes(fresh):
     command = [sys.executable, "workflow/plan.py", "--configfile", "tests/config.yaml"]
     done = subprocess.run(command, cwd=fresh.folder, capture_output=True, text=True, check=True)
-    assert re.search(r"^alignment +5 +[0-9.]+$", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^alignment +6 +[0-9.]+$", done.stdout, re.MULTILINE), done.stdout
     assert f"{QUESTIONS} answers and 1 page" in done.stdout
+
+
+def test_the_plan_gives_a_job_its_share_of_the_cores():
+    config = {
+        "ask": ["speed", "accuracy"],
+        "questions": {"speed": {"studies": ["timed"]}, "accuracy": {"studies": ["trained"]}},
+        "studies": {"timed": {"expected_s": 60}, "trained": {"expected_s": 120}},
+    }
+    for cores, minutes in ((1, [2, 6]), (3, [2, 2])):
+        jobs = {"measure_timed": [cores] * 2, "measure_trained": [1] * 3}
+        rows = [*plan.plan(config, jobs, cores)]
+        assert [row[1] for row in rows] == [2, 3, 0]
+        assert [row[2] for row in rows[:2]] == pytest.approx(minutes)
+
+
+def test_the_plan_counts_no_more_cores_than_there_are():
+    assert plan.usable("1") == 1
+    assert plan.usable("all") == plan.usable("9999") == device.usable_cores()
+
+
+def test_the_plan_says_what_a_finished_run_took(finished):
+    command = [sys.executable, "workflow/plan.py", "--configfile", "tests/config.yaml"]
+    command += ["--measured", "results"]
+    done = subprocess.run(command, cwd=finished.folder, capture_output=True, text=True, check=True)
+    told = re.findall(r"^(\w+) +(\d+) +([0-9.]+) +[0-9.]+$", done.stdout, re.MULTILINE)
+    assert {study for study, *_ in told} == {
+        path.name for path in (finished.folder / "results/records").iterdir()
+    }
+    assert all(float(seconds) > plan.START_S for *_, seconds in told)
 
 
 def test_the_page_says_when_the_full_data_set_could_not_be_had(copied):
@@ -430,8 +569,9 @@ def test_a_measuring_job_that_is_killed_fails_by_name_and_the_others_go_on(tmp_p
     done = workflow.run()
     assert done.returncode != 0
     assert "n-63" in done.stdout
-    made = {p.name for p in (workflow.folder / "results/records/alignment/device-cpu").iterdir()}
-    assert made == {f"n-{n}.json" for n in (48, 64, 65, 80)}
+    folder = workflow.folder / "results/records/alignment/device-cpu"
+    made = {path.parent.name for path in folder.rglob("*.json")}
+    assert made == {f"n-{n}" for n in (48, 64, 65, 80)}
     script.write_text(text)
     done = workflow.run()
     assert done.returncode == 0, done.stdout
@@ -446,7 +586,7 @@ def test_a_measuring_job_that_is_killed_fails_by_name_and_the_others_go_on(tmp_p
     ],
 )
 def test_a_spoilt_record_stops_its_answer_with_one_sentence(copied, spoil, says):
-    path = "results/records/alignment/device-cpu/n-64.json"
+    path = "results/records/alignment/device-cpu/n-64/occasion-1.json"
     copied.edit(path, spoil)
     done = copied.run("--forcerun", "answer", "--rerun-triggers", "params")
     assert done.returncode != 0

@@ -2,23 +2,38 @@
 
 Takes the arguments of the snakemake run it plans:
 
-    python workflow/plan.py --configfile workflow/presets/quick.yaml
+    python workflow/plan.py --cores 4 --configfile workflow/presets/quick.yaml
+
+With --measured, it says instead what the jobs of a finished run took, beside what was expected:
+
+    python workflow/plan.py --measured results --configfile workflow/presets/quick.yaml
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import yaml
 from snakemake.utils import update_config
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "workflow/scripts"))
+
+from assay import device  # noqa: E402
+
+# Seconds of one core that the other jobs take, on the machine of `expected_s`.
+OTHERS_S = {"fetch_dataset": 1.5, "find_lost": 0.2, "answer": 1.7, "page": 1.8}
+SNAKEMAKE_S = 3  # until the first job starts
+START_S = 1.8  # Python and torch, before the clock of a record's duration starts
 
 
 def merged(files: Sequence[str]) -> dict[str, Any]:
@@ -29,24 +44,18 @@ def merged(files: Sequence[str]) -> dict[str, Any]:
     return config
 
 
-def jobs_by_rule(arguments: Sequence[str]) -> dict[str, int]:
-    """How many jobs of each rule Snakemake would run now.
+def planned(arguments: Sequence[str]) -> str:
+    """What Snakemake says that it would do now.
 
     Raises:
         SystemExit: Snakemake refuses the workflow; its own words are passed on.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--dry-run",
-        "--snakefile",
-        str(ROOT / "Snakefile"),
-    ]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "all"]
+    command += ["--snakefile", str(ROOT / "Snakefile"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit((done.stdout + done.stderr).strip())
-    return counts(done.stdout + done.stderr)
+    return done.stdout + done.stderr
 
 
 def counts(text: str) -> dict[str, int]:
@@ -55,37 +64,87 @@ def counts(text: str) -> dict[str, int]:
     return {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
 
 
-def plan(config: Mapping[str, Any], jobs: Mapping[str, int]) -> list[tuple[str, int, float]]:
-    """Name, jobs and expected minutes of each question.
+def threads(text: str) -> dict[str, list[int]]:
+    """The threads of every job of each rule in what Snakemake printed."""
+    jobs = defaultdict(list)
+    blocks = re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):\n((?: .*\n)*)", text, re.MULTILINE)
+    for rule, block in blocks:
+        told = re.search(r"^ +threads: (\d+)$", block, re.MULTILINE)
+        jobs[rule].append(int(told[1]) if told else 1)
+    return dict(jobs)
 
-    A shared study counts once: at the question of its own name, or else at the first that reads it.
+
+def plan(
+    config: Mapping[str, Any], jobs: Mapping[str, Sequence[int]], cores: int
+) -> Iterator[tuple[str, int, float]]:
+    """Name, measuring jobs and expected minutes of each question, then of all the rest.
+
+    A job takes its share of the cores for as long as it runs: one that times takes them all. A
+    shared study counts once: at the question of its own name, or else at the first that reads it.
+
+    Args:
+        config: The merged configuration.
+        jobs: The threads of every job of each rule.
+        cores: How many there are for all jobs together.
     """
-    rows, seen = [], set()
+    seen: set[str] = set()
     for question in config["ask"]:
         reads = config["questions"][question]["studies"]
         studies = [s for s in reads if s == question or s not in {*config["ask"], *seen}]
         seen.update(studies)
-        count = {study: jobs.get(f"measure_{study}", 0) for study in studies}
-        seconds = sum(n * config["studies"][study]["expected_s"] for study, n in count.items())
-        rows.append((question, sum(count.values()), seconds / 60))
-    return rows
+        each = {study: jobs.get(f"measure_{study}", ()) for study in studies}
+        core_s = sum(sum(n) * config["studies"][study]["expected_s"] for study, n in each.items())
+        yield question, sum(map(len, each.values())), core_s / cores / 60
+    core_s = sum(len(jobs.get(rule, ())) * seconds for rule, seconds in OTHERS_S.items())
+    yield "answers, page", 0, (core_s / cores + SNAKEMAKE_S) / 60
+
+
+def usable(asked: str) -> int:
+    """As many cores as --cores names, and no more than there are."""
+    there = device.usable_cores()
+    return there if asked == "all" else max(1, min(int(asked), there))
+
+
+def measured(results: Path) -> dict[str, list[float]]:
+    """Seconds of every job of each study in a finished run, from its start to its end."""
+    seconds = defaultdict(list)
+    for path in sorted((results / "records").rglob("*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        seconds[record["study"]].append(record["provenance"]["duration_s"] + START_S)
+    return dict(seconds)
+
+
+def compare(config: Mapping[str, Any], seconds: Mapping[str, Sequence[float]]) -> None:
+    """Print what the jobs of a finished run took, beside what was expected."""
+    print(f"{'study':<16}{'jobs':>6}{'seconds':>9}{'expected_s':>12}")
+    for study, each in sorted(seconds.items()):
+        expected = config["studies"][study]["expected_s"]
+        print(f"{study:<16}{len(each):>6}{fmean(each):>9.1f}{expected:>12g}")
 
 
 def main() -> None:
     """Print the plan of the run that the command line describes."""
-    parser = argparse.ArgumentParser(description=__doc__, add_help=True)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # --config is Snakemake's, not short for --configfile
+    )
     parser.add_argument("--configfile", nargs="+", default=[], help="as for snakemake")
+    parser.add_argument("--cores", "-c", default="all", help="as for snakemake (all)")
+    parser.add_argument("--measured", type=Path, metavar="RESULTS", help="of a finished run")
     known, rest = parser.parse_known_args()
+    config = merged(known.configfile)
+    if known.measured:
+        return compare(config, measured(known.measured))
     files = ["--configfile", *known.configfile] if known.configfile else []
-    jobs = jobs_by_rule([*rest, *files])
-    rows = plan(merged(known.configfile), jobs)
+    said, cores = planned([*rest, "--cores", known.cores, *files]), usable(known.cores)
+    rows = list(plan(config, threads(said), cores))
     print(f"{'question':<16}{'measuring jobs':>15}{'minutes':>9}")
-    for name, count, minutes in rows:
+    for name, count, minutes in [*rows, ("all", sum(r[1] for r in rows), sum(r[2] for r in rows))]:
         print(f"{name:<16}{count:>15}{minutes:>9.1f}")
-    count, minutes = sum(row[1] for row in rows), sum(row[2] for row in rows)
-    print(f"{'all':<16}{count:>15}{minutes:>9.1f}")
-    print(f"Besides, {jobs.get('answer', 0)} answers and {jobs.get('page', 0)} page: seconds each.")
-    print("Minutes are what such a run took on two cores without a GPU.")
+    jobs = counts(said)
+    print(f"Besides, {jobs.get('answer', 0)} answers and {jobs.get('page', 0)} page.")
+    print(f"Minutes with {cores} cores, from what jobs took on two cores without a GPU.")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def slurm() -> Iterator[Slurm]:
 def site(workflow: Workflow, **alignment: Any) -> Workflow:
     """The tiny configuration as the site's, with few cells."""
     config = yaml.safe_load((ROOT / "tests/config.yaml").read_text())
-    config |= {"devices": DEVICES, "ask": ["alignment", "activation"]}
+    config |= {"devices": DEVICES, "ask": ["alignment", "activation"], "retry": False}
     studies = config["studies"]
     studies["alignment"]["axes"]["n"] = alignment.get("n", SIZES)
     studies["alignment"]["settings"] |= {"layouts": []}
@@ -117,7 +117,8 @@ def test_a_run_leaves_the_records_of_a_local_run(run):
     workflow, _, _ = run
     folder = workflow.folder / "results/records"
     made = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.json"))
-    wanted = [f"alignment/device-{d}/n-{n}.json" for d in DEVICES for n in SIZES]
+    wanted = [f"alignment/device-{d}/n-{n}/occasion-1.json" for d in DEVICES for n in SIZES]
+    wanted += [f"{s}/device-{d}/occasion-1.json" for s in ("contrast", "steps") for d in DEVICES]
     wanted += [f"activation/device-{d}/activation-{a}.json" for d in DEVICES for a in ACTIVATIONS]
     wanted += [f"hardware/device-{d}.json" for d in DEVICES]
     assert made == sorted(wanted)
@@ -157,7 +158,7 @@ def test_a_job_that_failed_was_tried_again(run):
 
 
 def test_jobs_of_one_core_can_share_a_submission(slurm, run, tmp_path):
-    """Two activations in one Slurm job, one record each."""
+    """Two activations in one Slurm job, one record each; the timing of their steps in another."""
     workflow = site(copy_workflow(tmp_path / "grouped"))
     config = workflow.folder / "profiles/slurm/site.yaml"
     only_cpu = yaml.safe_load(config.read_text()) | {"devices": {"cpu": DEVICES["cpu"]}}
@@ -170,7 +171,7 @@ def test_jobs_of_one_core_can_share_a_submission(slurm, run, tmp_path):
     printed = finish(running)
     assert running.returncode == 0, printed[-5000:]
     assert len(list((workflow.folder / "results/records/activation").rglob("*.json"))) == 2
-    assert len(slurm.ended()) == before + 1
+    assert len(slurm.ended()) == before + 2
 
 
 TROUBLE = """
@@ -198,20 +199,20 @@ def test_each_way_to_lose_a_job(slurm, tmp_path):
     whole = sabotage(workflow, TROUBLE)
     together = ["--set-resources", "measure_alignment:runtime=1", "measure_alignment:mem_mb=3000"]
     running = submit(workflow, target, *together, "--retries", "0")
-    cancelled = wait_for(slurm, "_65", running)
+    cancelled = wait_for(slurm, "_65_1", running)
     slurm.cancel(cancelled)
     printed = finish(running)
     assert running.returncode != 0
     for n in (63, 65, 66, 67):
-        assert f"n-{n}.json" in printed
+        assert f"n-{n}/occasion-1.json" in printed
     assert "a bug in the script" in printed
     records = workflow.folder / "results/records/alignment"
-    assert [path.name for path in records.rglob("*") if path.is_file()] == ["n-64.json"]
+    assert [path.parent.name for path in records.rglob("*") if path.is_file()] == ["n-64"]
     script.write_text(whole)
     running = submit(workflow, target)
     printed = finish(running)
     assert running.returncode == 0, printed[-5000:]
-    assert len(list(records.rglob("n-*.json"))) == 5
+    assert len(list(records.rglob("n-*/occasion-1.json"))) == 5
 
 
 def wait_for(slurm: Slurm, ending: str, running: subprocess.Popen[str]) -> int:

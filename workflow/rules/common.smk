@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shlex
 import sys
 from functools import cache
 from itertools import chain
@@ -16,7 +17,7 @@ RESOURCES = os.path.relpath(WORKFLOW / "../resources")
 sys.path.insert(0, str(SCRIPTS.resolve()))
 
 from assay import configuration, device
-from assay.grid import beside, cells
+from assay.grid import beside, cells, listed
 
 UNMEASURED = {"record"}  # cannot change a number; its format number guards it
 CITED = {
@@ -141,10 +142,20 @@ def axes(study, question):
 
 def own_records(wildcards):
     """Every cell of the grids of a question's studies."""
-    block = config["questions"][wildcards.question]
+    return grid_of(wildcards.question)
+
+
+def grid_of(question):
+    """The same, by the question's name."""
+    block = config["questions"][question]
     return [
         path for study in block["studies"] for path in cells(RECORDS[study], axes(study, block))
     ]
+
+
+def all_records():
+    """Every cell of all questions, each once."""
+    return sorted(set(chain.from_iterable(map(grid_of, config["ask"]))))
 
 
 def records(wildcards):
@@ -169,7 +180,7 @@ def listing(wildcards):
 def retried(wildcards):
     """One more occasion of each cell of a question that lost a trial."""
     named = listing(wildcards)
-    return json.loads(Path(named).read_text(encoding="utf-8")) if named else []
+    return listed(Path(named)) if named and os.path.exists(named) else []  # absent: --touch
 
 
 def between(wildcards):
@@ -213,11 +224,19 @@ def about(wildcards):
     return json.dumps({key: block[key] for key in ("title", "exercise")}, sort_keys=True)
 
 
+def measure_again():
+    """The command that measures again what this run lost to a neighbour."""
+    script = os.path.relpath(WORKFLOW / "again.py")
+    files = [os.path.relpath(file) for file in workflow.overwrite_configfiles]
+    return shlex.join(["python", script, *(["--configfile", *files] if files else [])])
+
+
 def run_in_words():
     """What the page says about the run as a whole, as one argument."""
     words = {
         "preset": config["preset"],
         "command": "snakemake --cores all --resources gpu=1",
+        "again": measure_again(),
         "questions": config["ask"],
     }
     return json.dumps(words, sort_keys=True)

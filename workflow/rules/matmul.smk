@@ -2,7 +2,9 @@
 
 RECORDS["alignment"] = "<results>/records/alignment/device-{device}/n-{n}/occasion-{occasion}.json"
 RECORDS["crossover"] = "<results>/records/crossover/device-{device}/n-{n}/occasion-{occasion}.json"
-RECORDS["two_devices"] = "<results>/records/two_devices/device-{device}/n-{n}/occasion-{occasion}.json"
+RECORDS["two_devices"] = (
+    "<results>/records/two_devices/device-{device}/n-{n}/occasion-{occasion}.json"
+)
 RECORDS["norm_log"] = "<results>/records/norm_log/device-{device}/occasion-{occasion}.json"
 RECORDS["contrast"] = "<results>/records/contrast/device-{device}/occasion-{occasion}.json"
 
@@ -16,9 +18,9 @@ rule measure_alignment:
         RECORDS["alignment"],
     log:
         "<logs>/alignment/device-{device}/n-{n}/occasion-{occasion}.log",
+    priority: by_occasion
     conda:
         "../../envs/torch.yaml"
-    priority: by_occasion
     threads: every_core
     resources:
         **label_resources(),
@@ -69,9 +71,9 @@ rule measure_norm_log:
         RECORDS["norm_log"],
     log:
         "<logs>/norm_log/device-{device}/occasion-{occasion}.log",
+    priority: by_occasion
     conda:
         "../../envs/torch.yaml"
-    priority: by_occasion
     threads: every_core
     resources:
         **label_resources(),

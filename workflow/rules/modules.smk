@@ -103,9 +103,9 @@ rule measure_reduction:
         RECORDS["reduction"],
     log:
         "<logs>/reduction/device-{device}/sweep-{sweep}/occasion-{occasion}.log",
+    priority: by_occasion
     conda:
         "../../envs/torch.yaml"
-    priority: by_occasion
     threads: every_core
     resources:
         **label_resources(),

@@ -55,9 +55,9 @@ rule measure_steps:
         RECORDS["steps"],
     log:
         "<logs>/steps/device-{device}/occasion-{occasion}.log",
+    priority: by_occasion
     conda:
         "../../envs/torch.yaml"
-    priority: by_occasion
     threads: every_core
     resources:
         **label_resources(),
@@ -111,9 +111,9 @@ rule measure_implementation:
         RECORDS["implementation"],
     log:
         "<logs>/implementation/device-{device}/shape-{shape}/occasion-{occasion}.log",
+    priority: by_occasion
     conda:
         "../../envs/torch.yaml"
-    priority: by_occasion
     threads: every_core
     resources:
         **label_resources(),

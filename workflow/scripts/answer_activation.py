@@ -7,14 +7,14 @@ choose nothing; every other arm is compared with it, seed by seed, on the test i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from assay import accuracy, figure, question, verdict
+from assay import accuracy, figure, occasion, question, verdict
 from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Phase, Record, Status, Trial
 from assay.verdict import Comparison, Word
@@ -42,16 +42,20 @@ class Arm:
 
     device: str
     activation: str
-    runs: pd.DataFrame  # one row per seed: validation_accuracy, test_accuracy, …
-    curves: list[list[float]]  # validation accuracy after each epoch, per seed
+    runs: pd.DataFrame  # one row per seed: status, validation_accuracy, test_accuracy, …
+    curves: list[list[float]]  # validation accuracy after each epoch, per seed that ended well
     tuning: dict[float, float | None]  # validation accuracy by rate, None where it diverged
     rate: float | None  # the best of them
-    step: Comparison | None  # time of a step relative to ReLU's
 
     @property
     def name(self) -> str:
         """How the report calls the arm."""
         return NAMES[self.activation]
+
+    @property
+    def lost(self) -> str | None:
+        """In how many runs it diverged; None if in none."""
+        return accuracy.lost(self.runs)
 
 
 def read(each: Record) -> Arm:
@@ -59,7 +63,6 @@ def read(each: Record) -> Arm:
     done = [trial for trial in each.trials if trial.status == Status.OK]
     runs = [trial for trial in done if trial.what["phase"] == Phase.TRAINING]
     tuning = [trial for trial in each.trials if trial.what["phase"] == Phase.TUNING]
-    steps = [trial for trial in done if trial.what["phase"] == "step time"]
     return Arm(
         device=str(each.axes["device"]),
         activation=str(each.axes["activation"]),
@@ -67,8 +70,31 @@ def read(each: Record) -> Arm:
         curves=[[*map(float, _numbers_of(trial, "validation_accuracy"))] for trial in runs],
         tuning={float(str(t.what["rate"])): _number(t, "validation_accuracy") for t in tuning},
         rate=float(str(runs[0].what["rate"])) if runs else None,
-        step=verdict.paired(steps[0].result, "target") if steps else None,
     )
+
+
+Steps = dict[str, dict[str, Comparison]]  # by device, then by activation
+
+
+def read_steps(records: Sequence[Record]) -> Steps:
+    """The time of a step with each activation relative to ReLU's, where it was measured.
+
+    The placebo does ReLU's very work: like the twin, it tells how far apart two equal things come.
+    """
+    found: Steps = {}
+    for each in records:
+        for trial in each.trials:
+            ratios: Any = trial.result.get("ratios") or {}
+            if trial.status == Status.OK:
+                seen = {
+                    name: verdict.paired(trial.result, name) for name in ratios if name in NAMES
+                }
+                control = seen.get(PLACEBO)
+                reach = max(abs(control.low - 1), abs(control.high - 1)) if control else 0.0
+                found.setdefault(str(each.axes["device"]), {}).update(
+                    {name: replace(one, noise=max(one.noise, reach)) for name, one in seen.items()}
+                )
+    return found
 
 
 def _numbers_of(trial: Trial, name: str) -> list[Any]:
@@ -84,45 +110,75 @@ def _number(trial: Trial, name: str) -> float | None:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Placed:
     """An arm beside the reference of its device."""
 
     arm: Arm
     seen: accuracy.Standing
 
+
+@dataclass(frozen=True)
+class Device:
+    """What was found on one device."""
+
+    name: str
+    placed: list[Placed]  # the arms that could be compared, best test accuracy first
+    lost: list[Arm]  # of which a run diverged
+    steps: dict[str, Comparison]  # time of a step relative to ReLU's
+    words: Mapping[Comparison, Word]  # of the question
+
     @property
-    def is_reference(self) -> bool:
-        """Whether the others are compared with this one."""
-        return self.seen.difference is None
+    def comparisons(self) -> list[Comparison]:
+        """All that is given a word."""
+        differences = [each.seen.difference for each in self.placed if each.seen.difference]
+        return [*differences, *(seen for name, seen in self.steps.items() if name != PLACEBO)]
+
+    @property
+    def reference(self) -> Arm:
+        """The arm that the others were compared with."""
+        return next(each.arm for each in self.placed if each.seen.is_reference)
+
+    def judged(self, words: Mapping[Comparison, Word]) -> Device:
+        """The same with the words of the question's family."""
+        placed = [replace(each, seen=each.seen.judged(words)) for each in self.placed]
+        return replace(self, placed=placed, words=words)
 
 
-def standings(arms: Sequence[Arm]) -> list[Standing]:
+def compared(arms: Sequence[Arm], steps: Steps) -> list[Device]:
+    """Every device on which an arm was trained with every seed; all is judged as one family."""
+    found = []
+    for device in dict.fromkeys(arm.device for arm in arms):
+        here = [arm for arm in arms if arm.device == device and len(arm.runs)]
+        placed = standings(here)
+        if placed:
+            lost = [arm for arm in here if arm.lost]
+            found.append(Device(device, placed, lost, steps.get(device, {}), {}))
+    words = verdict.words(seen for each in found for seen in each.comparisons)
+    return [each.judged(words) for each in found]
+
+
+def standings(arms: Sequence[Arm]) -> list[Placed]:
     """Every arm of one device against the reference, best test accuracy first."""
     by_name = {arm.activation: arm for arm in arms}
     runs = {name: arm.runs for name, arm in by_name.items()}
     # A placebo cannot be the reference, but for want of any other.
-    reference = accuracy.best({n: r for n, r in runs.items() if n != PLACEBO} or runs)
-    found = accuracy.standings(runs, reference)
-    return [Standing(by_name[name], seen) for name, seen in found.items()]
-
-
-def the_reference(found: Sequence[Standing]) -> Arm:
-    """The arm that the others were compared with."""
-    return next(each.arm for each in found if each.is_reference)
+    real = accuracy.best({name: own for name, own in runs.items() if name != PLACEBO})
+    found = accuracy.standings(runs, real or accuracy.best(runs))
+    return [Placed(by_name[name], seen) for name, seen in found.items()]
 
 
 def placebo_difference(arms: Sequence[Arm]) -> float | None:
     """Difference between the placebo and ReLU; None when one of the two was not measured."""
-    runs = {arm.activation: arm.runs for arm in arms if len(arm.runs)}
+    runs = accuracy.whole({arm.activation: arm.runs for arm in arms})
     if not {PLACEBO, IGNORED_AS} <= set(runs):
         return None
     return accuracy.placebo_difference(runs[PLACEBO], runs[IGNORED_AS])
 
 
-def smallest_detectable(found: Sequence[Standing]) -> float:
+def smallest_detectable(found: Device) -> float:
     """Smallest difference that the seeds would have shown, median over the real arms."""
-    runs = {e.arm.activation: e.arm.runs for e in found if e.arm.activation != PLACEBO}
-    reference = the_reference(found)
+    runs = {e.arm.activation: e.arm.runs for e in found.placed if e.arm.activation != PLACEBO}
+    reference = found.reference
     return accuracy.smallest_detectable(
         runs | {reference.activation: reference.runs}, reference.activation
     )
@@ -132,109 +188,124 @@ def smallest_detectable(found: Sequence[Standing]) -> float:
 
 
 def answer(records: list[Record]) -> Findings:
-    """Answer from one record per device and activation."""
-    arms = [read(each) for each in records]
-    finished = [arm for arm in arms if len(arm.runs)]
-    devices = list(dict.fromkeys(arm.device for arm in finished))
-    found = {
-        device: standings([arm for arm in finished if arm.device == device]) for device in devices
-    }
+    """Answer from one record per device and activation, and one per device of the steps."""
+    trained = [each for each in records if each.study == "activation"]
+    arms = [read(each) for each in trained]
+    found = compared(arms, read_steps([each for each in records if each.study == "steps"]))
     return Findings(
-        sentence=" ".join(_sentence(device, found[device]) for device in devices)
+        sentence=" ".join(map(_sentence, found))
         or "Nothing could be trained; the reasons are below.",
-        findings=[text for device in devices for text in _findings(device, found[device])],
-        numbers=_numbers(found),
-        method=_method(records),
-        caveats=_caveats(finished),
+        findings=[text for each in found for text in _findings(each)],
+        numbers={each.name: _numbers(each) for each in found},
+        method=_method(records, found),
+        caveats=_caveats(arms),
         picture=Picture(
             title="Test accuracy, learning curves, and accuracy by learning rate",
             alternative=_alternative(found),
         ),
         table=_table(found),
-        frame=_frame(records),
-        figure=_figure(found, finished) if found else figure.nothing(),
+        frame=_frame(records, found),
+        figure=_figure(found[0], arms) if found else figure.nothing(),
         snippet=SNIPPET,
     )
 
 
-def _sentence(device: str, found: Sequence[Standing]) -> str:
-    best = next(each for each in found if each.is_reference)
-    groups = {
-        "worse": [each for each in found if each.seen.word == Word.WORSE],
-        "the same": [each for each in found if each.seen.word == Word.SAME],
-        "cannot be told from it": [each for each in found if each.seen.word == Word.UNKNOWN],
-        "better": [each for each in found if each.seen.word == Word.BETTER],
-    }
-    parts = [f"{device} – {best.arm.name} was best in validation ({_percent(best)} of test images)"]
-    for said, members in groups.items():
-        names = [each.arm.name for each in members if each.arm.activation != PLACEBO]
-        if names:
-            parts.append(f"{said}: {', '.join(names)}")
+def _sentence(found: Device) -> str:
+    best = next(each for each in found.placed if each.seen.is_reference)
+    groups: dict[str, list[str]] = {}
+    for word in (Word.WORSE, Word.SAME, Word.UNKNOWN, Word.BETTER):
+        for each in found.placed:
+            if each.seen.word == word and each.arm.activation != PLACEBO:
+                said = "cannot be told from it" if word == Word.UNKNOWN else str(each.seen.said)
+                groups.setdefault(said, []).append(each.arm.name)
+    parts = [f"{found.name} – {best.arm.name} was best in validation ({_percent(best)} of test "
+             "images)"]  # fmt: skip
+    parts += [f"{said}: {', '.join(names)}" for said, names in groups.items()]
+    if found.lost:
+        named = ", ".join(f"{arm.name} {arm.lost}" for arm in found.lost)
+        parts.append(f"not compared: {named}")
     return "; ".join(parts) + "."
 
 
-def _percent(each: Standing) -> str:
+def _percent(each: Placed) -> str:
     return f"{accuracy.points(each.seen.accuracy.value)} %"
 
 
-def _findings(device: str, found: Sequence[Standing]) -> list[str]:
-    best = the_reference(found)
+def _findings(found: Device) -> list[str]:
+    best = found.reference
     texts = [
-        f"{device}, {each.arm.name}: {accuracy.interval(each.seen.difference)} points against "
-        f"{best.name} ({each.seen.word})."
-        for each in found
+        f"{found.name}, {each.arm.name}: {each.seen.against} points against {best.name} "
+        f"({each.seen.said})."
+        for each in found.placed
         if each.seen.difference and each.arm.activation != PLACEBO
     ]
     error, images = accuracy.sampling_error(best.runs), accuracy.tested_images(best.runs)
-    texts.append(
-        f"{device}: the smallest difference that these seeds would have shown is "
-        f"{accuracy.points(smallest_detectable(found))} points (80 % power, median over the arms); "
-        f"the {images:,} test images alone leave a standard error of {accuracy.points(error)} "
-        "points."
-    )
-    same = placebo_difference([each.arm for each in found])
+    smallest = smallest_detectable(found)
+    if math.isfinite(smallest):
+        texts.append(
+            f"{found.name}: the smallest difference that these seeds would have shown is "
+            f"{accuracy.points(smallest)} points (80 % power, median over the arms); the "
+            f"{images:,} test images alone leave a standard error of {accuracy.points(error)} "
+            "points."
+        )
+    same = placebo_difference([each.arm for each in found.placed])
     if same is not None:
         texts.append(
-            f"{device}: the placebo, whose argument is ignored, differs from ReLU by {same:.1f}"
+            f"{found.name}: the placebo, whose argument is ignored, differs from ReLU by {same:.1f}"
             + (": bit for bit the same." if same == 0 else " – and it must not: mistrust this run.")
         )
+    if found.steps:
+        each = "; ".join(f"{NAMES[name]} {_step(found, name)}" for name in found.steps)
+        texts.append(f"{found.name}, time of a step relative to ReLU's: {each}.")
     return texts
 
 
-def _numbers(found: dict[str, list[Standing]]) -> dict[str, Any]:
+def _step(found: Device, name: str) -> str | None:
+    """The time of a step relative to ReLU's, with its verdict; None where it was not timed."""
+    if name == IGNORED_AS and found.steps:
+        return "reference"
+    if name not in found.steps:
+        return None
+    seen = found.steps[name]
+    told = "control" if name == PLACEBO else verdict.told(seen, found.words[seen])
+    return f"{seen.value:.2f} [{seen.low:.2f}, {seen.high:.2f}] × ({told})"
+
+
+def _step_word(found: Device, name: str) -> str:
+    return "control" if name == PLACEBO else found.words[found.steps[name]].value
+
+
+def _numbers(found: Device) -> dict[str, Any]:
     return {
-        device: {
-            "reference": the_reference(standing).activation,
-            "smallest_detectable_difference": _finite(smallest_detectable(standing)),
-            "placebo_difference": placebo_difference([each.arm for each in standing]),
-            "arms": {each.arm.activation: _arm_numbers(each) for each in standing},
-        }
-        for device, standing in found.items()
+        "reference": found.reference.activation,
+        "smallest_detectable_difference": accuracy.finite(smallest_detectable(found)),
+        "placebo_difference": placebo_difference([each.arm for each in found.placed]),
+        "arms": {
+            each.arm.activation: {"rate": each.arm.rate, **each.seen.numbers}
+            for each in found.placed
+        },
+        "lost": {arm.activation: arm.lost for arm in found.lost},
+        "steps": {
+            name: verdict.row(seen) | {"word": _step_word(found, name)}
+            for name, seen in found.steps.items()
+        },
     }
 
 
-def _arm_numbers(each: Standing) -> dict[str, Any]:
-    level, seen, word = each.seen.accuracy, each.seen.difference, each.seen.word
-    return {
-        "rate": each.arm.rate,
-        "test_accuracy": level.value,
-        "test_accuracy_low": _finite(level.low),
-        "test_accuracy_high": _finite(level.high),
-        "difference": seen.value if seen else None,
-        "difference_low": _finite(seen.low) if seen else None,
-        "difference_high": _finite(seen.high) if seen else None,
-        "word": word.value if word else None,
-    }
+def _method(records: Sequence[Record], found: Sequence[Device]) -> list[str]:
+    trained = [each for each in records if each.study == "activation"]
+    return [
+        *(_training_method(trained[0]) if trained else []),
+        "The reference is the best arm in validation. "
+        + accuracy.method(sum(len(each.comparisons) for each in found)),
+        *_step_method([each for each in records if each.study == "steps"]),
+    ]
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _method(records: Sequence[Record]) -> list[str]:
-    settings: Any = records[0].settings
+def _training_method(trained: Record) -> list[str]:
+    settings: Any = trained.settings
     widths = "-".join(map(str, [784, *settings["hidden"], 10]))
-    data = records[0].provenance.dataset
+    data = trained.provenance.dataset
     return [
         f"A {widths} perceptron, plain SGD with batches of {settings['batch']}, pixels between 0 "
         f"and 1, torch's default initialisation; data: {data.name if data else 'unknown'}.",
@@ -244,10 +315,22 @@ def _method(records: Sequence[Record]) -> list[str]:
         f"Then {settings['seeds']} runs of {settings['epochs']} epochs. Runs of one seed begin "
         "with the same weights and see the same batches in every arm. A run ends with the weights "
         "of its best epoch in validation; with those the test images are read, once.",
-        "The reference is the best arm in validation. Differences to it are paired by seed, with "
-        "Student's interval, Holm-corrected. No difference under one standard error of the test "
-        "images is called one; 'the same' means that the whole interval lies within it.",
-        "The time of a step is relative to ReLU's, from one paired trial per arm with a twin.",
+    ]
+
+
+def _step_method(timed: Sequence[Record]) -> list[str]:
+    """How steps were timed: apart from the trainings, which share the machine."""
+    if not timed:
+        return []
+    settings: Any = timed[0].settings
+    threads = sorted({each.conditions.threads_used for each in timed})
+    return [
+        "The time of a step is relative to ReLU's, from jobs that had the machine to themselves: "
+        f"one paired trial with every activation, the placebo and a twin in the same rounds, "
+        f"batches of {settings['batch']}, on {' or '.join(map(str, threads))} "
+        f"thread{'s' if threads != [1] else ''}. The placebo's step is ReLU's; no difference is "
+        "told that it, or the twin, reached as well. The trainings take one thread each and are "
+        f"not timed. {occasion.told(timed)}",
     ]
 
 
@@ -259,7 +342,9 @@ def _caveats(arms: Sequence[Arm]) -> list[str]:
     edge = [
         arm.name
         for arm in arms
-        if arm.rate in (min(arm.tuning), max(arm.tuning)) and arm.activation != PLACEBO
+        if arm.tuning
+        and arm.rate in (min(arm.tuning), max(arm.tuning))
+        and arm.activation != PLACEBO
     ]
     caveats = [
         "One architecture, one data set: another depth can order the activations otherwise.",
@@ -276,7 +361,7 @@ def _caveats(arms: Sequence[Arm]) -> list[str]:
     return caveats
 
 
-def _table(found: dict[str, list[Standing]]) -> Table:
+def _table(found: Sequence[Device]) -> Table:
     columns = [
         Column(name="activation"),
         Column(name="device"),
@@ -288,62 +373,89 @@ def _table(found: dict[str, list[Standing]]) -> Table:
         Column(name="dead units", unit="%", digits=2),
         Column(name="gradient norm", unit="at the start", digits=3),
     ]
-    rows = [_row(each) for standing in found.values() for each in standing]
+    rows = [
+        row
+        for device in found
+        for row in (
+            *(_row(device, each) for each in device.placed),
+            *(_lost_row(device, arm) for arm in device.lost),
+        )
+    ]
     return Table(columns=columns, rows=rows)
 
 
-def _row(each: Standing) -> list[str | float | int | None]:
-    step = each.arm.step
+def _row(device: Device, each: Placed) -> list[str | float | int | None]:
     return [
         each.arm.name,
-        each.arm.device,
+        device.name,
         each.arm.rate,
         accuracy.interval(each.seen.accuracy),
-        accuracy.interval(each.seen.difference) if each.seen.difference else "reference",
-        each.seen.word.value if each.seen.word else None,
-        f"{step.ratio:.2f} [{step.low:.2f}, {step.high:.2f}]" if step else None,
+        each.seen.against,
+        each.seen.said,
+        _step(device, each.arm.activation),
         100 * float(each.arm.runs["dead_share"].mean()),
         float(each.arm.runs["gradient_norm_start"].mean()),
     ]
 
 
-def _frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Tidy: one row per trial."""
-    rows = []
+def _lost_row(device: Device, arm: Arm) -> list[str | float | int | None]:
+    step = _step(device, arm.activation)
+    return [arm.name, device.name, arm.rate, None, None, arm.lost, step, None, None]
+
+
+def _frame(records: Sequence[Record], found: Sequence[Device]) -> pd.DataFrame:
+    """Tidy: one row per trial, then one per verdict."""
+    rows: list[dict[str, Any]] = []
     for each in records:
         for trial in each.trials:
             plain = {k: v for k, v in trial.result.items() if not isinstance(v, dict | list)}
-            row = {**each.axes, **trial.what, "status": trial.status.value, **plain}
-            rows.append(row | {"reason": trial.reason})
+            row = {"study": each.study, **each.axes, **trial.what, "status": trial.status.value}
+            rows.append(row | plain | {"reason": trial.reason})
+    for device in found:
+        for placed in device.placed:
+            where = {"study": "activation", "activation": placed.arm.activation}
+            rows.append({**where, "device": device.name, **placed.seen.row})
+        for arm in device.lost:
+            where = {"study": "activation", "activation": arm.activation, "device": device.name}
+            rows.append({**where, "phase": "verdict", "word": arm.lost})
+        for name, seen in device.steps.items():
+            where = {"study": "steps", "activation": name, "device": device.name}
+            row = {**where, "phase": "verdict", **verdict.row(seen)}
+            rows.append(row | {"word": _step_word(device, name)})
     return pd.DataFrame(rows)
 
 
-def _alternative(found: dict[str, list[Standing]]) -> str:
+def _alternative(found: Sequence[Device]) -> str:
     parts = [
-        f"{device}: " + ", ".join(f"{each.arm.name} {_percent(each)}" for each in standing)
-        for device, standing in found.items()
+        f"{device.name}: "
+        + ", ".join(f"{each.arm.name} {_percent(each)}" for each in device.placed)
+        for device in found
     ]
+    if not parts:
+        return "Nothing could be trained."
     return "Mean test accuracy of each activation, best first. " + "; ".join(parts) + "."
 
 
 # ---- drawing ------------------------------------------------------------------------------------
 
 
-def _figure(found: dict[str, list[Standing]], arms: Sequence[Arm]) -> Figure:
-    """Accuracy and curves side by side, the heat map of rates below; the first device in full."""
-    device = next(iter(found))
-    standing, here = found[device], [arm for arm in arms if arm.device == device]
+def _figure(device: Device, arms: Sequence[Arm]) -> Figure:
+    """Accuracy and curves side by side, the heat map of rates below."""
+    standing = device.placed
+    order = [each.arm.activation for each in standing]
+    order += [arm.activation for arm in device.lost]
+    here = [arm for arm in arms if arm.device == device.name and arm.activation in order]
     drawn, axes = figure.mosaic("ac\nhh", height_in=6.2, height_ratios=[3, 2])
     colours = {
         each.arm.activation: figure.CYCLE[i % len(figure.CYCLE)] for i, each in enumerate(standing)
     }
     _accuracies(axes["a"], standing, colours)
     _curves(axes["c"], standing, colours)
-    _rates(axes["h"], here, [each.arm.activation for each in standing])
+    _rates(axes["h"], here, order)
     return drawn
 
 
-def _accuracies(axes: Axes, standing: Sequence[Standing], colours: dict[str, str]) -> None:
+def _accuracies(axes: Axes, standing: Sequence[Placed], colours: dict[str, str]) -> None:
     axes.set_title("test accuracy")
     for place, each in enumerate(reversed(standing)):
         colour = colours[each.arm.activation]
@@ -365,9 +477,9 @@ def _accuracies(axes: Axes, standing: Sequence[Standing], colours: dict[str, str
     axes.set_xlabel("% of the test images; line: 95 %, ticks: seeds")
 
 
-def _curves(axes: Axes, standing: Sequence[Standing], colours: dict[str, str]) -> None:
+def _curves(axes: Axes, standing: Sequence[Placed], colours: dict[str, str]) -> None:
     axes.set_title("learning curves")
-    shown = [each for each in standing if each.arm.activation != PLACEBO]
+    shown = [each for each in standing if each.arm.activation != PLACEBO] or standing
     means = [100 * np.mean(each.arm.curves, axis=0) for each in shown]
     epochs = np.arange(1, len(means[0]) + 1)
     bottom = min(float(mean[len(mean) // 2]) for mean in means)

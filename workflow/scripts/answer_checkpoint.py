@@ -7,14 +7,14 @@ layers reused in another network) and ``formats`` (every format under every haza
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 from assay import accuracy, figure, inference, question, verdict
+from assay.accuracy import Standing
 from assay.figure import Cell
-from assay.inference import PairedDifference
 from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Trial
 from assay.statistic import Interval
@@ -36,6 +36,9 @@ class Continued:
     left_out: str  # parts of the state that were not restored; empty: none
     same: bool  # SHA-256 of the final weights equals that of the unbroken training
     distance: float  # of the final weights from those of the unbroken one, relative to their norm
+    killed_at: int  # step
+    from_step: int
+    steps_per_epoch: int
 
     @property
     def name(self) -> str:
@@ -64,17 +67,14 @@ class Resume:
     """The resume study on one device."""
 
     device: str
-    repeatable: bool  # two unbroken trainings end with the same weights
+    repeatable: bool | None  # two unbroken trainings end with the same weights; None: not measured
     continued: list[Continued]
     killed: list[Killed]
-    killed_at: int
-    from_step: int
-    steps_per_epoch: int
 
     @property
-    def whole(self) -> Continued:
-        """The one with everything restored."""
-        return next(each for each in self.continued if not each.left_out)
+    def whole(self) -> Continued | None:
+        """The one with everything restored; None where it was not measured."""
+        return next((each for each in self.continued if not each.left_out), None)
 
     @property
     def needed(self) -> list[str]:
@@ -87,33 +87,40 @@ class Resume:
 
 
 def resume(each: Record) -> Resume | None:
-    """The resume study of one record; None where it could not be done."""
-    phases: dict[str, list[Trial]] = {}
+    """The resume study of one record of measured trials; None where there is none."""
+    phases: dict[str, list[Any]] = {}
     for trial in each.trials:
         phases.setdefault(str(trial.what["phase"]), []).append(trial)
-    if "resumed" not in phases:
+    continued, killed = phases.get("resumed", []), phases.get("killed while writing", [])
+    if not continued and not killed:
         return None
-    results: list[Any] = [trial.result for trial in phases["resumed"]]
-    writers: list[Any] = phases.get("killed while writing", [])
+    again = phases.get("unbroken again")
     return Resume(
         device=str(each.axes["device"]),
-        repeatable=bool(phases["unbroken again"][0].result["same"]),
-        continued=[
-            Continued(str(trial.what["left_out"]), result["same"], result["relative_distance"])
-            for trial, result in zip(phases["resumed"], results, strict=True)
-        ],
+        repeatable=bool(again[0].result["same"]) if again else None,
+        continued=[_continued(str(trial.what["left_out"]), trial.result) for trial in continued],
         killed=[
             Killed(trial.what["way"], trial.result["unreadable"], trial.result["kills"])
-            for trial in writers
+            for trial in killed
         ],
-        killed_at=results[0]["killed_at_step"],
-        from_step=results[0]["from_step"],
-        steps_per_epoch=results[0]["steps_per_epoch"],
+    )
+
+
+def _continued(left_out: str, result: Mapping[str, Any]) -> Continued:
+    return Continued(
+        left_out,
+        same=result["same"],
+        distance=result["relative_distance"],
+        killed_at=result["killed_at_step"],
+        from_step=result["from_step"],
+        steps_per_epoch=result["steps_per_epoch"],
     )
 
 
 def resume_sentence(seen: Resume) -> str:
     """What became of the killed training, in a few words."""
+    if seen.repeatable is None or seen.whole is None:
+        return "what a resumed training ends with could not be measured"
     if not seen.repeatable:
         return "two unbroken trainings end with different weights, so resuming cannot be judged"
     if not seen.whole.same:
@@ -126,14 +133,8 @@ def resume_sentence(seen: Resume) -> str:
 
 def resume_findings(seen: Resume) -> list[str]:
     """The same with its numbers, and what was left of killed writers."""
-    epoch, step = divmod(seen.from_step, seen.steps_per_epoch)
-    texts = [
-        f"{seen.device}: killed with SIGKILL at step {seen.killed_at}, resumed from step "
-        f"{seen.from_step} (epoch {epoch + 1}, after {step} of its {seen.steps_per_epoch} steps). "
-        + "; ".join(f"{each.name}: {_ending(each)}" for each in seen.continued)
-        + "."
-    ]
-    if not seen.repeatable:
+    texts = [_continued_finding(seen)] if seen.continued else []
+    if seen.repeatable is False:
         texts.append(f"{seen.device}: the control failed: two unbroken trainings differ.")
     texts += [
         f"{seen.device}: {WRITERS[each.way]}: {each.unreadable} of {each.kills} kills left no "
@@ -141,6 +142,17 @@ def resume_findings(seen: Resume) -> list[str]:
         for each in seen.killed
     ]
     return texts
+
+
+def _continued_finding(seen: Resume) -> str:
+    one = seen.continued[0]
+    epoch, step = divmod(one.from_step, one.steps_per_epoch)
+    return (
+        f"{seen.device}: killed with SIGKILL at step {one.killed_at}, resumed from step "
+        f"{one.from_step} (epoch {epoch + 1}, after {step} of its {one.steps_per_epoch} steps). "
+        + "; ".join(f"{each.name}: {_ending(each)}" for each in seen.continued)
+        + "."
+    )
 
 
 def _ending(each: Continued) -> str:
@@ -165,113 +177,137 @@ ARM_COLOURS = {
 
 
 @dataclass(frozen=True)
+class Donor:
+    """What became of the network that the layers were taken from, in the classes it had learned."""
+
+    before: float  # accuracy
+    after: Interval
+    changed: bool
+
+
+@dataclass(frozen=True)
 class Reuse:
     """One arm with one number of images."""
 
     device: str
     images: int
     arm: str
-    accuracy: Interval  # on the test images of the new classes, over seeds
-    difference: PairedDifference | None  # to the network from scratch
-    bound: float  # smallest difference that is called one
-    donor_before: float  # accuracy on the donor's own classes
-    donor_after: Interval
-    donor_changed: bool
-    storage: bool  # a weight lies in the donor's memory
-    biases: bool  # the donor's biases were taken over
+    lost: str | None  # in how many runs it diverged; then nothing else is told of it
+    standing: Standing | None  # on the test images of the new classes, against from scratch
+    donor: Donor | None
+    storage: bool | None  # a weight lies in the donor's memory; None where it was not looked up
+    biases: bool | None  # the donor's biases were taken over
+
+    @property
+    def difference(self) -> Comparison | None:
+        """To the network from scratch; None for that itself, and where nothing was compared."""
+        return self.standing.difference if self.standing else None
+
+    def judged(self, words: Mapping[Comparison, Word]) -> Reuse:
+        """The same with the word of the question's family."""
+        return replace(self, standing=self.standing.judged(words)) if self.standing else self
 
 
 def reuses(records: Sequence[Record]) -> list[Reuse]:
-    """Every arm that learned, by device and number of images."""
-    found = []
-    for each in records:
-        runs = accuracy.runs(each)
-        if runs.empty or REFERENCE not in set(runs["arm"]):
-            continue
-        taken = {
-            str(trial.what["arm"]): trial.result
-            for trial in each.trials
-            if trial.what["phase"] == "taken over"
-        }
-        arms = dict(list(runs.groupby("arm", sort=False)))
-        reference = arms[REFERENCE]
-        for arm, own in arms.items():
-            apart = None if arm == REFERENCE else accuracy.difference(own, reference)
-            before, changed = float(own["donor_accuracy_before"].iloc[0]), own["donor_changed"]
-            found.append(
-                Reuse(
-                    device=str(each.axes["device"]),
-                    images=int(own["images"].iloc[0]),
-                    arm=str(arm),
-                    accuracy=inference.mean(own["test_accuracy"]),
-                    difference=apart,
-                    bound=accuracy.sampling_error(reference),
-                    donor_before=before,
-                    donor_after=inference.mean(own["donor_accuracy_after"])
-                    if changed.any()
-                    else Interval(before, before, before),
-                    donor_changed=bool(changed.any()),
-                    storage=bool(taken[arm]["storage"]),
-                    biases=bool(taken[arm]["biases"]),
-                )
-            )
+    """Every arm, by device and number of images; not yet judged."""
+    found = [reuse for each in records for reuse in _reuses(each)]
     return sorted(found, key=lambda reuse: (reuse.device, reuse.images))
 
 
-def reuse_words(found: Sequence[Reuse]) -> dict[tuple[str, int, str], Word]:
-    """The verdict on each arm against the network from scratch; Holm over the whole question."""
-    compared = [(reuse, reuse.difference) for reuse in found if reuse.difference]
-    corrected = inference.holm([seen.p for _, seen in compared])
-    return {
-        (reuse.device, reuse.images, reuse.arm): accuracy.word(seen, p, reuse.bound)
-        for (reuse, seen), p in zip(compared, corrected, strict=True)
+def _reuses(each: Record) -> list[Reuse]:
+    runs = accuracy.runs(each)
+    named = {trial.what.get("arm") for trial in each.trials}
+    arms = {
+        name: runs[runs["arm"] == name] if len(runs) else runs for name in ARMS if name in named
     }
+    seen = accuracy.standings(arms, REFERENCE)
+    taken: dict[Any, Any] = {
+        trial.what["arm"]: trial.result
+        for trial in each.trials
+        if trial.what["phase"] == "taken over"
+    }
+    return [
+        Reuse(
+            device=str(each.axes["device"]),
+            images=int(str(each.trials[0].what["images"])),
+            arm=arm,
+            lost=accuracy.lost(own) if len(own) else "learned at no rate",
+            standing=seen.get(arm),
+            donor=_donor_of(own) if arm in seen else None,
+            storage=taken.get(arm, {}).get("storage"),
+            biases=taken.get(arm, {}).get("biases"),
+        )
+        for arm, own in arms.items()
+    ]
 
 
-def reuse_sentence(device: str, found: Sequence[Reuse], words: Mapping[Any, Word]) -> str:
-    """Where copying helps, and what assigning does to the donor."""
+def _donor_of(runs: pd.DataFrame) -> Donor:
+    before, changed = (
+        float(runs["donor_accuracy_before"].iloc[0]),
+        bool(runs["donor_changed"].any()),
+    )
+    as_before = Interval(before, before, before)
+    after = inference.mean(runs["donor_accuracy_after"]) if changed else as_before
+    return Donor(before, after, changed)
+
+
+def reuse_sentence(found: Sequence[Reuse]) -> str | None:
+    """Where copying helps, and what assigning does to the donor, on one device."""
     parts = []
-    for reuse in found:
-        if reuse.arm == "copied" and reuse.difference:
-            word = words[device, reuse.images, reuse.arm]
-            change = f"{accuracy.points(reuse.difference.value)} points, {word}"
-            parts.append(f"{reuse.images:,}: {change}")
-    text = f"two copied layers against none, by number of images: {'; '.join(parts)}"
-    damaged = [reuse for reuse in found if reuse.donor_changed]
-    if damaged:
-        worst = min(damaged, key=lambda reuse: reuse.donor_after.value)
-        text += (
-            f"; assigning the donor's tensors instead takes the donor itself from "
-            f"{100 * worst.donor_before:.1f} to {100 * worst.donor_after.value:.1f} %"
+    if copied := [f"{each.images:,}: {_gain(each)}" for each in found if each.arm == "copied"]:
+        said = "; ".join(copied)
+        parts.append(f"two copied layers against none, by number of images: {said}")
+    donors = [each.donor for each in found if each.donor and each.donor.changed]
+    if donors:
+        worst = min(donors, key=lambda donor: donor.after.value)
+        parts.append(
+            "assigning the donor's tensors instead takes the donor itself from "
+            f"{100 * worst.before:.1f} to {100 * worst.after.value:.1f} %"
         )
-    return text
+    return "; ".join(parts) or None
 
 
-def reuse_findings(found: Sequence[Reuse], words: Mapping[Any, Word]) -> list[str]:
+def _gain(each: Reuse) -> str:
+    """By how much an arm differs from a network from scratch, in a few words."""
+    if each.standing is None or each.difference is None:
+        return each.lost or "not compared"
+    return f"{accuracy.points(each.difference.value)} points, {each.standing.said}"
+
+
+def reuse_findings(found: Sequence[Reuse]) -> list[str]:
     """Every arm against scratch, and what became of the donor."""
-    texts = []
-    for (device, images), here in _grouped(found):
-        parts = [
-            f"{ARMS[reuse.arm]} {accuracy.interval(reuse.difference)} points "
-            f"({words[device, images, reuse.arm]})"
-            for reuse in here
-            if reuse.difference
-        ]
-        scratch = next(reuse for reuse in here if reuse.arm == REFERENCE)
-        texts.append(
-            f"{device}, {images:,} images, against {_percents(scratch.accuracy)} from scratch: "
-            + "; ".join(parts)
-            + "."
-        )
+    texts = [
+        f"{device}, {images:,} images{_scratch(here)}: "
+        + "; ".join(_arm(each) for each in here if each.arm != REFERENCE)
+        + "."
+        for (device, images), here in _grouped(found)
+        if any(each.arm != REFERENCE for each in here)
+    ]
     for reuse in found:
-        if reuse.donor_changed:
+        if reuse.donor and reuse.donor.changed:
             texts.append(
                 f"{reuse.device}, {reuse.images:,} images: assigned weights lie in the donor's "
                 f"memory ({_yes(reuse.storage)}), its biases came along ({_yes(reuse.biases)}); "
-                f"the donor went from {100 * reuse.donor_before:.1f} to "
-                f"{_percents(reuse.donor_after)} of its own classes without being trained."
+                f"the donor went from {100 * reuse.donor.before:.1f} to "
+                f"{_percents(reuse.donor.after)} of its own classes without being trained."
             )
     return texts
+
+
+def _scratch(here: Sequence[Reuse]) -> str:
+    """What the arms of one number of images are compared with."""
+    scratch = next((each for each in here if each.arm == REFERENCE), None)
+    if scratch and scratch.standing:
+        return f", against {_percents(scratch.standing.accuracy)} from scratch"
+    return f", not compared (from scratch: {scratch.lost if scratch else 'not measured'})"
+
+
+def _arm(each: Reuse) -> str:
+    if each.standing is None:
+        return f"{ARMS[each.arm]}: {each.lost}"
+    if each.difference is None:
+        return f"{ARMS[each.arm]} {_percents(each.standing.accuracy)}"
+    return f"{ARMS[each.arm]} {each.standing.against} points ({each.standing.said})"
 
 
 def _grouped(found: Sequence[Reuse]) -> list[tuple[tuple[str, int], list[Reuse]]]:
@@ -292,6 +328,7 @@ FORMATS = {
     "safetensors": "safetensors",
 }
 OK, CARE, BAD = "✓", "!", "✗"
+UNKNOWN = Cell("not\nmeasured")
 SAME = 1e-5  # largest difference of outputs that another order of summation can make
 SLACK = 2  # a file this many times as large as that of a copy holds more than was saved
 
@@ -313,15 +350,19 @@ class Stored:
         arm = arms.get("target", arms["anchor"])
         return Interval(*(arm[f"time_{key}_s"] for key in ("median", "low", "high")))
 
-    def compared(self, what: str) -> Comparison | None:
-        """The time relative to a state_dict's; None for that itself."""
-        trial = self.times.get(what)
-        ratios: Any = trial.result.get("ratios") if trial else None
-        return verdict.paired(trial.result, "target") if "target" in (ratios or {}) else None
+    @property
+    def compared(self) -> dict[str, Comparison]:
+        """The times relative to a state_dict's, by what was done; none for that itself."""
+        results: dict[str, Any] = {what: trial.result for what, trial in self.times.items()}
+        return {
+            what: verdict.paired(result, "target")
+            for what, result in results.items()
+            if "target" in result.get("ratios", {})
+        }
 
 
 def stored(each: Record) -> Stored:
-    """The format of one record."""
+    """The format of one record of measured trials."""
     results: dict[str, Any] = {
         str(trial.what["hazard"]): trial.result for trial in each.trials if "hazard" in trial.what
     }
@@ -395,27 +436,32 @@ HAZARDS = {
 
 def judged(seen: Stored) -> dict[str, Cell]:
     """The outcome of every hazard for one format."""
-    results = seen.results
-    cells = {
-        hazard: reloaded(results[hazard], TENSORS_ONLY if hazard == "class_missing" else LOUD)
-        for hazard in HAZARDS
-        if hazard in results and "failed_at" in results[hazard] and hazard != "tied"
-    }
-    return cells | {
-        "hostile_default": refused(results["hostile"], "by_default"),
-        "hostile_needed": refused(results["hostile"], "as_needed"),
-        "tied": sharing(results["tied"]),
-        "dtypes": formats_kept(results["dtypes"]),
-        "rows": part_kept(results["views"]["rows"]),
-        "columns": part_kept(results["views"]["columns"]),
-    }
+    return {hazard: _outcome(hazard, seen.results) for hazard in HAZARDS}
+
+
+# Hazards that are not judged by how far loading came: by which trial, and how.
+JUDGES: dict[str, tuple[str, Callable[[Mapping[str, Any]], Cell]]] = {
+    "class_missing": ("class_missing", lambda result: reloaded(result, TENSORS_ONLY)),
+    "hostile_default": ("hostile", lambda result: refused(result, "by_default")),
+    "hostile_needed": ("hostile", lambda result: refused(result, "as_needed")),
+    "tied": ("tied", sharing),
+    "dtypes": ("dtypes", formats_kept),
+    "rows": ("views", lambda result: part_kept(result["rows"])),
+    "columns": ("views", lambda result: part_kept(result["columns"])),
+}
+
+
+def _outcome(hazard: str, results: Mapping[str, Mapping[str, Any]]) -> Cell:
+    trial, judge = JUDGES.get(hazard, (hazard, lambda result: reloaded(result, LOUD)))
+    return judge(results[trial]) if trial in results else UNKNOWN
 
 
 def told(seen: Stored) -> dict[str, Cell]:
     """What has a number and no verdict: size and times."""
-    size = seen.results["none"]
-    more = 100 * (size["file_bytes"] / size["parameter_bytes"] - 1)
-    cells = {"file beyond its parameters": Cell(f"+{more:.1f} %")}
+    cells = {"file beyond its parameters": UNKNOWN}
+    if size := seen.results.get("none"):
+        more = 100 * (size["file_bytes"] / size["parameter_bytes"] - 1)
+        cells["file beyond its parameters"] = Cell(f"+{more:.1f} %")
     for what in ("save", "load"):
         time = seen.time(what)
         cells[f"time to {what}"] = Cell(f"{1e3 * time.value:.3g} ms" if time else "not timed")
@@ -425,6 +471,7 @@ def told(seen: Stored) -> dict[str, Cell]:
 def formats_sentence(found: Sequence[Stored]) -> str:
     """Which formats survive which hazards."""
     cells = {each.name: judged(each) for each in found}
+    all_known = all(UNKNOWN not in own.values() for own in cells.values())
 
     def having(hazard: str, text: str) -> list[str]:
         return [FORMATS[name] for name, own in cells.items() if own[hazard].text.startswith(text)]
@@ -432,7 +479,7 @@ def formats_sentence(found: Sequence[Stored]) -> str:
     clean = [
         FORMATS[name]
         for name, own in cells.items()
-        if all(own[hazard].sign != BAD for hazard in HAZARDS)
+        if all(own[hazard].sign in (OK, CARE) for hazard in HAZARDS)
     ]
     parts = {
         "these cannot be loaded with no options": having("by_default", "cannot"),
@@ -445,53 +492,49 @@ def formats_sentence(found: Sequence[Stored]) -> str:
         ],
         "these pass every hazard without a failure": clean,
     }
+    none = "none" if all_known else "none that was measured"
     return "of the formats, " + "; ".join(
-        f"{text}: {_and(names) if names else 'none'}" for text, names in parts.items()
+        f"{text}: {_and(names) if names else none}" for text, names in parts.items()
     )
 
 
-def format_findings(found: Sequence[Stored]) -> list[str]:
+def format_findings(found: Sequence[Stored], words: Mapping[Comparison, Word]) -> list[str]:
     """Errors in torch's own words, what is lost, sizes and times."""
-    texts = []
-    for each in found:
-        name, results = FORMATS[each.name], each.results
-        failures = [
-            f"{HAZARDS[hazard]}: {result['error']} ({result['message']})"
-            for hazard, result in results.items()
-            if result.get("failed_at")
-        ]
-        lost = results["dtypes"]["lost"]
-        if lost:
-            failures.append(f"number formats not kept: {', '.join(lost)}")
-        if failures:
-            texts.append(f"{name} – " + "; ".join(failures) + ".")
-        if results["hostile"]["ran_by_default"]:
-            texts.append(
-                f"{name}, hostile file: with no options its code ran and created a file; what the "
-                f"loader said afterwards: {results['hostile']['error_by_default'] or 'nothing'}."
-            )
-        if results["hostile"].get("ran_trusting"):
-            texts.append(
-                f"{name}, hostile file: with weights_only=True its code "
-                f"{'ran' if results['hostile']['ran_weights_only'] else 'did not run'}, with "
-                "weights_only=False it ran and created a file."
-            )
-    return texts + _time_findings(found)
-
-
-def _time_findings(found: Sequence[Stored]) -> list[str]:
-    compared = [
-        (each, what, seen)
-        for what in ("save", "load")
-        for each in found
-        if (seen := each.compared(what))
-    ]
-    words = verdict.judge([seen for _, _, seen in compared])
-    return [
+    texts = [text for each in found for text in (*_failures(each), *_hostile_findings(each))]
+    return texts + [
         f"{FORMATS[each.name]} takes {seen.value:.3g} [{seen.low:.3g}, {seen.high:.3g}] times as "
-        f"long as a state_dict to {what} ({word})."
-        for (each, what, seen), word in zip(compared, words, strict=True)
+        f"long as a state_dict to {what} ({verdict.told(seen, words[seen])})."
+        for each in found
+        for what, seen in each.compared.items()
     ]
+
+
+def _failures(each: Stored) -> list[str]:
+    failures = [
+        f"{HAZARDS[hazard]}: {result['error']} ({result['message']})"
+        for hazard, result in each.results.items()
+        if result.get("failed_at")
+    ]
+    if lost := each.results.get("dtypes", {}).get("lost"):
+        failures.append(f"number formats not kept: {', '.join(lost)}")
+    return [f"{FORMATS[each.name]} – " + "; ".join(failures) + "."] if failures else []
+
+
+def _hostile_findings(each: Stored) -> list[str]:
+    name, hostile = FORMATS[each.name], each.results.get("hostile", {})
+    texts = []
+    if hostile.get("ran_by_default"):
+        texts.append(
+            f"{name}, hostile file: with no options its code ran and created a file; what the "
+            f"loader said afterwards: {hostile['error_by_default'] or 'nothing'}."
+        )
+    if hostile.get("ran_trusting"):
+        texts.append(
+            f"{name}, hostile file: with weights_only=True its code "
+            f"{'ran' if hostile['ran_weights_only'] else 'did not run'}, with "
+            "weights_only=False it ran and created a file."
+        )
+    return texts
 
 
 # ---- words ---------------------------------------------------------------------------------------
@@ -505,8 +548,8 @@ def _percents(seen: Interval) -> str:
     return f"{100 * seen.value:.1f} [{100 * seen.low:.1f}, {100 * seen.high:.1f}] %"
 
 
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
+def _yes(value: bool | None) -> str:
+    return {True: "yes", False: "no", None: "not measured"}[value]
 
 
 # ---- telling -------------------------------------------------------------------------------------
@@ -517,43 +560,41 @@ def answer(records: list[Record]) -> Findings:
     by_study: dict[str, list[Record]] = {"resume": [], "transfer": [], "formats": []}
     for each in records:
         by_study[each.study].append(each)
-    resumes = [seen for each in by_study["resume"] if (seen := resume(each))]
+    resumes = [seen for each in question.measured(by_study["resume"]) if (seen := resume(each))]
     reused = reuses(by_study["transfer"])
-    words = reuse_words(reused)
-    found = [stored(each) for each in by_study["formats"] if each.trials]
+    found = [stored(each) for each in question.measured(by_study["formats"]) if each.trials]
+    family = [each.difference for each in reused if each.difference]
+    family += [seen for each in found for seen in each.compared.values()]
+    words = verdict.words(family)
+    reused = [each.judged(words) for each in reused]
     return Findings(
-        sentence=_sentence(resumes, reused, words, found),
+        sentence=_sentence(resumes, reused, found),
         findings=[
             *(text for seen in resumes for text in resume_findings(seen)),
-            *reuse_findings(reused, words),
-            *format_findings(found),
+            *reuse_findings(reused),
+            *format_findings(found, words),
         ],
-        numbers=_numbers(resumes, reused, words, found),
-        method=_method(by_study),
+        numbers=_numbers(resumes, reused, found, words),
+        method=[*_method(by_study), *([accuracy.method(len(family))] if family else [])],
         caveats=CAVEATS,
         picture=Picture(
             title="Resumed trainings, reused layers, and formats under hazards",
             alternative=_alternative(resumes, reused, found),
         ),
         table=_table(found),
-        frame=_frame(records),
+        frame=_frame(records, reused, found, words),
         figure=_figure(resumes, reused, found),
         snippet=SNIPPET,
     )
 
 
-def _sentence(
-    resumes: Sequence[Resume],
-    reused: Sequence[Reuse],
-    words: Mapping[Any, Word],
-    found: Sequence[Stored],
-) -> str:
+def _sentence(resumes: Sequence[Resume], reused: Sequence[Reuse], found: Sequence[Stored]) -> str:
     parts: dict[str, list[str]] = {}
     for seen in resumes:
         parts.setdefault(seen.device, []).append(resume_sentence(seen))
     for device in dict.fromkeys(reuse.device for reuse in reused):
-        own = [reuse for reuse in reused if reuse.device == device]
-        parts.setdefault(device, []).append(reuse_sentence(device, own, words))
+        if text := reuse_sentence([reuse for reuse in reused if reuse.device == device]):
+            parts.setdefault(device, []).append(text)
     said = [f"{device} – {'; '.join(texts)}." for device, texts in parts.items()]
     if found:
         text = formats_sentence(found)
@@ -564,8 +605,8 @@ def _sentence(
 def _numbers(
     resumes: Sequence[Resume],
     reused: Sequence[Reuse],
-    words: Mapping[Any, Word],
     found: Sequence[Stored],
+    words: Mapping[Comparison, Word],
 ) -> dict[str, Any]:
     return {
         "resume": {
@@ -577,35 +618,39 @@ def _numbers(
             }
             for seen in resumes
         },
-        "transfer": [
-            {
-                "device": reuse.device,
-                "images": reuse.images,
-                "arm": reuse.arm,
-                "test_accuracy": reuse.accuracy.value,
-                "difference": reuse.difference.value if reuse.difference else None,
-                "difference_low": _finite(reuse.difference.low) if reuse.difference else None,
-                "difference_high": _finite(reuse.difference.high) if reuse.difference else None,
-                "word": words.get((reuse.device, reuse.images, reuse.arm)),
-                "donor_accuracy_before": reuse.donor_before,
-                "donor_accuracy_after": reuse.donor_after.value,
-                "donor_changed": reuse.donor_changed,
-                "shares_storage": reuse.storage,
-                "takes_biases": reuse.biases,
+        "transfer": [_reuse_numbers(reuse) for reuse in reused],
+        "times": {
+            each.name: {
+                what: verdict.row(seen) | {"word": words[seen].value}
+                for what, seen in each.compared.items()
             }
-            for reuse in reused
-        ],
+            for each in found
+        },
         "formats": {
             each.name: {
-                hazard: f"{cell.sign} {_flat(cell)}" for hazard, cell in judged(each).items()
+                hazard: f"{cell.sign} {_flat(cell)}".strip()
+                for hazard, cell in judged(each).items()
             }
             for each in found
         },
     }
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _reuse_numbers(reuse: Reuse) -> dict[str, Any]:
+    standing = reuse.standing.numbers if reuse.standing else {"word": None}
+    donor = reuse.donor
+    return {
+        "device": reuse.device,
+        "images": reuse.images,
+        "arm": reuse.arm,
+        "lost": reuse.lost,
+        **standing,
+        "donor_accuracy_before": donor.before if donor else None,
+        "donor_accuracy_after": donor.after.value if donor else None,
+        "donor_changed": donor.changed if donor else None,
+        "shares_storage": reuse.storage,
+        "takes_biases": reuse.biases,
+    }
 
 
 def _flat(cell: Cell) -> str:
@@ -640,8 +685,8 @@ def _method(by_study: Mapping[str, Sequence[Record]]) -> list[str]:
             f"validation images; {own['seeds']} seeds, paired: same images, same order, same "
             "initial weights where none are taken over. Fewer images are repeated until an epoch "
             f"has {own['epoch_images']:,}. Test images are read once. Differences are to the "
-            "network from scratch, Holm-corrected over all arms and sizes; none under one "
-            f"standard error of the test images is called one. Data: {data.name if data else '?'}."
+            "network from scratch. "
+            f"Data: {data.name if data else '?'}."
         )
     if by_study["formats"]:
         own = by_study["formats"][0].settings
@@ -680,15 +725,31 @@ def _table(found: Sequence[Stored]) -> Table:
     return Table(columns=columns, rows=rows)
 
 
-def _frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Tidy, one row per trial; nested results stand in the records."""
-    rows = []
+def _frame(
+    records: Sequence[Record],
+    reused: Sequence[Reuse],
+    found: Sequence[Stored],
+    words: Mapping[Comparison, Word],
+) -> pd.DataFrame:
+    """Tidy: one row per trial, then one per comparison; nested results stand in the records."""
+    rows: list[dict[str, Any]] = []
     for each in records:
+        axes = {"study": each.study, **each.axes}
+        if not each.trials:
+            rows.append({**axes, "status": each.status.value, "reason": each.reason})
         for trial in each.trials:
             plain = {k: v for k, v in trial.result.items() if not isinstance(v, dict | list)}
+            status = {"status": trial.status.value, "reason": trial.reason}
+            rows.append({**axes, **trial.what, **status, **plain})
+    for reuse in reused:
+        own = {"device": reuse.device, "images": reuse.images, "arm": reuse.arm}
+        seen = reuse.standing.row if reuse.standing else {"phase": "verdict", "word": reuse.lost}
+        rows.append({"study": "transfer", **own, **seen})
+    for each_format in found:
+        for what, ratio in each_format.compared.items():
+            own = {"format": each_format.name, "time": what, "phase": "verdict"}
             rows.append(
-                {"study": each.study, **each.axes, **trial.what, "status": trial.status.value}
-                | plain
+                {"study": "formats", **own, **verdict.row(ratio), "word": words[ratio].value}
             )
     return pd.DataFrame(rows)
 
@@ -701,8 +762,7 @@ def _alternative(
         for seen in resumes
     ]
     texts += [
-        f"{device}, {images} images: "
-        + ", ".join(f"{ARMS[each.arm]} {100 * each.accuracy.value:.1f} %" for each in here)
+        f"{device}, {images} images: " + ", ".join(map(_level, here))
         for (device, images), here in _grouped(reused)
     ]
     texts += [
@@ -710,7 +770,12 @@ def _alternative(
         + ", ".join(f"{HAZARDS[k]}: {_flat(cell)}" for k, cell in judged(each).items())
         for each in found
     ]
-    return ". ".join(texts) + "."
+    return ". ".join(texts) + "." if texts else "Nothing was measured."
+
+
+def _level(each: Reuse) -> str:
+    accuracy = f"{100 * each.standing.accuracy.value:.1f} %" if each.standing else each.lost
+    return f"{ARMS[each.arm]} {accuracy}"
 
 
 # ---- drawing -------------------------------------------------------------------------------------
@@ -744,16 +809,30 @@ def _figure(resumes: Sequence[Resume], reused: Sequence[Reuse], found: Sequence[
     return drawn
 
 
+def _empty(axes: Axes) -> None:
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, "not measured", ha="center", va="center", transform=axes.transAxes)
+
+
 def _transfer(axes: Axes, device: str, found: Sequence[Reuse]) -> None:
     axes.set_title(f"{device}: two reused layers")
+    levels = {
+        arm: {
+            each.images: each.standing.accuracy
+            for each in found
+            if each.standing and each.arm == arm
+        }
+        for arm in ARMS
+    }
+    if not any(levels.values()):
+        return _empty(axes)
     _image_axis(axes, found, room=0.6)
     ends, names = [], []
-    for i, arm in enumerate(ARMS):
-        own = [reuse for reuse in found if reuse.arm == arm]
+    for i, (arm, own) in enumerate(levels.items()):
         if not own:
             continue
-        x = [reuse.images * 1.05 ** (i - 1.5) for reuse in own]  # side by side, not one on another
-        values = [[100 * getattr(reuse.accuracy, key) for reuse in own] for key in BOUNDS]
+        x = [images * 1.05 ** (i - 1.5) for images in own]  # side by side, not one on another
+        values = _percent_bounds([*own.values()])
         figure.interval(axes, x, *values, color=ARM_COLOURS[arm], fmt="o-", linewidth=1.3)
         ends.append(values[0][-1])
         names.append(arm)
@@ -775,7 +854,10 @@ def _transfer(axes: Axes, device: str, found: Sequence[Reuse]) -> None:
     axes.set_ylabel("% of the test images")
 
 
-BOUNDS = ("value", "low", "high")
+def _percent_bounds(seen: Sequence[Interval]) -> list[list[float]]:
+    """Values, lower and upper ends, in percent; a single run has no interval to draw."""
+    drawn = [each if math.isfinite(each.low) else Interval(*[each.value] * 3) for each in seen]
+    return [[100 * getattr(each, key) for each in drawn] for key in ("value", "low", "high")]
 
 
 def _percent_axis(axes: Axes) -> None:
@@ -801,12 +883,15 @@ def _short(images: int) -> str:
 
 def _donor(axes: Axes, found: Sequence[Reuse]) -> None:
     axes.set_title("the donor itself")
+    shown = [each for each in found if each.donor and each.arm in ("copied", "aliased")]
+    if not shown:
+        return _empty(axes)
     _image_axis(axes, found, room=0.0)
     for arm in ("copied", "aliased"):
-        own = [reuse for reuse in found if reuse.arm == arm]
+        own = {each.images: each.donor.after for each in shown if each.donor and each.arm == arm}
         if own:
-            values = [[100 * getattr(reuse.donor_after, key) for reuse in own] for key in BOUNDS]
-            x = [reuse.images for reuse in own]
+            values = _percent_bounds([*own.values()])
+            x = [*own]
             figure.interval(axes, x, *values, color=ARM_COLOURS[arm], fmt="o-", linewidth=1.3)
             axes.annotate(
                 f"after {'copying' if arm == 'copied' else 'assigning'}",
@@ -823,7 +908,9 @@ def _donor(axes: Axes, found: Sequence[Reuse]) -> None:
 
 
 def _resume(axes: Axes, seen: Resume) -> None:
-    axes.set_title(f"{seen.device}: killed at step {seen.killed_at}, resumed")
+    if not seen.continued:
+        return _empty(axes)
+    axes.set_title(f"{seen.device}: killed at step {seen.continued[0].killed_at}, resumed")
     distances = [100 * each.distance for each in seen.continued]
     axes.set_xlim(-0.03 * max([*distances, 1e-9]), 1.8 * max([*distances, 1e-9]))
     for y, each in enumerate(seen.continued):
@@ -847,6 +934,8 @@ def _resume(axes: Axes, seen: Resume) -> None:
 
 def _kills(axes: Axes, seen: Resume) -> None:
     axes.set_title("killed while writing")
+    if not seen.killed:
+        return _empty(axes)
     for y, each in enumerate(seen.killed):
         share = each.share
         colour = figure.SIGN_COLOURS[BAD if each.unreadable else OK]

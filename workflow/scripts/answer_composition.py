@@ -7,7 +7,7 @@ Every claim about the parallel block is a check that was run. Of several instanc
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -18,7 +18,7 @@ from assay import accuracy, figure, inference, question, verdict
 from assay.accuracy import Standing
 from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
-from assay.statistic import Interval, exponential
+from assay.statistic import Interval
 from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
@@ -32,14 +32,6 @@ NAMES = {
     "copied": "copies of the first",
     "shared": "one, used again",
 }
-COUNTS = (
-    "count",
-    "parameters",
-    "parameters_of_one",
-    "memory_places",
-    "pairs",
-    "pairs_of_equal_values",
-)
 NOTHING = 1e-30  # a relative distance that no float64 can show; stands for 0 in a logarithm
 COLOURS = {"independent": figure.BLUE, "copied": figure.GREEN, "shared": figure.RED}
 
@@ -49,8 +41,9 @@ class Stack:
     """Several instances of a block, got in one way, on one device."""
 
     structure: str
-    counted: dict[str, int] | None  # of the largest number of instances
-    apart: NDArray[np.float64] | None  # (draws, depth + 1) distances, relative to the inputs'
+    instances: pd.DataFrame  # a row per number of instances; none where they were not counted
+    # (draws, depth + 1) distances, relative to that of the inputs; no draws where not followed
+    apart: NDArray[np.float64]
     runs: pd.DataFrame
     parameters: int | None  # of the network that is trained
     rate: float | None
@@ -62,42 +55,31 @@ class Stack:
 
     @property
     def lost(self) -> str | None:
-        """In how many runs it diverged; None if in none."""
+        """In how many runs training diverged; None if in none."""
         return accuracy.lost(self.runs)
+
+    @property
+    def logs(self) -> NDArray[np.float64]:
+        """Logarithms of the distances; finite even where nothing is left of them."""
+        return np.log(np.maximum(self.apart, NOTHING))
+
+    @property
+    def logs_per_block(self) -> NDArray[np.float64]:
+        """Logarithm of the factor by which a block changes the distance, draw by draw."""
+        return self.logs[:, -1] / (self.apart.shape[1] - 1)
 
 
 @dataclass(frozen=True)
 class Decay:
     """By what factor a block changes the distance, and how that compares with the reference."""
 
-    logs: NDArray[np.float64]  # of the distances: (draws, depth + 1)
-    against: Comparison | None = None  # of factors, to the reference's; None for itself
-    word: Word | None = None
+    factor: Interval
+    against: Comparison | None  # of factors, to the reference's; None for the reference itself
+    word: Word | None = None  # once all comparisons of the question are judged
 
-    @property
-    def logs_per_block(self) -> NDArray[np.float64]:
-        """Logarithm of the factor, draw by draw."""
-        return self.logs[:, -1] / (self.logs.shape[1] - 1)
-
-    @property
-    def factor(self) -> Interval:
-        """The geometric mean over the draws."""
-        return exponential(inference.mean(self.logs_per_block))
-
-    @property
-    def said(self) -> str | None:
-        """The word as a reader gets it; None where nothing was compared."""
-        return verdict.told(self.against, self.word) if self.against and self.word else None
-
-    @property
-    def numbers(self) -> dict[str, Any]:
-        """For programs and tables."""
-        seen = self.factor
-        level = {"factor": seen.value, "factor_low": accuracy.finite(seen.low),
-                 "factor_high": accuracy.finite(seen.high)}  # fmt: skip
-        ratio = verdict.row(self.against) if self.against else {}
-        finite = {name: accuracy.finite(value) for name, value in ratio.items()}
-        return level | finite | {"word": self.word.value if self.word else None}
+    def judged(self, words: Mapping[Comparison, Word]) -> Decay:
+        """The same with the word that its comparison was given."""
+        return replace(self, word=words[self.against]) if self.against else self
 
 
 @dataclass(frozen=True)
@@ -119,39 +101,27 @@ class Device:
 
     def judged(self, words: Mapping[Comparison, Word]) -> Device:
         """The same with the words of the question's family."""
-        decays = {
-            name: replace(each, word=words[each.against]) if each.against else each
-            for name, each in self.decays.items()
-        }
-        standings = {name: each.judged(words) for name, each in self.standings.items()}
-        return replace(self, decays=decays, standings=standings)
-
-    @property
-    def lost(self) -> dict[str, str]:
-        """The stacks that are not compared because runs diverged: in how many."""
-        return {name: stack.lost for name, stack in self.stacks.items() if stack.lost}
+        return replace(
+            self,
+            decays={name: each.judged(words) for name, each in self.decays.items()},
+            standings={name: each.judged(words) for name, each in self.standings.items()},
+        )
 
 
 # ---- reading ------------------------------------------------------------------------------------
 
 
 def devices(records: Sequence[Record]) -> list[Device]:
-    """What was found, device by device, judged; devices on which nothing was are left out."""
-    tried = [each for each in records if any(map(_ended, each.trials))]
-    labels = dict.fromkeys(str(each.axes["device"]) for each in tried)
-    found = [_device(label, tried) for label in labels]
+    """What was found, device by device, judged as one family; devices without are left out."""
+    done = [each for each in records if any(t.status == Status.OK for t in each.trials)]
+    found = [_device(label, done) for label in dict.fromkeys(str(e.axes["device"]) for e in done)]
     words = verdict.words(seen for each in found for seen in each.comparisons)
     return [each.judged(words) for each in found]
 
 
-def _ended(trial: Trial) -> bool:
-    """Whether a trial came to something, be it that training diverged."""
-    return trial.status in (Status.OK, Status.DIVERGED)
-
-
 def _device(label: str, records: Sequence[Record]) -> Device:
     own = [each for each in records if each.axes["device"] == label]
-    trials = [trial for each in own for trial in each.trials if _ended(trial)]
+    trials = [trial for each in own for trial in each.trials if trial.status == Status.OK]
     runs = pd.concat([accuracy.runs(each) for each in own])
     present = {str(trial.what["structure"]) for trial in trials}
     stacks = {name: _stack(name, trials, runs) for name in NAMES if name in present}
@@ -160,7 +130,7 @@ def _device(label: str, records: Sequence[Record]) -> Device:
         checks={
             str(trial.what["check"]): trial
             for trial in trials
-            if trial.what["structure"] == PARALLEL and trial.status == Status.OK
+            if trial.what["structure"] == PARALLEL
         },
         stacks=stacks,
         decays=_decays(stacks),
@@ -170,46 +140,44 @@ def _device(label: str, records: Sequence[Record]) -> Device:
 
 def _stack(structure: str, trials: Sequence[Trial], runs: pd.DataFrame) -> Stack:
     own = [trial for trial in trials if trial.what["structure"] == structure]
-    done = [trial for trial in own if trial.status == Status.OK]
-    counted: list[dict[str, Any]] = [
-        {**t.what, **t.result} for t in done if t.what.get("check") == "instances"
-    ]
-    most = max(counted, key=lambda row: int(row["count"]), default=None)
-    distance = next((t for t in done if t.what.get("check") == "distance"), None)
-    learned: list[dict[str, Any]] = [t.result for t in own if "phase" in t.what]
+    counted = [t for t in own if t.what.get("check") == "instances"]
+    followed = [t for t in own if t.what.get("check") == "distance"]
+    distances = [*followed[0].samples.values()] if followed else []
     mine = runs[runs["structure"] == structure] if len(runs) else runs
+    learned: list[dict[str, Any]] = [t.result for t in own if "parameters" in t.result]
     return Stack(
         structure,
-        counted={name: int(most[name]) for name in COUNTS} if most else None,
-        apart=np.array([*distance.samples.values()], dtype=float) if distance else None,
+        instances=pd.DataFrame([{**t.what, **t.result} for t in counted]),
+        apart=np.array(distances, dtype=float),
         runs=mine,
-        parameters=next((each["parameters"] for each in learned if "parameters" in each), None),
+        parameters=learned[-1]["parameters"] if learned else None,
         rate=float(mine["rate"].iloc[0]) if len(mine) else None,
     )
 
 
 def _decays(stacks: Mapping[str, Stack]) -> dict[str, Decay]:
-    """Factor per block of every stack, compared draw by draw; not yet judged."""
-    found = {
-        # A distance may be 0: every unit may be dead.
-        name: Decay(np.log(np.maximum(stack.apart, NOTHING)))
-        for name, stack in stacks.items()
-        if stack.apart is not None
-    }
-    if REFERENCE not in found:
-        return found
-    reference = found[REFERENCE].logs_per_block
+    """Factor per block of every stack that was followed; against the reference, draw by draw."""
+    logs = {name: stack.logs_per_block for name, stack in stacks.items() if len(stack.apart)}
+    reference = logs.get(REFERENCE)
     return {
-        name: each
-        if name == REFERENCE
-        else replace(each, against=verdict.paired_ratio(each.logs_per_block, reference))
-        for name, each in found.items()
+        name: Decay(
+            _factor(inference.mean(own)),
+            None
+            if reference is None or name == REFERENCE
+            else verdict.paired_ratio(own, reference),
+        )
+        for name, own in logs.items()
     }
+
+
+def _factor(logs: Interval) -> Interval:
+    return Interval(math.exp(logs.value), math.exp(logs.low), math.exp(logs.high))
 
 
 def _standings(stacks: Mapping[str, Stack]) -> dict[str, Standing]:
-    """Test accuracy of every stack that is whole, against the reference; not yet judged."""
-    return accuracy.standings({name: stack.runs for name, stack in stacks.items()}, REFERENCE)
+    runs = {name: stack.runs for name, stack in stacks.items() if len(stack.runs)}
+    reference = REFERENCE if REFERENCE in runs else next(iter(accuracy.whole(runs)), None)
+    return accuracy.standings(runs, reference)
 
 
 # ---- telling ------------------------------------------------------------------------------------
@@ -240,52 +208,43 @@ def answer(records: list[Record]) -> Findings:
 
 
 def _sentence(device: Device) -> str:
-    parts = [
-        *_parallel_part(device),
-        *_count_part(device),
-        *_trained_part(device),
-        *_decay_part(device),
-    ]
-    said = "; ".join(parts) or "what could be tried is below"
-    return f"{device.name} – {said}{_not_compared(device)}."
+    parts = [*_parallel_part(device), *_count_part(device), *_trained_part(device)]
+    parts += _decay_part(device)
+    return f"{device.name} – {'; '.join(parts or ['nothing could be compared'])}."
 
 
 def _parallel_part(device: Device) -> list[str]:
-    held = claims(device)
-    if not held:
+    if not device.checks:
         return []
+    held = claims(device)
     failed = [name for name, holds in held.items() if not holds]
     if failed:
         return [f"the parallel block fails its checks: {', '.join(failed)}"]
-    if len(held) < len(CLAIMS):
-        return [
-            f"the parallel block passes {len(held)} of {len(CLAIMS)} checks; the others could not "
-            "be made"
-        ]
-    return [
-        f"the parallel block passes all {len(held)} checks, among them a Jacobian that is exactly "
-        "block diagonal"
-    ]
+    diagonal = ", among them a Jacobian that is exactly block diagonal" if DIAGONAL in held else ""
+    made = "" if len(held) == len(CLAIMS) else " that could be made"
+    return [f"the parallel block passes all {len(held)} checks{made}{diagonal}"]
 
 
 def _count_part(device: Device) -> list[str]:
-    stacks = [device.stacks[name] for name in (REFERENCE, SLIP) if name in device.stacks]
+    count = _largest_count(device)
     return [
-        f"{stack.counted['count']} instances, {stack.name}, have "
-        f"{stack.counted['parameters']:,} parameters"
-        for stack in stacks
-        if stack.counted
+        f"{count} instances, {NAMES[name]}, have {row['parameters']:,} parameters"
+        for name in (REFERENCE, SLIP)
+        if name in device.stacks and (row := _counted(device.stacks[name], count))
     ]
 
 
 def _trained_part(device: Device) -> list[str]:
+    lost = [f"{stack.name} {stack.lost}" for stack in device.stacks.values() if stack.lost]
+    aside = [f"trained, not compared: {', '.join(lost)}"] if lost else []
     seen = device.standings.get(SLIP)
-    if seen is None or seen.said is None:
-        return []
+    if seen is None or seen.difference is None or REFERENCE not in device.standings:
+        return aside
     other = device.standings[REFERENCE].accuracy.value
     return [
         f"trained at equal depth, one used again reaches {accuracy.points(seen.accuracy.value)} % "
-        f"of the test images and instances made anew {accuracy.points(other)} % ({seen.said})"
+        f"of the test images and instances made anew {accuracy.points(other)} % ({seen.said})",
+        *aside,
     ]
 
 
@@ -313,26 +272,16 @@ def _decay_part(device: Device) -> list[str]:
 
 def _pace(seen: Decay) -> str:
     """A verdict on a factor under 1: what is smaller collapses faster."""
-    return "cannot tell" if seen.word == Word.UNKNOWN else f"one used again: {seen.said}"
+    return "cannot tell" if seen.word == Word.UNKNOWN else f"one used again: {_said(seen)}"
 
 
-def _not_compared(device: Device) -> str:
-    """Which stacks diverged, in words to be added to a sentence; nothing if none did."""
-    names = [f"{NAMES[name]} ({lost})" for name, lost in device.lost.items()]
-    return f"; trained, but not compared: {', '.join(names)}" if names else ""
+def _said(seen: Decay) -> str | None:
+    return verdict.told(seen.against, seen.word) if seen.against and seen.word else None
 
 
-def claims(device: Device) -> dict[str, bool]:
-    """What must hold for a parallel block, and whether it does; without what was not checked."""
-    return {
-        claim: holds(device.checks[check].result)
-        for claim, (check, holds) in CLAIMS.items()
-        if check in device.checks
-    }
-
-
-# What must hold for a parallel block, the check that tells, and how its result tells it.
-CLAIMS: dict[str, tuple[str, Callable[[dict[str, Any]], bool]]] = {
+DIAGONAL = "the Jacobian by the parameters is block diagonal"
+# What must hold for a parallel block: the check that shows it, and whether its result does.
+CLAIMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "outputs equal those of the branches, concatenated by hand": (
         "equality",
         lambda seen: seen["outputs_equal"],
@@ -342,10 +291,7 @@ CLAIMS: dict[str, tuple[str, Callable[[dict[str, Any]], bool]]] = {
         "equality",
         lambda seen: seen["parameters"] == seen["parameters_of_branches"],
     ),
-    "the Jacobian by the parameters is block diagonal": (
-        "jacobian by parameters",
-        lambda seen: seen["largest_outside"] == 0,
-    ),
+    DIAGONAL: ("jacobian by parameters", lambda seen: seen["largest_outside"] == 0),
     "the Jacobian by the inputs is the branches' own, stacked": (
         "jacobian by inputs",
         lambda seen: seen["equals_stack"],
@@ -365,6 +311,31 @@ CLAIMS: dict[str, tuple[str, Callable[[dict[str, Any]], bool]]] = {
 }
 
 
+def claims(device: Device) -> dict[str, bool]:
+    """Whether each claim on a parallel block holds, where its check was made."""
+    return {
+        claim: holds(device.checks[check].result)
+        for claim, (check, holds) in CLAIMS.items()
+        if check in device.checks
+    }
+
+
+def _largest_count(device: Device) -> int:
+    counted = [stack.instances for stack in device.stacks.values() if len(stack.instances)]
+    return max((int(each["count"].max()) for each in counted), default=0)
+
+
+def _counted(stack: Stack, count: int) -> dict[str, int] | None:
+    """What so many instances have in common; None where they were not counted."""
+    if stack.instances.empty or count not in set(stack.instances["count"]):
+        return None
+    row = stack.instances.set_index("count").loc[count]
+    return {str(name): int(row[name]) for name in COUNTS}
+
+
+COUNTS = ("parameters", "parameters_of_one", "memory_places", "pairs", "pairs_of_equal_values")
+
+
 def _interval(seen: Interval) -> str:
     return f"{seen.value:.3f} [{seen.low:.3f}, {seen.high:.3f}]"
 
@@ -381,51 +352,41 @@ def _findings(device: Device) -> list[str]:
 def _parallel_findings(device: Device) -> list[str]:
     if not device.checks:
         return []
+    results: dict[str, Any] = {name: trial.result for name, trial in device.checks.items()}
     held = [f"{'yes' if holds else 'NO'}: {claim}" for claim, holds in claims(device).items()]
-    told = {
-        "jacobian by parameters": _jacobian_finding,
-        "cat without dim": _cat_finding,
-        "contract": lambda seen: f"outputs that do not fit raise “{seen['error']}”.",
-    }
-    return [
-        f"{device.name}, parallel block – {'; '.join(held)}.",
-        *(
-            f"{device.name}: {tell(device.checks[check].result)}"
-            for check, tell in told.items()
-            if check in device.checks
-        ),
-    ]
-
-
-def _jacobian_finding(seen: Mapping[str, Any]) -> str:
-    return (
-        f"outside the blocks of its Jacobian the largest entry is {seen['largest_outside']:g}, "
-        f"inside {seen['largest_inside']:.3g}; widths {' and '.join(map(str, seen['outputs']))} "
-        f"side by side give {sum(seen['outputs'])} features."
-    )
-
-
-def _cat_finding(seen: Mapping[str, Any]) -> str:
-    one, other = (tuple(shape) for shape in seen["shapes"])
-    return (
-        f"torch.cat without dim turns {one} and {other} into {tuple(seen['shape_without_dim'])}, "
-        f"a batch of twice the samples; the block gives {tuple(seen['shape_of_block'])}. Where the "
-        f"widths differ it raises “{seen['error_of_unequal']}”."
-    )
+    texts = [f"{device.name}, parallel block – {'; '.join(held)}."]
+    if jacobian := results.get("jacobian by parameters"):
+        texts.append(
+            f"{device.name}: outside the blocks of its Jacobian the largest entry is "
+            f"{jacobian['largest_outside']:g}, inside {jacobian['largest_inside']:.3g}; widths "
+            f"{' and '.join(map(str, jacobian['outputs']))} side by side give "
+            f"{sum(jacobian['outputs'])} features."
+        )
+    if cat := results.get("cat without dim"):
+        one, other = (tuple(shape) for shape in cat["shapes"])
+        texts.append(
+            f"{device.name}: torch.cat without dim turns {one} and {other} into "
+            f"{tuple(cat['shape_without_dim'])}, a batch of twice the samples; the block gives "
+            f"{tuple(cat['shape_of_block'])}. Where the widths differ it raises "
+            f"“{cat['error_of_unequal']}”."
+        )
+    if contract := results.get("contract"):
+        texts.append(f"{device.name}: outputs that do not fit raise “{contract['error']}”.")
+    return texts
 
 
 def _instance_findings(device: Device) -> list[str]:
+    count = _largest_count(device)
     texts = []
     for stack in device.stacks.values():
-        row = stack.counted
+        row = _counted(stack, count)
         if row is None:
             continue
         texts.append(
-            f"{device.name}, {row['count']} instances, {stack.name}: {row['parameters']:,} "
-            f"parameters (one block: {row['parameters_of_one']:,}), weights in "
-            f"{row['memory_places']} {'place' if row['memory_places'] == 1 else 'places'} of "
-            f"memory, {row['pairs_of_equal_values']} of {row['pairs']} pairs begin with equal "
-            "values."
+            f"{device.name}, {count} instances, {stack.name}: {row['parameters']:,} parameters "
+            f"(one block: {row['parameters_of_one']:,}), weights in {row['memory_places']} "
+            f"{'place' if row['memory_places'] == 1 else 'places'} of memory, "
+            f"{row['pairs_of_equal_values']} of {row['pairs']} pairs begin with equal values."
         )
     return texts
 
@@ -433,15 +394,16 @@ def _instance_findings(device: Device) -> list[str]:
 def _decay_findings(device: Device) -> list[str]:
     texts = []
     for name, decay in device.decays.items():
-        depth = decay.logs.shape[1] - 1
-        middle = math.exp(decay.logs[:, -1].mean())
+        logs = device.stacks[name].logs
+        depth = logs.shape[1] - 1
+        middle = math.exp(logs[:, -1].mean())
         text = (
             f"{device.name}, {NAMES[name]}: a block multiplies the distance between two outputs by "
             f"{_interval(decay.factor)}, so that {middle:.2g} of it is left after {depth}"
         )
         if decay.against:
-            text += f"; per block {_interval(decay.against)} × that of instances made anew"
-            text += f" ({decay.said})"
+            text += f"; per block {_interval(decay.against)} × that of instances made anew "
+            text += f"({_said(decay)})"
         texts.append(f"{text}.")
     return texts
 
@@ -455,29 +417,38 @@ def _accuracy_findings(device: Device) -> list[str]:
             f"with {stack.parameters:,} parameters at rate {stack.rate:g}"
         )
         if seen.difference:
-            text += f", {seen.against} points against instances made anew ({seen.said})"
+            text += f", {seen.against} points against the reference ({seen.said})"
         texts.append(f"{text}.")
-    texts += [
-        f"{device.name}, {NAMES[name]}: {lost}, so that its accuracy is compared with nothing."
-        for name, lost in device.lost.items()
-    ]
-    if any(seen.difference for seen in device.standings.values()):
+    if len(device.standings) > 1:
         runs = {name: device.stacks[name].runs for name in device.standings}
-        smallest = accuracy.smallest_detectable(runs, REFERENCE)
-        texts.append(
-            f"{device.name}: the smallest difference that these seeds would have shown is "
-            f"{accuracy.points(smallest)} points (80 % power, median over the structures)."
-        )
+        reference = next((n for n, seen in device.standings.items() if seen.is_reference), None)
+        smallest = accuracy.smallest_detectable(runs, reference)
+        if math.isfinite(smallest):
+            texts.append(
+                f"{device.name}: the smallest difference that these seeds would have shown is "
+                f"{accuracy.points(smallest)} points (80 % power, median over the structures)."
+            )
     return texts
 
 
 def _numbers(device: Device) -> dict[str, Any]:
+    count = _largest_count(device)
     return {
-        "parallel": claims(device),
+        "parallel": claims(device) if device.checks else {},
         "instances": {
-            name: stack.counted for name, stack in device.stacks.items() if stack.counted
+            name: {"count": count, **row}
+            for name, stack in device.stacks.items()
+            if (row := _counted(stack, count))
         },
-        "factor_per_block": {name: decay.numbers for name, decay in device.decays.items()},
+        "factor_per_block": {
+            name: {
+                "factor": decay.factor.value,
+                "factor_low": accuracy.finite(decay.factor.low),
+                "factor_high": accuracy.finite(decay.factor.high),
+                "word": decay.word.value if decay.word else None,
+            }
+            for name, decay in device.decays.items()
+        },
         "accuracy": {
             name: {
                 **seen.numbers,
@@ -486,7 +457,7 @@ def _numbers(device: Device) -> dict[str, Any]:
             }
             for name, seen in device.standings.items()
         },
-        "lost": device.lost,
+        "lost": {name: stack.lost for name, stack in device.stacks.items() if stack.lost},
     }
 
 
@@ -504,9 +475,8 @@ def _method(records: Sequence[Record], comparisons: int) -> list[str]:
         f"Distance: {settings['draws']} draws of two normal random inputs and of the weights, the "
         f"same inputs and first block in every structure, through {settings['stacked']} blocks "
         "that are not trained. The factor per block is a geometric mean with Student's interval; "
-        "structures are compared draw by draw, as ratios to instances made anew; no difference "
-        f"under {100 * verdict.MARGIN:g} % is called one, and “the same” means that the whole "
-        "interval lies within it.",
+        "structures are compared draw by draw; no difference under "
+        f"{verdict.MARGIN:.0%} is called one, and “the same” is within it.",
         f"Accuracy: 784-{width}, {depth} blocks, {width}-10; plain SGD, batches of "
         f"{settings['batch']}; the rate is the best of {rates} after {settings['tuning_epochs']} "
         f"epochs on images set aside; then {settings['seeds']} runs of {settings['epochs']} "
@@ -531,7 +501,6 @@ def _table(found: Sequence[Device]) -> Table:
         Column(name="instances"),
         Column(name="parameters"),
         Column(name="distance, factor per block"),
-        Column(name="verdict on it"),
         Column(name="test accuracy", unit="%"),
         Column(name="difference", unit="points"),
         Column(name="verdict"),
@@ -541,13 +510,12 @@ def _table(found: Sequence[Device]) -> Table:
 
 
 def _row(device: Device, name: str, stack: Stack) -> list[str | float | int | None]:
-    decay, seen = device.decays.get(name), device.standings.get(name)
+    seen, decay = device.standings.get(name), device.decays.get(name)
     return [
         device.name,
         stack.name,
         None if stack.parameters is None else f"{stack.parameters:,}",
         _interval(decay.factor) if decay else None,
-        decay.said if decay else None,
         accuracy.interval(seen.accuracy) if seen else None,
         seen.against if seen else None,
         seen.said if seen else stack.lost,
@@ -555,7 +523,7 @@ def _row(device: Device, name: str, stack: Stack) -> list[str | float | int | No
 
 
 def _frame(records: Sequence[Record], found: Sequence[Device]) -> pd.DataFrame:
-    """Tidy: a row per check, distance of a draw and training run; then one per verdict."""
+    """Tidy: a row per check, per distance of a draw and per training run, and per verdict."""
     rows: list[dict[str, Any]] = []
     for each in records:
         device = each.axes["device"]
@@ -569,18 +537,20 @@ def _frame(records: Sequence[Record], found: Sequence[Device]) -> pd.DataFrame:
                 ]
             else:
                 rows.append({**shared, **trial.result, "reason": trial.reason})
-    return pd.DataFrame([*rows, *(row for each in found for row in _verdicts(each))])
+    for device in found:
+        rows += [row for name in device.stacks for row in _verdict_rows(device, name)]
+    return pd.DataFrame(rows)
 
 
-def _verdicts(device: Device) -> list[dict[str, Any]]:
-    """What the page says of each structure, with all that it rests on."""
-    told: list[tuple[str, dict[str, Any]]] = [
-        (name, {"phase": "verdict", "check": "distance", **decay.numbers})
-        for name, decay in device.decays.items()
-    ]
-    told += [(name, seen.row) for name, seen in device.standings.items()]
-    told += [(name, {"phase": "verdict", "word": lost}) for name, lost in device.lost.items()]
-    return [{"device": device.name, "structure": name, **row} for name, row in told]
+def _verdict_rows(device: Device, name: str) -> Iterator[dict[str, Any]]:
+    where = {"device": device.name, "structure": name, "phase": "verdict"}
+    decay, seen = device.decays.get(name), device.standings.get(name)
+    if decay and decay.against and decay.word:
+        yield {**where, "check": "distance", **verdict.row(decay.against), "word": decay.word.value}
+    if seen:
+        yield {**where, **seen.row}
+    elif lost := device.stacks[name].lost:
+        yield {**where, "word": lost}
 
 
 # ---- the figure ---------------------------------------------------------------------------------
@@ -590,9 +560,8 @@ def _alternative(found: Sequence[Device]) -> str:
     texts = []
     for device in found:
         texts.append(f"{device.name}:")
-        jacobian = device.checks.get("jacobian by parameters")
-        if jacobian:
-            size = jacobian.result
+        if "jacobian by parameters" in device.checks:
+            size = device.checks["jacobian by parameters"].result
             texts.append(
                 f"Jacobian of {size['outputs']} outputs by {size['parameters']} parameters: filled "
                 "in two blocks on the diagonal, 0 elsewhere."
@@ -605,7 +574,7 @@ def _alternative(found: Sequence[Device]) -> str:
             f"{NAMES[name]}: test accuracy {accuracy.interval(seen.accuracy)} %."
             for name, seen in device.standings.items()
         ]
-    return " ".join(texts)
+    return " ".join(texts) or "Nothing was tried."
 
 
 def _figure(found: Sequence[Device]) -> Figure:
@@ -671,16 +640,16 @@ def _distances(axes: Axes, device: Device) -> None:
     axes.set_xlabel("blocks passed")
     axes.set_ylabel("distance, relative to the inputs'")
     ends = []
-    for structures, decay in _alike(device.decays):
-        levels = [inference.mean(column) for column in decay.logs.T]
-        blocks, colour = range(len(levels)), COLOURS[structures[0]]
+    followed = {name: stack for name, stack in device.stacks.items() if name in device.decays}
+    for names, stack in _alike(followed):
+        levels = [inference.mean(column) for column in stack.logs.T]
+        blocks, colour = range(len(levels)), COLOURS[stack.structure]
         middle = np.exp([level.value for level in levels])
         low, high = np.exp([[level.low, level.high] for level in levels]).T
         # Dashed, so that a line beneath shows through.
-        dash = "--" if structures[0] == REFERENCE else "-"
+        dash = "--" if stack.structure == REFERENCE else "-"
         axes.plot(blocks, middle, dash, color=colour, linewidth=1.8)
         axes.fill_between(blocks, low, high, color=colour, alpha=0.2, linewidth=0)
-        names = [NAMES[name] for name in structures]
         ends.append((names, colour, len(levels) - 1, float(np.log(middle[-1]))))
     if not ends:
         axes.set_axis_off()
@@ -704,15 +673,15 @@ def _distances(axes: Axes, device: Device) -> None:
     axes.set_xlim(right=1.02 * max(blocks for *_, blocks, _ in ends))
 
 
-def _alike(decays: Mapping[str, Decay]) -> list[tuple[list[str], Decay]]:
-    """The structures with their decays; those with the very same distances are one line."""
-    lines: list[tuple[list[str], Decay]] = []
-    for name, decay in [*decays.items()][::-1]:
-        same = next((names for names, one in lines if np.array_equal(one.logs, decay.logs)), None)
+def _alike(stacks: Mapping[str, Stack]) -> list[tuple[list[str], Stack]]:
+    """The stacks with their names; those with the very same distances are one line."""
+    lines: list[tuple[list[str], Stack]] = []
+    for stack in [*stacks.values()][::-1]:
+        same = next((names for names, one in lines if np.array_equal(one.apart, stack.apart)), None)
         if same:
-            same.append(name)
+            same.append(stack.name)
         else:
-            lines.append(([name], decay))
+            lines.append(([stack.name], stack))
     return lines
 
 

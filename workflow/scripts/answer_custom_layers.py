@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay import accuracy, figure, inference, question, statistic, verdict
+from assay import accuracy, figure, inference, question, verdict
 from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
@@ -67,27 +68,34 @@ class Cell:
     times: dict[str, Interval]  # seconds of a call
     memory: dict[str, int | None]  # bytes beside operands and result
     seen: dict[str, Comparison]  # relative to the anchor
-    trial: Trial
 
     @property
     def size(self) -> int:
         """The size that the sweep varies."""
         return self.sizes[self.sweep]
 
-    def fastest(self) -> list[str]:
-        """The fastest implementation, and behind it those that cannot be told from it."""
-        order = sorted(self.times, key=lambda name: self.times[name].value)
-        bound = 1 + next(iter(self.seen.values())).bound
-        return [name for name in order if name == order[0] or self._low(name, order[0]) <= bound]
+    @cached_property
+    def order(self) -> list[str]:
+        """The implementations, fastest first."""
+        return sorted(NAMES, key=lambda name: self.seen[name].value if name in self.seen else 1.0)
 
-    def _low(self, name: str, best: str) -> float:
-        """Lower end of the interval of the ratio of two arms, round by round."""
-        columns = [self._kept("anchor" if each == ANCHOR else each) for each in (name, best)]
-        return statistic.paired_ratio(*columns).low
+    @cached_property
+    def behind(self) -> dict[str, Comparison]:
+        """The others relative to the fastest."""
+        best, *others = self.order
+        return self.seen if best == ANCHOR else {n: self._against(n, best) for n in others}
 
-    def _kept(self, arm: str) -> list[float]:
-        samples: Any = self.trial.samples
-        return [t for t, void in zip(samples[arm], samples["void"], strict=True) if not void]
+    def _against(self, name: str, best: str) -> Comparison:
+        """Of two ratios to the anchor, as if apart: what they share only makes it wider."""
+        terms: list[tuple[float, Interval]] = [(-1.0, self.seen[best])]
+        if name != ANCHOR:
+            terms.append((1.0, self.seen[name]))
+        return verdict.contrast(terms, noise=self.seen[best].noise)
+
+    def fastest(self, words: Mapping[Comparison, Word]) -> list[str]:
+        """The fastest implementation, and behind it those that are not called slower."""
+        best, *others = self.order
+        return [best, *(name for name in others if words[self.behind[name]] != Word.SLOWER)]
 
 
 def cells(records: Sequence[Record]) -> list[Cell]:
@@ -112,18 +120,11 @@ def _cell(record: Record, trial: Trial) -> Cell:
         times={name: _interval(arms[name]) for name in NAMES},
         memory={name: result["memory_bytes"][name]["temporary"] for name in NAMES},
         seen={name: verdict.paired(result, name) for name in NAMES if name != ANCHOR},
-        trial=trial,
     )
 
 
 def _interval(arm: Mapping[str, float]) -> Interval:
     return Interval(arm["time_median_s"], arm["time_low_s"], arm["time_high_s"])
-
-
-def words(found: Sequence[Cell]) -> dict[tuple[Cell, str], Word]:
-    """The verdict on every implementation in every cell, Holm-corrected over all of them."""
-    keys = [(cell, name) for cell in found for name in cell.seen]
-    return dict(zip(keys, verdict.judge([cell.seen[name] for cell, name in keys]), strict=True))
 
 
 @dataclass(frozen=True)
@@ -184,8 +185,13 @@ class Level:
     runs: pd.DataFrame
 
     @property
+    def lost(self) -> str | None:
+        """In how many runs it diverged; None if in none."""
+        return accuracy.lost(self.runs)
+
+    @property
     def accuracy(self) -> Interval:
-        """On the test images, over the seeds."""
+        """On the test images, over the seeds; none may be lost."""
         return inference.mean(self.runs["test_accuracy"])
 
 
@@ -195,8 +201,7 @@ class Contest:
 
     level: Level
     against: Level
-    difference: inference.PairedDifference
-    word: Word
+    difference: Comparison
 
 
 def levels(records: Sequence[Record]) -> list[Level]:
@@ -212,22 +217,19 @@ def levels(records: Sequence[Record]) -> list[Level]:
 
 
 def contests(found: Sequence[Level]) -> list[Contest]:
-    """Leading against random at every number, and against all coefficients; Holm over both."""
-    by_key = {(level.device, level.selection, level.kept): level for level in found}
+    """Leading against random at every number, and against all coefficients; whole levels only."""
+    by_key = {(x.device, x.selection, x.kept): x for x in found if not x.lost}
     most = {level.device: max(x.kept for x in found if x.device == level.device) for level in found}
-    pairs = []
-    for level in found:
-        if level.selection == LEADING and level.kept < most[level.device]:
-            others = [
-                by_key.get((level.device, RANDOM, level.kept)),
-                by_key.get((level.device, LEADING, most[level.device])),
-            ]
-            pairs += [(level, other) for other in others if other]
-    seen = [accuracy.difference(level.runs, other.runs) for level, other in pairs]
-    corrected = inference.holm([each.p for each in seen])
+    pairs = [
+        (level, by_key.get(other))
+        for (device, selection, kept), level in by_key.items()
+        if selection == LEADING and kept < most[device]
+        for other in ((device, RANDOM, kept), (device, LEADING, most[device]))
+    ]
     return [
-        Contest(level, other, each, accuracy.word(each, p, accuracy.sampling_error(other.runs)))
-        for (level, other), each, p in zip(pairs, seen, corrected, strict=True)
+        Contest(level, other, accuracy.difference(level.runs, other.runs))
+        for level, other in pairs
+        if other
     ]
 
 
@@ -255,7 +257,7 @@ def results(records: Sequence[Record], study: str, check: str) -> list[dict[str,
 def _trials(records: Sequence[Record], study: str, check: str) -> list[Trial]:
     return [
         trial
-        for each in records
+        for each in question.measured(records)
         if each.study == study
         for trial in each.trials
         if trial.what.get("check") == check
@@ -263,7 +265,10 @@ def _trials(records: Sequence[Record], study: str, check: str) -> list[Trial]:
 
 
 def disagreement(records: Sequence[Record]) -> float:
-    """Largest relative difference between two implementations, in float64, at any size."""
+    """Largest relative difference between two implementations, in float64, at any size.
+
+    Those count, too, that were refused because of it.
+    """
     found: Any = [
         trial.result["disagreement"]
         for each in records
@@ -288,33 +293,48 @@ class Seen:
 
     records: Sequence[Record]
     cells: list[Cell]
-    words: dict[tuple[Cell, str], Word]
     growths: list[Growth]
-    levels: list[Level]
+    levels: list[Level]  # of which no run was lost
+    lost: list[Level]
     contests: list[Contest]
+    words: Mapping[Comparison, Word]
 
     @property
     def devices(self) -> list[str]:
         """Every device that something was measured on."""
-        return list(dict.fromkeys(each.device for each in (*self.cells, *self.levels)))
+        return list(dict.fromkeys(each.device for each in (*self.cells, *self.levels, *self.lost)))
 
     def sweep(self, device: str, name: str) -> list[Cell]:
         """The cells of one sweep, smallest first."""
         mine = [c for c in self.cells if (c.device, c.sweep) == (device, name)]
         return sorted(mine, key=lambda cell: cell.size)
 
+    def said(self, comparison: Comparison) -> str:
+        """The word on a comparison as a reader gets it."""
+        return verdict.told(comparison, self.words[comparison])
+
 
 def judge(records: Sequence[Record]) -> Seen:
-    """The records with all verdicts."""
+    """The records with all verdicts, as one family."""
     timed, learned = cells(records), levels(records)
-    return Seen(records, timed, words(timed), growths(timed), learned, contests(learned))
+    compared = contests(learned)
+    times = [seen for cell in timed for seen in (*cell.seen.values(), *cell.behind.values())]
+    return Seen(
+        records,
+        timed,
+        growths(timed),
+        levels=[level for level in learned if not level.lost],
+        lost=[level for level in learned if level.lost],
+        contests=compared,
+        words=verdict.words(dict.fromkeys([*times, *(each.difference for each in compared)])),
+    )
 
 
 def answer(records: list[Record]) -> Findings:
     """Answer from the records of both studies."""
     seen = judge(records)
     return Findings(
-        sentence=" ".join(_sentence(device, seen) for device in seen.devices)
+        sentence=" ".join(text for device in seen.devices if (text := _sentence(device, seen)))
         or "Nothing could be measured; the reasons are below.",
         findings=[
             *_checks_of_reduction(seen),
@@ -337,17 +357,23 @@ def answer(records: list[Record]) -> Findings:
     )
 
 
-def _sentence(device: str, seen: Seen) -> str:
+def _sentence(device: str, seen: Seen) -> str | None:
     parts = []
     if rows := seen.sweep(device, "n"):
-        parts.append(f"six equal implementations of Σ W_ijk x_i x_j: {_winner(rows[-1])}")
-    parts += [_fourier_words(each) for each in _most_telling(device, seen)]
-    return f"{device} – {'; '.join(parts)}."
+        parts.append(f"six equal implementations of Σ W_ijk x_i x_j: {_winner(rows[-1], seen)}")
+    parts += [_fourier_words(each, seen) for each in _most_telling(device, seen)]
+    if lost := [f"{_named(level)} {level.lost}" for level in seen.lost if level.device == device]:
+        parts.append(f"not compared: {', '.join(lost)}")
+    return f"{device} – {'; '.join(parts)}." if parts else None
 
 
-def _winner(cell: Cell) -> str:
+def _named(level: Level) -> str:
+    return f"{level.kept} {SELECTIONS[level.selection]} coefficients"
+
+
+def _winner(cell: Cell, seen: Seen) -> str:
     """Who is fastest at one n, and by how much."""
-    best = cell.fastest()
+    best = cell.fastest(seen.words)
     if len(best) == len(NAMES):
         return f"at n = {cell.size} none can be told to be fastest"
     text = f"at n = {cell.size} {_listed(best)} {'is' if len(best) == 1 else 'are'} fastest"
@@ -355,7 +381,7 @@ def _winner(cell: Cell) -> str:
         return text
     ratio = cell.seen[best[0]]
     which = "" if len(best) == 1 else f"{NAMES[best[0]]} "
-    times = f"{ratio.ratio:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] ×"
+    times = f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] ×"
     return f"{text} ({which}{times} the time of einsum)"
 
 
@@ -367,35 +393,43 @@ def _listed(names: Sequence[str]) -> str:
 def _most_telling(device: str, seen: Seen) -> list[Contest]:
     """Leading against random where most can be told; none where nothing was compared."""
     mine = [c for c in seen.contests if c.level.device == device and c.against.selection == RANDOM]
-    mine.sort(key=lambda c: (c.word == Word.UNKNOWN, -abs(c.difference.value)))
+    mine.sort(key=lambda c: (seen.words[c.difference] == Word.UNKNOWN, -abs(c.difference.value)))
     return mine[:1]
 
 
-def _fourier_words(each: Contest) -> str:
+def _fourier_words(each: Contest, seen: Seen) -> str:
     level, other = each.level, each.against
     return (
         f"the leading {100 * level.fraction:g} % of the Fourier coefficients give "
         f"{accuracy.points(level.accuracy.value)} % test accuracy, as many at random "
-        f"{accuracy.points(other.accuracy.value)} % ({each.word})"
+        f"{accuracy.points(other.accuracy.value)} % ({seen.said(each.difference)})"
     )
 
 
 def _checks_of_reduction(seen: Seen) -> list[str]:
+    return [*_equality(seen), *_symmetry(seen)]
+
+
+def _equality(seen: Seen) -> list[str]:
     right = [r["right"] for r in results(seen.records, "reduction", "gradcheck")]
-    symmetry = results(seen.records, "reduction", "symmetry")
-    if not right or not symmetry:
+    apart = disagreement(seen.records)
+    if not right or math.isnan(apart):
         return []
     wrong = sorted({NAMES[name] for each in right for name, fine in each.items() if not fine})
-    one = symmetry[0]
     return [
-        f"The six implementations differ by at most {disagreement(seen.records):.0e} of the result "
-        "in float64; "
-        + ("gradcheck accepts all of them." if not wrong else f"gradcheck fails: {wrong}."),
+        f"The six implementations differ by at most {apart:.0e} of the result in float64; "
+        + (f"gradcheck fails: {', '.join(wrong)}." if wrong else "gradcheck accepts all of them.")
+    ]
+
+
+def _symmetry(seen: Seen) -> list[str]:
+    return [
         "Only the symmetric part of W matters: an antisymmetric part as large changes the outputs "
         f"by {one['change_by_antisymmetric']:.0e}, a symmetric one by "
         f"{one['change_by_symmetric']:.2f}; of the gradient "
         f"{one['antisymmetric_share_of_gradient']:.0e} is antisymmetric, so training never changes "
-        f"that part. {one['parameters_that_matter']:,} numbers say what {one['parameters']:,} say.",
+        f"that part. {one['parameters_that_matter']:,} numbers say what {one['parameters']:,} say."
+        for one in results(seen.records, "reduction", "symmetry")[:1]
     ]
 
 
@@ -406,13 +440,13 @@ def _winners(device: str, seen: Seen) -> list[str]:
         rows = seen.sweep(device, sweep)
         if rows:
             fixed = ", ".join(f"{k} = {v}" for k, v in rows[0].sizes.items() if k != sweep)
-            each = "; ".join(f"{cell.size}: {_all_fastest(cell)}" for cell in rows)
+            each = "; ".join(f"{cell.size}: {_all_fastest(cell, seen)}" for cell in rows)
             texts.append(f"{device}, fastest by {sweep} ({fixed}) – {each}.")
     return texts
 
 
-def _all_fastest(cell: Cell) -> str:
-    best = cell.fastest()
+def _all_fastest(cell: Cell, seen: Seen) -> str:
+    best = cell.fastest(seen.words)
     return "cannot tell" if len(best) == len(NAMES) else _listed(best)
 
 
@@ -447,14 +481,16 @@ def _exponent_text(seen: Interval) -> str:
 
 
 def _checks_of_fourier(seen: Seen) -> list[str]:
+    return [*_transforms(seen), *_mixing(seen), *_detached(seen)]
+
+
+def _transforms(seen: Seen) -> list[str]:
     transforms = _trials(seen.records, "fourier", "transform")
     if not transforms:
         return []
     rows: dict[int, Any] = {int(str(t.what["n"])): t.result for t in transforms}
     worst = {key: max(r[key] for r in rows.values()) for key in ("parseval_error", "inverse_error")}
     n = 8 if 8 in rows else max(rows)
-    batch = results(seen.records, "fourier", "batch")[0]
-    data = results(seen.records, "fourier", "data")[0]
     gradients = all(r["gradient_right"] for r in rows.values())
     return [
         f"rfft's n//2 + 1 coefficients hold everything, for n = {', '.join(map(str, rows))}: "
@@ -469,13 +505,25 @@ def _checks_of_fourier(seen: Seen) -> list[str]:
             if rows[n]["halved_error_alternating"] is not None
             else "."
         ),
+    ]
+
+
+def _mixing(seen: Seen) -> list[str]:
+    return [
         "fftn goes along the batch as well: exchanging one sample moves another's output by "
-        f"{batch['moved_by_fftn']:.2f} of its size; with the layer by {batch['moved_by_layer']:g}.",
+        f"{batch['moved_by_fftn']:.2f} of its size; with the layer by {batch['moved_by_layer']:g}."
+        for batch in results(seen.records, "fourier", "batch")[:1]
+    ]
+
+
+def _detached(seen: Seen) -> list[str]:
+    return [
         f"A linear layer that computes with weight.data gets "
         f"{'a' if data['has_gradient_data'] else 'no'} gradient and moves by "
         f"{data['moved_data']:g} in {data['steps']} steps, while the layer before it moves by "
         f"{data['moved_before_it_data']:.2g} and nothing fails; the right layer moves by "
-        f"{data['moved_right']:.2g}.",
+        f"{data['moved_right']:.2g}."
+        for data in results(seen.records, "fourier", "data")[:1]
     ]
 
 
@@ -487,8 +535,9 @@ def _accuracy_findings(seen: Seen) -> list[str]:
         texts.append(
             f"{level.device}, {level.kept} leading coefficients "
             f"({accuracy.interval(level.accuracy)} %) against {against}: "
-            f"{accuracy.interval(each.difference)} points ({each.word})."
+            f"{accuracy.gain(each.difference)} points ({seen.said(each.difference)})."
         )
+    texts += [f"{x.device}, {_named(x)}: {x.lost}, not compared." for x in seen.lost]
     same = same_at_all(seen.levels)
     if same is not None:
         texts.append(
@@ -508,10 +557,10 @@ def _accuracy_findings(seen: Seen) -> list[str]:
 
 def _numbers(seen: Seen) -> dict[str, Any]:
     return {
-        "disagreement": _finite(disagreement(seen.records)),
+        "disagreement": accuracy.finite(disagreement(seen.records)),
         "same_at_all": same_at_all(seen.levels),
         "fastest": [
-            {"device": c.device, "sweep": c.sweep, "size": c.size, "names": c.fastest()}
+            {"device": c.device, "sweep": c.sweep, "size": c.size, "names": c.fastest(seen.words)}
             for c in seen.cells
         ],
         "exponents": [
@@ -520,8 +569,8 @@ def _numbers(seen: Seen) -> dict[str, Any]:
                 "sweep": g.sweep,
                 "implementation": g.name,
                 "time": g.time.value,
-                "time_low": _finite(g.time.low),
-                "time_high": _finite(g.time.high),
+                "time_low": accuracy.finite(g.time.low),
+                "time_high": accuracy.finite(g.time.high),
                 "time_theory": TIME_EXPONENTS[g.sweep],
                 "memory": g.memory,
                 "memory_theory": memory_exponent(g.name, g.sweep),
@@ -534,18 +583,12 @@ def _numbers(seen: Seen) -> dict[str, Any]:
                 "kept": c.level.kept,
                 "against": c.against.selection,
                 "against_kept": c.against.kept,
-                "difference": c.difference.value,
-                "difference_low": _finite(c.difference.low),
-                "difference_high": _finite(c.difference.high),
-                "word": c.word.value,
+                **accuracy.verdict_numbers(c.difference, seen.words[c.difference]),
             }
             for c in seen.contests
         ],
+        "lost": {f"{x.device}, {_named(x)}": x.lost for x in seen.lost},
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _method(seen: Seen) -> list[str]:
@@ -560,7 +603,7 @@ def _method(seen: Seen) -> list[str]:
             f"Forward passes in {settings['dtype']} on {' or '.join(map(str, threads))} threads. "
             f"Each sweep lets one size grow from {base}; every size is one trial of all six "
             "implementations and a twin, in rounds of an order drawn anew. An implementation is "
-            "among the fastest unless its paired ratio to the fastest excludes a tie.",
+            "among the fastest unless it is called slower than the fastest.",
             f"Exponents: least squares of the logarithms over the {FITTED} largest sizes; the "
             "interval is wide where these do not lie on a line, as when a cache is left. Memory "
             "is the most that was allocated at one time, as torch's profiler reports it (on an "
@@ -582,6 +625,8 @@ def _method(seen: Seen) -> list[str]:
             f"coefficients anew; then {settings['seeds']} runs of {settings['epochs']} epochs, "
             "paired by seed. The control draws its positions with the seed of the run.",
         ]
+    if seen.words:
+        method.append(accuracy.method(len(seen.words)))
     return method
 
 
@@ -648,8 +693,8 @@ def _rows(device: str, seen: Seen) -> list[list[str | float | int | None]]:
                 FLOPS[name],
                 ", ".join(f"{size} {value}" for size, value in cell.sizes.items()),
                 f"{1e6 * time.value:.3g} [{1e6 * time.low:.3g}, {1e6 * time.high:.3g}]",
-                f"{against.ratio:.2f} [{against.low:.2f}, {against.high:.2f}]" if against else None,
-                seen.words[cell, name].value if against else "reference",
+                f"{against.value:.2f} [{against.low:.2f}, {against.high:.2f}]" if against else None,
+                seen.said(against) if against else "reference",
                 _exponent_text(growth.time) if growth else None,
                 None if memory is None else memory / 1e6,
                 MEMORY[name],
@@ -659,25 +704,8 @@ def _rows(device: str, seen: Seen) -> list[list[str | float | int | None]]:
 
 
 def _frame(seen: Seen) -> pd.DataFrame:
-    """Tidy: a row per implementation and size, per run of a training, and per check."""
-    rows: list[dict[str, Any]] = [
-        {
-            "study": "reduction",
-            "device": cell.device,
-            "sweep": cell.sweep,
-            **cell.sizes,
-            "implementation": name,
-            "time_s": time.value,
-            "time_low_s": time.low,
-            "time_high_s": time.high,
-            "ratio": cell.seen[name].ratio if name in cell.seen else None,
-            "verdict": seen.words[cell, name].value if name in cell.seen else "reference",
-            "memory_bytes": cell.memory[name],
-            "status": Status.OK.value,
-        }
-        for cell in seen.cells
-        for name, time in cell.times.items()
-    ]
+    """Tidy: a row per implementation and size, per run of a training, per check and verdict."""
+    rows = [row for cell in seen.cells for row in _cell_rows(cell, seen.words)]
     for each in seen.records:
         axes = {"study": each.study, **each.axes}
         if not each.trials:
@@ -687,9 +715,59 @@ def _frame(seen: Seen) -> pd.DataFrame:
                 status = {"status": trial.status.value, "reason": trial.reason}
                 plain = {k: v for k, v in trial.result.items() if not isinstance(v, dict | list)}
                 rows.append({**axes, **trial.what, **status, **plain})
+    rows += [_contest_row(each, seen.words[each.difference]) for each in seen.contests]
+    rows += [_level_row(level) | {"word": level.lost} for level in seen.lost]
     table = pd.DataFrame(rows)
     order = ["study", "device", "status", "reason"]
     return table.reindex(columns=[*order, *(name for name in table if name not in order)])
+
+
+def _cell_rows(cell: Cell, words: Mapping[Comparison, Word]) -> list[dict[str, Any]]:
+    """Every implementation against einsum, and against the fastest where that is another."""
+    where = {"study": "reduction", "device": cell.device, "sweep": cell.sweep, **cell.sizes}
+    rows: list[dict[str, Any]] = [
+        {
+            **where,
+            "status": Status.OK.value,
+            "implementation": name,
+            "time_s": time.value,
+            "time_low_s": time.low,
+            "time_high_s": time.high,
+            "memory_bytes": cell.memory[name],
+            **_verdict(ANCHOR, cell.seen.get(name), words),
+        }
+        for name, time in cell.times.items()
+    ]
+    if cell.behind is not cell.seen:
+        rows += [
+            {**where, "phase": "verdict", "implementation": n, **_verdict(cell.order[0], c, words)}
+            for n, c in cell.behind.items()
+        ]
+    return rows
+
+
+def _verdict(
+    against: str, seen: Comparison | None, words: Mapping[Comparison, Word]
+) -> dict[str, Any]:
+    if seen is None:
+        return {"word": "reference"}
+    return {"against": against, **verdict.row(seen), "word": words[seen].value}
+
+
+def _contest_row(each: Contest, word: Word) -> dict[str, Any]:
+    other = {"against": each.against.selection, "against_kept": each.against.kept}
+    return _level_row(each.level) | other | accuracy.verdict_numbers(each.difference, word)
+
+
+def _level_row(level: Level) -> dict[str, Any]:
+    return {
+        "study": "fourier",
+        "phase": "verdict",
+        "device": level.device,
+        "selection": level.selection,
+        "fraction": level.fraction,
+        "kept": level.kept,
+    }
 
 
 # ---- drawing -------------------------------------------------------------------------------------

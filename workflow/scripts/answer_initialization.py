@@ -8,17 +8,17 @@ step is set beside the law that the initialisations were derived from.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay import accuracy, figure, question
+from assay import accuracy, figure, inference, question, verdict
 from assay.accuracy import REST, Effect
 from assay.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Phase, Record, Trial
-from assay.verdict import Word
+from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -121,27 +121,39 @@ class Arm:
         """The step of each run that diverged."""
         return [int(step) for step in self.runs["diverged_at_step"].dropna()]
 
+    @property
+    def lost(self) -> str | None:
+        """In how many runs it diverged; None if in none."""
+        return accuracy.lost(self.runs)
+
 
 def read(each: Record) -> Arm:
-    """The arm of one record; a run that diverged counts as what it came to."""
+    """The arm of one record; a run that diverged counts as the network that it left."""
     by_phase: dict[Any, list[Trial]] = {}
     for trial in each.trials:
         by_phase.setdefault(trial.what["phase"], []).append(trial)
     depth: Any = each.axes["depth"]
     width: Any = each.settings["width"]
-    runs = pd.DataFrame([trial.what | trial.result for trial in by_phase.get(Phase.TRAINING, [])])
+    runs = accuracy.runs(each)
     return Arm(
         device=str(each.axes["device"]),
         initialization=str(each.axes["initialization"]),
         depth=depth,
         width=width,
         runs=runs.reindex(columns=[*runs.columns.union(["diverged_at_step"])]),
-        starts=[_start(trial) for trial in by_phase.get("start", [])],
+        starts=[_start(trial) for trial in by_phase.get("start", []) if trial.samples],
         tuning={
             float(str(trial.what["rate"])): _result(trial, "validation_accuracy")
             for trial in by_phase.get(Phase.TUNING, [])
+            if "validation_accuracy" in trial.result
         },
     )
+
+
+def finished(each: Record) -> bool:
+    """Whether every run of a record came to some network, if only to one that guesses."""
+    counted = [trial for trial in each.trials if trial.what.get("phase") == Phase.TRAINING]
+    return bool(counted) and all("test_accuracy" in trial.result for trial in counted)
 
 
 def _result(trial: Trial, name: str) -> Any:
@@ -204,69 +216,90 @@ def law(arm: Arm) -> float | None:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """An arm beside the reference of its device and depth."""
+class Placed:
+    """An arm beside the reference of its device and depth.
+
+    An arm of which a run diverged has the accuracy of the networks that its runs left, and is
+    compared with nothing.
+    """
 
     arm: Arm
     seen: accuracy.Standing
 
-    @property
-    def is_reference(self) -> bool:
-        """Whether the others of its depth are compared with this one."""
-        return self.seen.difference is None
 
-
-def standings(arms: Sequence[Arm]) -> list[Standing]:
+def standings(arms: Sequence[Arm]) -> list[Placed]:
     """Every arm of one device and depth against the reference, best test accuracy first."""
     by_name = {arm.initialization: arm for arm in arms}
     runs = {name: arm.runs for name, arm in by_name.items()}
     # A placebo cannot be the reference, but for want of any other.
-    reference = accuracy.best({n: r for n, r in runs.items() if n != PLACEBO} or runs)
-    found = accuracy.standings(runs, reference)
-    return [Standing(by_name[name], seen) for name, seen in found.items()]
+    best = accuracy.best({name: own for name, own in runs.items() if name != PLACEBO})
+    found = accuracy.standings(runs, best or accuracy.best(runs))
+    left = {
+        name: accuracy.Standing(inference.mean(own["test_accuracy"]))
+        for name, own in runs.items()
+        if name not in found
+    }
+    placed = [Placed(by_name[name], seen) for name, seen in (found | left).items()]
+    return sorted(placed, key=lambda each: -each.arm.accuracy)
 
 
-Found = dict[str, dict[int, list[Standing]]]  # by device, then by depth
+Found = dict[str, dict[int, list[Placed]]]  # by device, then by depth
 
 
-def compared(arms: Sequence[Arm]) -> Found:
-    """The standings of every device and depth."""
+def compared(arms: Sequence[Arm]) -> tuple[Found, int]:
+    """The standings of every device and depth, judged as one family, and its size."""
     cells: dict[str, dict[int, list[Arm]]] = {}
     for arm in sorted(arms, key=lambda arm: arm.depth):
         cells.setdefault(arm.device, {}).setdefault(arm.depth, []).append(arm)
-    return {
+    found = {
         device: {depth: standings(here) for depth, here in by_depth.items()}
         for device, by_depth in cells.items()
     }
+    family = [*_differences(found)]
+    words = verdict.words(family)
+    judged = {
+        device: {
+            depth: [replace(each, seen=each.seen.judged(words)) for each in placed]
+            for depth, placed in by_depth.items()
+        }
+        for device, by_depth in found.items()
+    }
+    return judged, len(family)
 
 
-def reference_of(found: Sequence[Standing]) -> Arm:
-    """The arm that the others were compared with."""
-    return next(each.arm for each in found if each.is_reference)
+def _differences(found: Found) -> Iterator[Comparison]:
+    for by_depth in found.values():
+        for placed in by_depth.values():
+            yield from (each.seen.difference for each in placed if each.seen.difference)
 
 
-def real(found: Sequence[Standing]) -> list[Standing]:
+def reference_of(found: Sequence[Placed]) -> Arm | None:
+    """The arm that the others were compared with; None where runs of every arm diverged."""
+    return next((each.arm for each in found if each.seen.is_reference), None)
+
+
+def real(found: Sequence[Placed]) -> list[Placed]:
     """All but the placebo."""
     return [each for each in found if each.arm.initialization != PLACEBO]
 
 
-def ordered(found: Sequence[Standing]) -> list[Standing]:
+def ordered(found: Sequence[Placed]) -> list[Placed]:
     """The arms in the order of :data:`NAMES`."""
     return sorted(found, key=lambda each: list(NAMES).index(each.arm.initialization))
 
 
-def scaled(found: Sequence[Standing]) -> list[Standing]:
+def scaled(found: Sequence[Placed]) -> list[Placed]:
     """The arms whose spread follows the layer's width, and which learned."""
     return [e for e in found if e.arm.initialization in SCALED and e.arm.learned]
 
 
-def span(found: Sequence[Standing]) -> float:
+def span(found: Sequence[Placed]) -> float:
     """Difference between the best and the worst mean test accuracy."""
     means = [each.arm.accuracy for each in found]
     return max(means) - min(means)
 
 
-def placebo_difference(by_depth: Mapping[int, Sequence[Standing]]) -> float | None:
+def placebo_difference(by_depth: Mapping[int, Sequence[Placed]]) -> float | None:
     """Largest difference between the placebo and the default at any depth; None without them."""
     seen = []
     for found in by_depth.values():
@@ -276,9 +309,11 @@ def placebo_difference(by_depth: Mapping[int, Sequence[Standing]]) -> float | No
     return max(seen, default=None)
 
 
-def smallest_detectable(found: Sequence[Standing]) -> float:
+def smallest_detectable(found: Sequence[Placed]) -> float:
     """Smallest difference that the seeds would have shown, median over the arms that learned."""
     reference = reference_of(found)
+    if reference is None:
+        return math.inf
     runs = {each.arm.initialization: each.arm.runs for each in real(found) if each.arm.learned}
     return accuracy.smallest_detectable(
         runs | {reference.initialization: reference.runs}, reference.initialization
@@ -393,8 +428,8 @@ def tuning_shares(arms: Sequence[Arm]) -> list[Shares]:
 
 def answer(records: list[Record]) -> Findings:
     """Answer from one record per device, initialisation and depth."""
-    arms = [read(each) for each in records if each.trials]
-    found = compared(arms)
+    arms = [read(each) for each in records if finished(each)]
+    found, comparisons = compared(arms)
     shares, tuning = (
         {device: share([arm for arm in arms if arm.device == device]) for device in found}
         for share in (accuracy_shares, tuning_shares)
@@ -411,7 +446,7 @@ def answer(records: list[Record]) -> Findings:
             device: _numbers(by_depth, shares[device], tuning[device])
             for device, by_depth in found.items()
         },
-        method=_method(records),
+        method=_method(records, comparisons),
         caveats=_caveats(records, arms),
         picture=Picture(
             title="Test accuracy by initialisation and depth (line: 95 %, ticks: seeds), and how "
@@ -419,18 +454,18 @@ def answer(records: list[Record]) -> Findings:
             alternative=_alternative(found),
         ),
         table=_table(found),
-        frame=_frame(records),
+        frame=_frame(records, found),
         figure=_figure(found) if found else figure.nothing(),
         snippet=SNIPPET,
     )
 
 
-def _sentence(device: str, by_depth: Mapping[int, Sequence[Standing]]) -> str:
+def _sentence(device: str, by_depth: Mapping[int, Sequence[Placed]]) -> str:
     parts = "; ".join(_at_depth(depth, real(found)) for depth, found in by_depth.items())
     return f"{device} – {_verdict(by_depth)}: {parts}."
 
 
-def _verdict(by_depth: Mapping[int, Sequence[Standing]]) -> str:
+def _verdict(by_depth: Mapping[int, Sequence[Placed]]) -> str:
     """Whether it matters, and when."""
     names = {
         depth: (
@@ -451,8 +486,13 @@ def _verdict(by_depth: Mapping[int, Sequence[Standing]]) -> str:
     return f"it matters where the scale or the symmetry of the weights is wrong{deeper}"
 
 
-def _at_depth(depth: int, found: Sequence[Standing]) -> str:
+def _at_depth(depth: int, found: Sequence[Placed]) -> str:
     lost = [each.arm.name for each in ordered(found) if not each.arm.learned]
+    diverged = [
+        f"{each.arm.name} {each.arm.lost}"
+        for each in ordered(found)
+        if each.arm.learned and each.arm.lost
+    ]
     said = {
         word: [e.arm.name for e in found if e.arm.learned and e.seen.word == word]
         for word in DIFFERENT
@@ -463,8 +503,10 @@ def _at_depth(depth: int, found: Sequence[Standing]) -> str:
         f"{_listed(names)} {'are' if len(names) > 1 else 'is'} {word} than {reference.name} "
         f"({_percent(reference)})"
         for word, names in said.items()
-        if names
+        if names and reference
     ]
+    if diverged:
+        parts.append(f"not compared: {', '.join(diverged)}")
     if len(close) > 1:
         parts.append(
             f"the {len(close)} scaled to the layer's width lie within "
@@ -487,7 +529,7 @@ def _percent(arm: Arm) -> str:
 
 def _findings(
     device: str,
-    by_depth: Mapping[int, Sequence[Standing]],
+    by_depth: Mapping[int, Sequence[Placed]],
     shares: Sequence[Shares],
     tuning: Sequence[Shares],
 ) -> list[str]:
@@ -508,14 +550,10 @@ def _findings(
     return [text for text in texts if text]
 
 
-def _told(device: str, depth: int, found: Sequence[Standing]) -> str | None:
+def _told(device: str, depth: int, found: Sequence[Placed]) -> str | None:
     reference = reference_of(found)
-    each = [
-        f"{e.arm.name} {accuracy.interval(e.seen.difference)} ({e.seen.word})"
-        for e in found
-        if e.seen.difference
-    ]
-    if not each:
+    each = [f"{e.arm.name} {e.seen.against} ({e.seen.said})" for e in found if e.seen.difference]
+    if not each or not reference:
         return None
     return (
         f"{device}, {_layers(depth)}: points of test accuracy against {reference.name} "
@@ -537,7 +575,7 @@ def _share(share: Share) -> str:
     return f"{value} [{100 * share.low:.0f}, {100 * share.high:.0f}]"
 
 
-def _signals(device: str, depth: int, found: Sequence[Standing]) -> str | None:
+def _signals(device: str, depth: int, found: Sequence[Placed]) -> str | None:
     """What theory says, and what was seen, at the greatest depth."""
     parts = []
     for each in ordered(real(found)):
@@ -555,7 +593,7 @@ def _signals(device: str, depth: int, found: Sequence[Standing]) -> str | None:
     )
 
 
-def _copies(device: str, depth: int, found: Sequence[Standing]) -> str | None:
+def _copies(device: str, depth: int, found: Sequence[Placed]) -> str | None:
     copied = [
         f"{each.arm.name} {100 * share:.0f} %"
         for each in found
@@ -569,10 +607,11 @@ def _copies(device: str, depth: int, found: Sequence[Standing]) -> str | None:
     )
 
 
-def _resolution(device: str, depth: int, found: Sequence[Standing]) -> str | None:
-    runs, smallest = reference_of(found).runs, smallest_detectable(found)
-    if not math.isfinite(smallest):
+def _resolution(device: str, depth: int, found: Sequence[Placed]) -> str | None:
+    reference, smallest = reference_of(found), smallest_detectable(found)
+    if reference is None or not math.isfinite(smallest):
         return None
+    runs = reference.runs
     return (
         f"{device}, {_layers(depth)}: the smallest difference that these seeds would have shown is "
         f"{accuracy.points(smallest)} points (80 % power, median over the arms that learned); the "
@@ -582,7 +621,7 @@ def _resolution(device: str, depth: int, found: Sequence[Standing]) -> str | Non
 
 
 def _numbers(
-    by_depth: Mapping[int, Sequence[Standing]],
+    by_depth: Mapping[int, Sequence[Placed]],
     shares: Sequence[Shares],
     tuning: Sequence[Shares],
 ) -> dict[str, Any]:
@@ -590,8 +629,10 @@ def _numbers(
         "placebo_difference": placebo_difference(by_depth),
         "depths": {
             str(depth): {
-                "reference": reference_of(found).initialization,
-                "smallest_detectable_difference": _finite(smallest_detectable(found)),
+                "reference": reference.initialization
+                if (reference := reference_of(found))
+                else None,
+                "smallest_detectable_difference": accuracy.finite(smallest_detectable(found)),
                 "arms": {each.arm.initialization: _arm_numbers(each) for each in found},
             }
             for depth, found in by_depth.items()
@@ -615,18 +656,12 @@ def _share_numbers(found: Sequence[Shares]) -> list[dict[str, Any]]:
     ]
 
 
-def _arm_numbers(each: Standing) -> dict[str, Any]:
-    level, seen, word = each.seen.accuracy, each.seen.difference, each.seen.word
+def _arm_numbers(each: Placed) -> dict[str, Any]:
     return {
         "rate": each.arm.rate,
-        "test_accuracy": level.value,
-        "test_accuracy_low": _finite(level.low),
-        "test_accuracy_high": _finite(level.high),
-        "difference": seen.value if seen else None,
-        "difference_low": _finite(seen.low) if seen else None,
-        "difference_high": _finite(seen.high) if seen else None,
-        "word": word.value if word else None,
+        **each.seen.numbers,
         "learned": each.arm.learned,
+        "lost": each.arm.lost,
         "diverged_at_step": each.arm.diverged,
         "activation_factor": activation_factor(each.arm),
         "gradient_factor": gradient_factor(each.arm),
@@ -634,11 +669,7 @@ def _arm_numbers(each: Standing) -> dict[str, Any]:
     }
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _method(records: Sequence[Record]) -> list[str]:
+def _method(records: Sequence[Record], comparisons: int) -> list[str]:
     settings: Any = records[0].settings
     data = records[0].provenance.dataset
     rates = settings["rates"]
@@ -661,12 +692,11 @@ def _method(records: Sequence[Record]) -> list[str]:
         f"{chosen} Then {settings['seeds']} runs of {settings['epochs']} epochs; runs of one seed "
         "see the same batches in every arm. A run ends with the weights of its best epoch in "
         "validation; with those the test images are read, once. A run that diverges stops with "
-        "that epoch and counts as the network that it left.",
-        "At each depth the reference is the best arm in validation. Differences to it are paired "
-        "by seed, with Student's interval, Holm-corrected over the arms of that depth. No "
-        "difference under one standard error of the test images is called one; 'the same' means "
-        f"that the whole interval lies within it. Under {100 * LEARNED:.0f} %, twice what guessing "
-        "gives, an arm did not learn.",
+        "that epoch; the accuracy shown, and the shares of the variance, take the network that it "
+        "left.",
+        "At each depth the reference is the best arm in validation. "
+        f"{accuracy.method(comparisons)} Under {100 * LEARNED:.0f} %, twice what guessing gives, "
+        "an arm did not learn.",
         "Shares of the variance come from the sums of squares of all arms, depths and seeds "
         "(balanced; the placebo, which repeats the default, left out), each reduced by what chance "
         "gives it (ω²). In brackets: the range when any one seed is left out. The rest is what a "
@@ -736,7 +766,7 @@ def _table(found: Found) -> Table:
     return Table(columns=columns, rows=rows)
 
 
-def _row(each: Standing) -> list[str | float | int | None]:
+def _row(each: Placed) -> list[str | float | int | None]:
     arm, seen = each.arm, each.seen
     return [
         arm.name,
@@ -744,7 +774,7 @@ def _row(each: Standing) -> list[str | float | int | None]:
         arm.device,
         arm.rate,
         accuracy.interval(seen.accuracy),
-        accuracy.interval(seen.difference) if seen.difference else "reference",
+        each.seen.against,
         _said(each),
         middle([start.loss for start in arm.starts]),
         activation_factor(arm),
@@ -755,25 +785,27 @@ def _row(each: Standing) -> list[str | float | int | None]:
     ]
 
 
-def _said(each: Standing) -> str | None:
-    """The verdict, and how many runs diverged."""
-    diverged, word = each.arm.diverged, each.seen.word
-    parts = [word.value] if word else []
-    if diverged:
-        parts.append(
-            f"{len(diverged)} of {len(each.arm.runs)} diverged, first in step {min(diverged)}"
-        )
-    return ", ".join(parts) or None
+def _said(each: Placed) -> str | None:
+    """The verdict, or in how many runs it diverged."""
+    lost, steps = each.arm.lost, each.arm.diverged
+    return f"{lost}, first in step {min(steps)}" if lost and steps else lost or each.seen.said
 
 
-def _frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Tidy: one row per trial; the spreads before training have one per layer."""
-    rows = []
+def _frame(records: Sequence[Record], found: Found) -> pd.DataFrame:
+    """Tidy: one row per trial, the spreads before training one per layer; then the verdicts."""
+    rows: list[dict[str, Any]] = []
     for each in records:
         for trial in each.trials:
             row = {**each.axes, **trial.what, "status": trial.status.value, **trial.result}
-            layers = _layer_rows(trial) if trial.what["phase"] == "start" else [{}]
+            layers = _layer_rows(trial) if trial.what["phase"] == "start" else []
+            layers = layers or [{}]
             rows += [row | layer | {"reason": trial.reason} for layer in layers]
+    for device, by_depth in found.items():
+        for depth, placed in by_depth.items():
+            for one in placed:
+                where = {"device": device, "initialization": one.arm.initialization, "depth": depth}
+                row = {**where, **one.seen.row}
+                rows.append(row | ({"word": one.arm.lost} if one.arm.lost else {}))
     return pd.DataFrame(rows)
 
 
@@ -853,7 +885,7 @@ def _figure(found: Found) -> Figure:
     return drawn
 
 
-def _limits(standing: Sequence[Standing]) -> tuple[float, float]:
+def _limits(standing: Sequence[Placed]) -> tuple[float, float]:
     """The range of accuracies to show, in %: the best ones, enlarged."""
     least = max(each.arm.accuracy for each in standing) - ENLARGED
     shown = [each.seen.accuracy for each in standing if each.arm.accuracy >= least]
@@ -861,7 +893,7 @@ def _limits(standing: Sequence[Standing]) -> tuple[float, float]:
     return 100 * least, 100 * highest + 0.3
 
 
-def _accuracies(axes: Axes, standing: Sequence[Standing], names: Sequence[str]) -> None:
+def _accuracies(axes: Axes, standing: Sequence[Placed], names: Sequence[str]) -> None:
     """Means, intervals and seeds; what lies to the left of the panel stands there as a number."""
     axes.set_ylim(-0.7, len(names) - 0.3)
     for each in standing:
@@ -882,7 +914,7 @@ def _accuracies(axes: Axes, standing: Sequence[Standing], names: Sequence[str]) 
         label.set_color(COLOURS[name])
 
 
-def _level(axes: Axes, place: int, each: Standing, colour: str) -> None:
+def _level(axes: Axes, place: int, each: Placed, colour: str) -> None:
     seeds = 100 * each.arm.runs["test_accuracy"]
     axes.plot(seeds, [place] * len(seeds), "|", color=colour, alpha=0.5, markersize=7)
     low, high = 100 * each.seen.accuracy.low, 100 * each.seen.accuracy.high

@@ -18,10 +18,11 @@ import pandas as pd
 from assay import figure, inference, question
 from assay.inference import PowerLaw
 from assay.question import Column, Findings, Picture, Snippet, Table
-from assay.record import Record, Trial
+from assay.record import Record, Status, Trial
 from assay.statistic import Interval
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy import stats
 
 SIGNIFICANCE = 0.05  # of a Holm-corrected p-value
 NEGLIGIBLE = 0.05  # an exponent this small makes the width move by less than 4 % in a doubling
@@ -41,12 +42,17 @@ FACTORS = {
     "first": "first input",
     "second": "second input",
 }
+# The words of a verdict that may be open.
+CLAIMED = {False: "false", True: "true", None: "not to be told"}
+DEPENDS = {False: "does not depend", True: "depends", None: "cannot tell"}
 UNIFORM, NORMAL, NEITHER = "uniform", "normal", "neither"
 ITEMS = ("in_parameters", "in_state_dict", "restored")
 HEADS = ("in parameters()", "in state_dict()", "there after a reload")
 
 
 # ---- the law -------------------------------------------------------------------------------------
+
+Density = tuple[list[float], list[float]]  # places in σ, density
 
 
 @dataclass(frozen=True)
@@ -58,17 +64,19 @@ class Law:
     rows: pd.DataFrame  # one per size: factors, bound, std, count, …
     distribution: str
     fit: PowerLaw  # of the width: the largest weight if uniform, else the standard deviation
-    density: tuple[list[float], list[float]]  # of the largest layer: places in σ, density
+    density: Density | None  # of the largest layer; None where that was not measured
 
     @property
     def width(self) -> pd.Series:
         """What measures the width of the distribution, per size."""
         return self.rows["bound" if self.distribution == UNIFORM else "std"]
 
-    def depends_on(self, factor: str) -> bool:
-        """Whether the width depends on a factor: clearly, and by more than next to nothing."""
+    def depends_on(self, factor: str) -> bool | None:
+        """Whether the width depends on a factor by more than next to nothing; None: cannot tell."""
         seen = self.fit.exponents[factor]
-        return not seen.low <= 0 <= seen.high and abs(seen.value) > NEGLIGIBLE
+        if not seen.low <= 0 <= seen.high and abs(seen.value) > NEGLIGIBLE:
+            return True
+        return False if seen.low >= -NEGLIGIBLE and seen.high <= NEGLIGIBLE else None
 
     @property
     def depends(self) -> list[str]:
@@ -76,9 +84,18 @@ class Law:
         return [factor for factor in self.fit.exponents if self.depends_on(factor)]
 
     @property
-    def as_claimed(self) -> bool:
+    def unclear(self) -> list[str]:
+        """The factors of which it cannot be told."""
+        return [factor for factor in self.fit.exponents if self.depends_on(factor) is None]
+
+    @property
+    def as_claimed(self) -> bool | None:
         """Whether it is uniform, in a range that takes every input and output into account."""
-        return self.distribution == UNIFORM and len(self.depends) == len(self.fit.exponents)
+        if self.distribution != UNIFORM or len(self.depends + self.unclear) < len(
+            self.fit.exponents
+        ):
+            return False
+        return None if self.unclear else True
 
     @property
     def bound_by_fan_in(self) -> Interval | None:
@@ -90,43 +107,64 @@ class Law:
 
 
 def laws(records: Sequence[Record]) -> list[Law]:
-    """Every kind of layer on every device; the tests are Holm-corrected over all of them."""
-    drawn = [
+    """Every kind of layer on every device of which enough sizes were measured for a law."""
+    rows = tested(records)
+    if rows.empty:
+        return []
+    densities = {
+        (device, str(trial.what["layer"])): _density(trial)
+        for device, trial in _drawn(records)
+        if trial.samples
+    }
+    found = [
+        _law(str(device), str(layer), part.dropna(axis="columns"), densities.get((device, layer)))
+        for (device, layer), part in rows.groupby(["device", "layer"], sort=False)
+    ]
+    return [law for law in found if law]
+
+
+def tested(records: Sequence[Record]) -> pd.DataFrame:
+    """Every size of every layer, tested; all tests are Holm-corrected as one family.
+
+    A row has the factors, what was measured, and by distribution the corrected p-value and whether
+    nothing contradicts it.
+    """
+    drawn = _drawn(records)
+    corrected = inference.holm([_p(t, name) for name in (UNIFORM, NORMAL) for _, t in drawn])
+    uniform, normal = corrected[: len(drawn)], corrected[len(drawn) :]
+    return pd.DataFrame(
+        [
+            {
+                "device": device,
+                **trial.what,
+                **_factors(trial),
+                **{k: v for k, v in trial.result.items() if k != "factors"},
+                UNIFORM: u >= SIGNIFICANCE,
+                NORMAL: n >= SIGNIFICANCE,
+                "uniform_p": _p(trial, UNIFORM),
+                "normal_p": _p(trial, NORMAL),
+                "uniform_p_corrected": u,
+                "normal_p_corrected": n,
+            }
+            for (device, trial), u, n in zip(drawn, uniform, normal, strict=True)
+        ]
+    )
+
+
+def _drawn(records: Sequence[Record]) -> list[tuple[str, Trial]]:
+    """The layers that were drawn, with their device."""
+    return [
         (str(each.axes["device"]), trial)
         for each in records
         for trial in each.trials
         if "factors" in trial.result
     ]
-    uniform = inference.holm([_p(trial, "uniform_p") for _, trial in drawn])
-    normal = inference.holm([_p(trial, "normal_p") for _, trial in drawn])
-    rows = pd.DataFrame(
-        [
-            {
-                "device": device,
-                "layer": trial.what["layer"],
-                "uniform": u >= SIGNIFICANCE,
-                "normal": n >= SIGNIFICANCE,
-                **_factors(trial),
-                **{k: v for k, v in trial.result.items() if k != "factors"},
-            }
-            for (device, trial), u, n in zip(drawn, uniform, normal, strict=True)
-        ]
-    )
-    densities = {
-        (device, str(trial.what["layer"])): _density(trial)
-        for device, trial in drawn
-        if trial.samples
-    }
-    if rows.empty:
-        return []
-    return [
-        _law(str(device), str(layer), part.dropna(axis="columns"), densities[device, layer])
-        for (device, layer), part in rows.groupby(["device", "layer"], sort=False)
-    ]
 
 
 def _p(trial: Trial, name: str) -> float:
-    return float(str(trial.result[name]))
+    """p-value of a Kolmogorov–Smirnov distance, asymptotic as the values are many."""
+    result: Any = trial.result
+    return float(stats.kstwobign.sf(math.sqrt(result["tested"]) * result[f"{name}_distance"]))
 
 
 def _factors(trial: Trial) -> dict[str, float]:
@@ -134,18 +172,19 @@ def _factors(trial: Trial) -> dict[str, float]:
     return dict(found)
 
 
-def _density(trial: Trial) -> tuple[list[float], list[float]]:
+def _density(trial: Trial) -> Density:
     samples: Any = trial.samples
     return list(samples["centre"]), list(samples["density"])
 
 
-def _law(
-    device: str, layer: str, rows: pd.DataFrame, density: tuple[list[float], list[float]]
-) -> Law:
+def _law(device: str, layer: str, rows: pd.DataFrame, density: Density | None) -> Law | None:
     distribution = next((d for d in (UNIFORM, NORMAL) if rows[d].all()), NEITHER)
     width = rows["bound" if distribution == UNIFORM else "std"]
     factors = {name: rows[name].astype(float) for name in FACTORS if name in rows}
-    fit = inference.power_law(width, factors)
+    try:
+        fit = inference.power_law(width, factors)
+    except ValueError:  # the sizes that were not lost vary in one factor only
+        return None
     return Law(device, layer, rows, distribution, fit, density)
 
 
@@ -183,42 +222,45 @@ def tie_word(result: Mapping[str, Any]) -> str:
 
 def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and topic."""
-    found = laws(records)
-    devices = list(dict.fromkeys(str(each.axes["device"]) for each in records if each.trials))
-    by_device = {d: [each for each in records if each.axes["device"] == d] for d in devices}
+    measured = question.measured(records)
+    found = laws(measured)
+    devices = list(dict.fromkeys(str(each.axes["device"]) for each in measured if each.trials))
+    by_device = {d: [each for each in measured if each.axes["device"] == d] for d in devices}
     return Findings(
-        sentence=" ".join(_sentence(d, found, mine) for d, mine in by_device.items())
+        sentence=" ".join(
+            text for d, mine in by_device.items() if (text := _sentence(d, found, mine))
+        )
         or "Nothing could be measured; the reasons are below.",
         findings=[
             *(_law_finding(law) for law in found),
             *(text for d, mine in by_device.items() for text in _tied_findings(d, mine)),
             *(text for d, mine in by_device.items() for text in _state_findings(d, mine)),
         ],
-        numbers=_numbers(found, records),
+        numbers=_numbers(found, measured),
         method=_method(records),
         caveats=_caveats(),
         picture=Picture(
             title="Width of the initial weights by fan-in, their distribution, and what is saved",
-            alternative=_alternative(found, records),
+            alternative=_alternative(found, measured),
         ),
         table=_table(found),
-        frame=_frame(records),
-        figure=_figure(found, matrix(records)) if devices else figure.nothing(),
+        frame=_frame(records, found),
+        figure=_figure(found, matrix(measured)) if devices else figure.nothing(),
         snippet=SNIPPET,
     )
 
 
-def _sentence(device: str, found: Sequence[Law], records: Sequence[Record]) -> str:
+def _sentence(device: str, found: Sequence[Law], records: Sequence[Record]) -> str | None:
     parts = []
     mine = [law for law in found if law.device == device and law.layer != CONTROL]
     if mine:
-        false = [NAMES[law.layer] for law in mine if not law.as_claimed]
-        true = [NAMES[law.layer] for law in mine if law.as_claimed]
+        names = {
+            word: [NAMES[law.layer] for law in mine if law.as_claimed is claimed]
+            for claimed, word in CLAIMED.items()
+        }
         text = "“uniform, from a range that takes inputs and outputs into account” is "
         text += "; ".join(
-            f"{word} for {', '.join(names)}"
-            for word, names in (("false", false), ("true", true))
-            if names
+            f"{word} for {', '.join(layers)}" for word, layers in names.items() if layers
         )
         parts.append(f"{text} ({_grouped(mine)})")
     if gradient := checks(records, "gradient"):
@@ -233,7 +275,7 @@ def _sentence(device: str, found: Sequence[Law], records: Sequence[Record]) -> s
             if lost
             else "state_dict restored all that was tried"
         )
-    return f"{device} – {'; '.join(parts)}."
+    return f"{device} – {'; '.join(parts)}." if parts else None
 
 
 def _grouped(found: Sequence[Law]) -> str:
@@ -241,7 +283,10 @@ def _grouped(found: Sequence[Law]) -> str:
     groups: dict[str, list[str]] = {}
     for law in found:
         on = " and ".join(f"the {FACTORS[name]}" for name in law.depends)
-        said = f"{law.distribution}, {f'set by {on}' if on else 'whatever the sizes'}"
+        unclear = " and ".join(f"the {FACTORS[name]}" for name in law.unclear)
+        by = [f"set by {on}"] if on else [] if unclear else ["whatever the sizes"]
+        by += [f"cannot tell about {unclear}"] if unclear else []
+        said = ", ".join([law.distribution, *by])
         groups.setdefault(said, []).append(NAMES[law.layer])
     return "; ".join(f"{', '.join(names)}: {said}" for said, names in groups.items())
 
@@ -258,11 +303,11 @@ def _law_finding(law: Law) -> str:
     if (scaled := law.bound_by_fan_in) and law.layer != CONTROL:
         text += f"; max |w| · √fan-in between {scaled.low:.4f} and {scaled.high:.4f}"
     if law.layer == CONTROL:
-        text += (
-            ". The regression finds a dependence on the outputs where there is one"
-            if law.depends_on("fan_out")
-            else ". THE CONTROL FAILED: it does depend on the outputs"
-        )
+        text += {
+            True: ". The regression finds a dependence on the outputs where there is one",
+            False: ". THE CONTROL FAILED: it does depend on the outputs",
+            None: ". Too few sizes to tell that the control depends on the outputs, as it does",
+        }[law.depends_on("fan_out")]
     return f"{text}."
 
 
@@ -413,10 +458,11 @@ def _method(records: Sequence[Record]) -> list[str]:
         f"{' and '.join(map(str, settings['kernels']))}, Bilinear) are drawn as torch draws them.",
         f"Kolmogorov–Smirnov tests compare the first {settings['tested_values']:,} weights of each "
         "with the uniform distribution up to the largest weight and with the normal one of the "
-        "same standard deviation, Holm-corrected over all sizes and layers; a kind of layer is "
-        "called uniform or normal when no size contradicts.",
+        "same standard deviation. They are Holm-corrected as one family, both tests of all sizes "
+        "and layers; a kind of layer is called uniform or normal when no size contradicts.",
         "Exponents: least squares of the logarithms with Student's interval. The width depends on "
-        f"a factor when the interval excludes 0 and the exponent exceeds {NEGLIGIBLE:g}.",
+        f"a factor when the interval excludes 0 and the exponent exceeds {NEGLIGIBLE:g}; it does "
+        f"not when the whole interval lies within ±{NEGLIGIBLE:g}.",
         "For an embedding, fan-in is the number of embeddings: a linear layer for one-hot inputs.",
         "state_dict: one thing of a module is changed at a time; it is looked for in the "
         "state_dict, which is saved, loaded (weights_only) into a fresh module, and looked for "
@@ -472,23 +518,53 @@ def _row(law: Law) -> list[str | float | int | None]:
         "; ".join((f"{FACTORS[n]}: " if named else "") + _interval(fits[n]) for n in inputs),
         _interval(fits["fan_out"]),
         f"{scaled.low:.4f} to {scaled.high:.4f}" if scaled else None,
-        "yes" if law.as_claimed else "no",
+        {True: "yes", False: "no", None: "cannot tell"}[law.as_claimed],
     ]
 
 
-def _frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Tidy: one row per layer and size, and per check."""
-    rows = []
+def _frame(records: Sequence[Record], found: Sequence[Law]) -> pd.DataFrame:
+    """Tidy: one row per layer and size with its tests, per check, and per law and factor."""
+    sizes = tested(question.measured(records)).assign(
+        topic="initialisation", status=Status.OK.value
+    )
+    rows = [{str(k): v for k, v in row.items()} for row in sizes.to_dict("records")]
     for each in records:
         if not each.trials:
             rows.append({**each.axes, "status": each.status.value, "reason": each.reason})
-        for trial in each.trials:
-            flat: dict[str, Any] = dict(trial.result)
-            flat |= flat.pop("factors", {})
-            lists = {k: "; ".join(map(str, v)) for k, v in flat.items() if isinstance(v, list)}
-            status = {"status": trial.status.value, "reason": trial.reason}
-            rows.append({**each.axes, **trial.what, **status, **flat, **lists})
+        rows += [
+            each.axes | _trial_row(trial)
+            for trial in each.trials
+            if "factors" not in trial.result or trial.status != Status.OK
+        ]
+    rows += [row for law in found for row in _law_rows(law)]
     return pd.DataFrame(rows)
+
+
+def _trial_row(trial: Trial) -> dict[str, Any]:
+    flat: dict[str, Any] = dict(trial.result)
+    flat |= flat.pop("factors", {})
+    lists = {k: "; ".join(map(str, v)) for k, v in flat.items() if isinstance(v, list)}
+    return {**trial.what, "status": trial.status.value, "reason": trial.reason, **flat, **lists}
+
+
+def _law_rows(law: Law) -> list[dict[str, Any]]:
+    """What a kind of layer was found to follow, for each factor of its law."""
+    return [
+        {
+            "device": law.device,
+            "topic": "initialisation",
+            "layer": law.layer,
+            "phase": "verdict",
+            "distribution": law.distribution,
+            "factor": name,
+            "exponent": seen.value,
+            "exponent_low": seen.low,
+            "exponent_high": seen.high,
+            "exponent_bound": NEGLIGIBLE,
+            "verdict": DEPENDS[law.depends_on(name)],
+        }
+        for name, seen in law.fit.exponents.items()
+    ]
 
 
 # ---- drawing -------------------------------------------------------------------------------------
@@ -497,9 +573,10 @@ def _frame(records: Sequence[Record]) -> pd.DataFrame:
 def _figure(found: Sequence[Law], items: Mapping[str, Mapping[str, bool]]) -> Figure:
     """The first device: width by fan-in and the distributions above, what is saved below."""
     drawn, axes = figure.mosaic("wwd\niii", height_in=6.4, height_ratios=[1, 0.95])
-    shown = [law for law in found if law.device == found[0].device]
+    shown = [law for law in found if law.device == found[0].device]  # none where none was found
     _widths(axes["w"], [law for law in shown if "fan_in" in law.fit.exponents])
-    _densities(axes["d"], [law for law in shown if law.layer in ("linear", "embedding")])
+    plain = [law for law in shown if law.layer in ("linear", "embedding")]
+    _densities(axes["d"], [(law, law.density) for law in plain if law.density])
     _items(axes["i"], items)
     return drawn
 
@@ -567,15 +644,14 @@ def _rounded(exponent: float) -> str:
     return f"{round(exponent, 2) + 0.0:.2f}".replace("-", "−")
 
 
-def _densities(axes: Axes, shown: Sequence[Law]) -> None:
+def _densities(axes: Axes, shown: Sequence[tuple[Law, Density]]) -> None:
     axes.set_title("distribution")
     if not shown:
         return _empty(axes)
-    for law in shown:
-        places, density = law.density
+    for law, (places, density) in shown:
         axes.plot(places, density, color=COLOURS[law.layer], lw=1.6, drawstyle="steps-mid")
-    axes.set_ylim(0, 1.25 * max(max(law.density[1]) for law in shown))
-    for line, law in enumerate(shown):
+    axes.set_ylim(0, 1.25 * max(max(density) for _, (_, density) in shown))
+    for line, (law, _) in enumerate(shown):
         axes.annotate(
             f"{NAMES[law.layer]}: {law.distribution}",
             (0.03, 0.97 - 0.09 * line),

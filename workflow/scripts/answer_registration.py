@@ -119,7 +119,7 @@ class Device:
 
     name: str
     cells: list[Cell]
-    untried: set[str]  # ways of which some operation could not be tried
+    untried: Counter[str]  # how many operations could not be tried, by way
     runs: pd.DataFrame  # of all ways
     ways: list[Way]  # those that ended well with every seed
     lost: dict[str, str]  # the others that were trained: in how many runs they diverged
@@ -192,7 +192,7 @@ def _device(label: str, records: Sequence[Record]) -> Device:
     return Device(
         label,
         cells=[_cell(label, *pair) for pair in results if pair[0]["operation"] in OPERATIONS],
-        untried={str(t.what["storage"]) for t in operated if t.status != Status.OK},
+        untried=Counter(str(t.what["storage"]) for t in operated if t.status != Status.OK),
         runs=runs,
         ways=_ways(accuracy.whole(arms)),
         lost={name: lost for name, arm in arms.items() if (lost := accuracy.lost(arm))},
@@ -287,7 +287,7 @@ def _sentence(device: Device) -> str:
 
 def _passes(device: Device, storage: str) -> bool:
     outcomes = set(device.outcomes(storage).values())
-    return outcomes == {"pass"} and storage not in device.untried
+    return outcomes == {"pass"} and not device.untried[storage]
 
 
 def _not_compared(device: Device) -> str:
@@ -317,12 +317,12 @@ def _findings(device: Device) -> list[str]:
 
 def _failures(device: Device) -> list[str]:
     """What fails, told once for all ways with the same outcomes."""
-    alike: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    alike: dict[tuple[tuple[tuple[str, str], ...], int], list[str]] = {}
     for storage in device.storages:
-        if outcomes := device.outcomes(storage):
-            alike.setdefault(tuple(outcomes.items()), []).append(storage)
+        if tried := tuple(device.outcomes(storage).items()):
+            alike.setdefault((tried, device.untried[storage]), []).append(storage)
     texts = []
-    for outcomes, storages in alike.items():
+    for (outcomes, untried), storages in alike.items():
         names = _listed([STORAGES[name] for name in storages])
         failed = {
             outcome: [OPERATIONS[name] for name, seen in outcomes if seen == outcome]
@@ -330,7 +330,9 @@ def _failures(device: Device) -> list[str]:
         }
         text = f"{device.name}, {names}: "
         if not any(failed.values()):
-            texts.append(f"{text}all {len(outcomes)} operations do what they should.")
+            passed = len(outcomes)
+            count = f"{passed} of {passed + untried}" if untried else f"all {passed}"
+            texts.append(f"{text}{count} operations do what they should.")
             continue
         said = []
         if failed["silent"]:
@@ -382,8 +384,7 @@ def _change(way: Way) -> str:
 
 def _divergences(device: Device) -> list[str]:
     return [
-        f"{device.name}, {STORAGES[name]}: training {lost}, so that its accuracy is compared with "
-        "nothing."
+        f"{device.name}, {STORAGES[name]}: not compared, {lost}."
         for name, lost in device.lost.items()
     ]
 

@@ -65,6 +65,7 @@ class About(BaseModel):
 
     preset: str
     command: str = Field(description="Command of the full default run")
+    again: str = Field("", description="Command that measures again what a neighbour spoilt")
     questions: list[str] = Field(description="The questions asked, in the order of the page")
 
 

@@ -23,7 +23,6 @@ from pathlib import Path
 from statistics import fmean, variance
 from typing import Any
 
-import yaml
 from scipy import stats
 
 from assay.record import Record, Status, Trial
@@ -40,6 +39,8 @@ Spread = Mapping[
 
 def known() -> dict[str, Spread]:
     """The spread of each study as the workflow's own configuration has it."""
+    import yaml  # for a run by hand; the workflow gives it
+
     config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     return {study: block.get("between_occasions", {}) for study, block in config["studies"].items()}
 

@@ -232,6 +232,14 @@ def notices(records: Iterable[Record]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def measured(records: Iterable[Record]) -> list[Record]:
+    """The records with those trials alone that went well."""
+    return [
+        each.model_copy(update={"trials": [t for t in each.trials if t.status == Status.OK]})
+        for each in records
+    ]
+
+
 def missing(records: Iterable[Record]) -> list[Missing]:
     """Everything in the records that is not ok, each reason once per place."""
     found: list[Missing] = []
