@@ -159,6 +159,65 @@ def test_a_structure_whose_training_diverged_keeps_its_distances():
     assert list(found["factor_per_block"]) == ["independent", "shared"]
 
 
+def with_status(made, status, *which):
+    """The record with some trials, or all, as they are when they end in another status."""
+    trials = [
+        t.model_copy(update={"status": status, "result": {}}) if not which or i in which else t
+        for i, t in enumerate(made.trials)
+    ]
+    return made.model_copy(update={"trials": trials})
+
+
+def test_factors_and_accuracies_of_all_devices_are_one_family():
+    cpu = [stack("independent", 0.8, 0.5), stack("copied", 0.8, 0.5), stack("shared", 0.75, 0.4)]
+    gpu = [each.model_copy(update={"axes": each.axes | {"device": "gpu"}}) for each in cpu]
+    method = answer.answer([*cpu, *gpu]).method
+    assert any("over all its comparisons (8)" in text for text in method)
+
+
+def test_more_comparisons_raise_the_bar():
+    """With factors to compare as well, a loss of p = 0.03 is no longer told."""
+    reference = with_accuracies(stack("independent", 0.8, 0.5), (0.0, 0.0, 0.0))
+    slight = with_accuracies(stack("shared", 0.75, 0.5, 1.0), (0.015, 0.0, -0.015))
+
+    def word():
+        found = answer.answer([reference, slight]).numbers["cpu"]
+        return found["accuracy"]["shared"]["word"]
+
+    assert word() == Word.UNKNOWN
+    del slight.trials[1]  # the distances
+    assert word() == Word.WORSE
+
+
+def with_accuracies(made, noise):
+    runs = [trial for trial in made.trials if "phase" in trial.what]
+    for trial, off in zip(runs, noise, strict=True):
+        trial.result["test_accuracy"] = trial.result["validation_accuracy"] + off
+    return made
+
+
+def test_sameness_says_within_what():
+    found = answer.answer([stack("independent", 0.8, 0.5, 0.002), stack("shared", 0.8, 0.5, 0.002)])
+    assert "(the same within 0.4 points)" in found.sentence
+    assert "(one used again: the same within 2 %)" in found.sentence
+
+
+@pytest.mark.parametrize("lost", range(5))
+def test_whatever_trial_is_lost_the_question_is_answered(lost):
+    records = [parallel(), stack("independent", 0.8, 0.5), stack("shared", 0.75, 0.4)]
+    damaged = [with_status(each, Status.OUT_OF_MEMORY, lost) for each in records]
+    assert answer.answer(damaged).sentence
+    for place, each in enumerate(damaged):
+        assert answer.answer([*records[:place], each, *records[place + 1 :]]).sentence
+
+
+@pytest.mark.parametrize("status", [Status.CONTENDED, Status.OUT_OF_MEMORY, Status.UNAVAILABLE])
+def test_when_everything_is_lost_the_sentence_says_so(status):
+    records = [parallel(), stack("independent", 0.8, 0.5)]
+    found = answer.answer([with_status(each, status) for each in records])
+    assert found.sentence == "Nothing could be tried; the reasons are below."
+
+
 # ---- the parallel block --------------------------------------------------------------------------
 
 

@@ -111,7 +111,9 @@ def test_a_way_of_which_a_run_diverged_is_shown_and_not_compared():
     found = answer.answer([*RECORDS[:3], lost])
     assert found.numbers["cpu"]["reference"] == "add_module"
     assert found.numbers["cpu"]["lost"] == {"sequential": "diverged in 1 of 3 runs"}
+    assert "not compared: nn.Sequential (diverged in 1 of 3 runs)" in found.sentence
     assert "cpu, nn.Sequential: not compared, diverged in 1 of 3 runs." in found.findings
+    assert any("diverged in 1 of 3 runs" in row for row in found.table.rows)
     told = found.frame[found.frame["phase"] == "verdict"].set_index("storage")["word"]
     assert told["partial"] == "worse"
     assert told["sequential"] == "diverged in 1 of 3 runs"
@@ -123,12 +125,6 @@ def test_an_operation_that_could_not_be_tried_is_no_pass():
     found = answer.answer([made("sequential", 0.8, 0.8, 9, [RECORDS[3].trials[0], lost])])
     assert "works with" not in found.sentence
     assert any("1 of 2 operations do what they should" in text for text in found.findings)
-
-
-def test_equal_weights_are_no_comparison():
-    """Of four ways two have the reference's weights: one comparison is left to correct for."""
-    found = answer.answer(RECORDS)
-    assert any("all its comparisons (1)" in text for text in found.method)
 
 
 def test_unequal_weights_are_told():
@@ -161,6 +157,63 @@ def test_a_way_whose_training_diverged_keeps_its_column():
     found = answer.answer([RECORDS[0], lost, RECORDS[3]])
     assert "partial" not in found.numbers["cpu"]["training"]
     assert "partial" in found.numbers["cpu"]["operations"]
+
+
+def with_status(made, status, *which):
+    """The record with some trials, or all, as they are when they end in another status."""
+    trials = [
+        t.model_copy(update={"status": status, "result": {}}) if not which or i in which else t
+        for i, t in enumerate(made.trials)
+    ]
+    return made.model_copy(update={"trials": trials})
+
+
+def test_all_differences_of_all_devices_are_one_family():
+    """p-values are corrected over every difference in which chance has a part, and no other."""
+    other = [each.model_copy(update={"axes": each.axes | {"device": "gpu"}}) for each in RECORDS]
+    found = answer.devices([*RECORDS, *other])
+    seen = answer.comparisons(found)
+    assert len(seen) == 2 * (3 + 4)
+    # Of each device: the partly registered way's, and what it and the list lose in loading.
+    assert sum(map(answer.chancy, seen)) == 6
+    assert any(
+        "over all its comparisons (6)" in text for text in answer.answer(RECORDS + other).method
+    )
+
+
+def test_the_csv_holds_what_the_verdicts_rest_on():
+    frame = answer.answer(RECORDS).frame
+    verdicts = frame[frame["phase"] == "verdict"].set_index("storage")
+    partial = verdicts.loc["partial"]
+    assert partial["word"] == partial["reload_word"] == Word.WORSE
+    rest = ["p", "bound", "margin"]
+    assert partial[[*rest, *(f"reload_{name}" for name in rest)]].notna().all()
+    assert verdicts.loc["sequential", "word"] == "reference"
+
+
+def test_sameness_says_within_what():
+    rows = {row[1]: row for row in answer.answer(RECORDS).table.rows}
+    assert "the same within 0.4 points" in rows["list"]
+    assert "worse" in rows["list"]
+
+
+@pytest.mark.parametrize("lost", range(6))
+def test_whatever_trial_is_lost_the_question_is_answered(lost):
+    damaged = with_status(RECORDS[0], Status.OUT_OF_MEMORY, lost)
+    assert answer.answer([damaged]).sentence
+    assert answer.answer([damaged, *RECORDS[1:]]).sentence
+
+
+@pytest.mark.parametrize("status", [Status.CONTENDED, Status.OUT_OF_MEMORY, Status.UNAVAILABLE])
+def test_when_everything_is_lost_the_sentence_says_so(status):
+    found = answer.answer([with_status(each, status) for each in RECORDS])
+    assert found.sentence == "Nothing could be tried; the reasons are below."
+
+
+def test_when_all_training_diverged_the_sentence_says_so():
+    runs = range(len(RECORDS[3].trials) - 3, len(RECORDS[3].trials))
+    found = answer.answer([with_status(RECORDS[3], Status.DIVERGED, *runs)])
+    assert "nn.Sequential (diverged in 3 of 3 runs)" in found.sentence
 
 
 # ---- the operations ------------------------------------------------------------------------------

@@ -115,6 +115,22 @@ def test_a_paired_comparison_is_the_trials():
     assert (seen.noise, seen.margin, seen.bound) == (pytest.approx(0.04), 0.03, pytest.approx(0.04))
 
 
+def test_a_paired_ratio_is_of_pairs():
+    """What all pairs share cancels, and the ratio is a geometric mean."""
+    levels = [0.0, 3.0, -5.0, 9.0]
+    seen = verdict.paired_ratio(
+        [level + math.log(each) for level, each in zip(levels, (1.9, 2.1, 2, 2), strict=True)],
+        levels,
+    )
+    assert seen.value == pytest.approx((1.9 * 2.1 * 4) ** 0.25)
+    assert 1.8 < seen.low < seen.value < seen.high < 2.2
+    assert verdict.judge([seen]) == [Word.SLOWER]
+    assert verdict.paired_ratio(levels, levels).value == 1.0
+    assert verdict.judge([verdict.paired_ratio(levels, levels)]) == [Word.SAME]
+    alone = verdict.paired_ratio([1.0], [0.0])
+    assert (alone.low, alone.high) == (0.0, math.inf)
+
+
 def test_a_paired_difference_is_of_pairs():
     seen = verdict.paired_difference([0.9, 0.8, 0.7], [0.8, 0.7, 0.6], margin=0.01)
     assert seen.value == pytest.approx(0.1)

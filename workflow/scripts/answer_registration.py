@@ -14,10 +14,8 @@ from typing import Any
 import pandas as pd
 from assay import accuracy, figure, inference, question, verdict
 from assay.accuracy import Standing
-from assay.inference import PairedDifference
 from assay.question import Column, Findings, Picture, Snippet, Table
-from assay.record import Record, Status
-from assay.statistic import Interval
+from assay.record import Record, Status, Trial
 from assay.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -74,7 +72,7 @@ class Cell:
     device: str
     storage: str
     operation: str
-    outcome: str | None  # pass, silent or loud; None where it could not be tried
+    outcome: str  # pass, silent or loud
     reached: int | None
     of: int | None
     error: str | None
@@ -88,9 +86,7 @@ class Way:
     storage: str
     runs: pd.DataFrame
     before: Standing  # test accuracy, and the difference to the reference
-    after: Interval  # test accuracy of the network that was built anew and loaded
-    lost: PairedDifference  # by saving and loading
-    equal: bool  # whether its weights are the reference's, bit for bit
+    after: Standing  # of the network that was built anew and loaded, and the difference to before
 
     @cached_property
     def parameters(self) -> int:
@@ -107,6 +103,15 @@ class Way:
         """How the report calls it."""
         return STORAGES[self.storage]
 
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """All that is given a word."""
+        return [each.difference for each in (self.before, self.after) if each.difference]
+
+    def judged(self, words: Mapping[Comparison, Word]) -> Way:
+        """The same with the words of the question's family."""
+        return replace(self, before=self.before.judged(words), after=self.after.judged(words))
+
 
 @dataclass(frozen=True)
 class Device:
@@ -114,17 +119,19 @@ class Device:
 
     name: str
     cells: list[Cell]
-    ways: list[Way]
-    lost: dict[str, str]  # ways of which a run diverged, and in how many it did
+    untried: Counter[str]  # how many operations could not be tried, by way
+    runs: pd.DataFrame  # of all ways
+    ways: list[Way]  # those that ended well with every seed
+    lost: dict[str, str]  # the others that were trained: in how many runs they diverged
     hooks: list[tuple[int, int]]  # runs by a call, runs by ``forward``
 
     @property
     def storages(self) -> list[str]:
         """The ways of keeping that were tried, in the order of the figure."""
-        seen = {cell.storage for cell in self.cells}
-        return [storage for storage in STORAGES if storage in seen]
+        seen = {cell.storage for cell in self.cells} | {way.storage for way in self.ways}
+        return [storage for storage in STORAGES if storage in seen | set(self.lost)]
 
-    def outcomes(self, storage: str) -> dict[str, str | None]:
+    def outcomes(self, storage: str) -> dict[str, str]:
         """Outcome by operation."""
         return {c.operation: c.outcome for c in self.cells if c.storage == storage}
 
@@ -139,52 +146,60 @@ class Device:
     @property
     def reference(self) -> Way | None:
         """The way that the others are compared with."""
-        return next((way for way in self.ways if way.before.is_reference), None)
-
-    @property
-    def comparisons(self) -> list[Comparison]:
-        """All that is given a word: equal weights are no matter of chance."""
-        seen = [way.before.difference for way in self.ways if not way.equal]
-        return [each for each in seen if each]
-
-    def judged(self, words: Mapping[Comparison, Word]) -> Device:
-        """The same with the words of the question's family."""
-        ways = [
-            way if way.equal else replace(way, before=way.before.judged(words)) for way in self.ways
-        ]
-        return replace(self, ways=ways)
+        return self.way(_reference(way.storage for way in self.ways)) if self.ways else None
 
 
 # ---- reading ------------------------------------------------------------------------------------
 
 
 def devices(records: Sequence[Record]) -> list[Device]:
-    """What was found, device by device, judged as one family; devices without are left out."""
-    done = [each for each in records if any(t.status == Status.OK for t in each.trials)]
-    found = [_device(label, done) for label in dict.fromkeys(str(e.axes["device"]) for e in done)]
-    words = verdict.words(seen for each in found for seen in each.comparisons)
-    return [each.judged(words) for each in found]
+    """What was found, device by device, judged; devices on which nothing was are left out."""
+    tried = [each for each in records if any(map(_ended, each.trials))]
+    labels = dict.fromkeys(str(each.axes["device"]) for each in tried)
+    found = [_device(label, tried) for label in labels]
+    words = _words(comparisons(found))
+    return [replace(each, ways=[way.judged(words) for way in each.ways]) for each in found]
+
+
+def comparisons(found: Sequence[Device]) -> list[Comparison]:
+    """All that is given a word in this question."""
+    return [seen for each in found for way in each.ways for seen in way.comparisons]
+
+
+def chancy(seen: Comparison) -> bool:
+    """Whether chance has a part: not in accuracies that are equal with every seed."""
+    return (seen.low, seen.high) != (0, 0)
+
+
+def _words(seen: Sequence[Comparison]) -> dict[Comparison, Word]:
+    """What is equal is so because its weights are, and is not tested."""
+    return dict.fromkeys(seen, Word.SAME) | verdict.words(filter(chancy, seen))
+
+
+def _ended(trial: Trial) -> bool:
+    """Whether a trial came to something, be it that training diverged."""
+    return trial.status in (Status.OK, Status.DIVERGED)
 
 
 def _device(label: str, records: Sequence[Record]) -> Device:
     own = [each for each in records if each.axes["device"] == label]
+    operated = [t for each in own for t in each.trials if "operation" in t.what]
+    results: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        (trial.what, trial.result) for trial in operated if trial.status == Status.OK
+    ]
     runs = pd.concat([accuracy.runs(each) for each in own])
     arms = {name: runs[runs["storage"] == name] for name in STORAGES} if len(runs) else {}
-    results: list[tuple[dict[str, Any], dict[str, Any]]] = [
-        (trial.what, trial.result if trial.status == Status.OK else {})
-        for each in own
-        for trial in each.trials
-        if "operation" in trial.what
-    ]
     return Device(
         label,
         cells=[_cell(label, *pair) for pair in results if pair[0]["operation"] in OPERATIONS],
+        untried=Counter(str(t.what["storage"]) for t in operated if t.status != Status.OK),
+        runs=runs,
         ways=_ways(accuracy.whole(arms)),
         lost={name: lost for name, arm in arms.items() if (lost := accuracy.lost(arm))},
         hooks=[
             (result["runs_by_call"], result["runs_by_forward"])
             for what, result in results
-            if what["operation"] == "hooks" and result
+            if what["operation"] == "hooks"
         ],
     )
 
@@ -195,37 +210,18 @@ def _cell(device: str, what: Mapping[str, Any], result: Mapping[str, Any]) -> Ce
 
 
 def _ways(arms: Mapping[str, pd.DataFrame]) -> list[Way]:
+    """Every way of which no run diverged, against one of them; not yet judged."""
     if not arms:
         return []
-    reference = _reference(arms)
-    found = _standings(arms, reference)
-    return [
-        Way(
-            name,
-            arm,
-            found[name],
-            inference.mean(arm["test_accuracy_reloaded"]),
-            inference.paired_difference(arm["test_accuracy_reloaded"], arm["test_accuracy"]),
-            equal=name != reference and _same(arm, arms[reference]),
-        )
-        for name, arm in arms.items()
-    ]
+    found = accuracy.standings(arms, _reference(arms))
+    return [Way(name, arm, found[name], _reloaded(arm)) for name, arm in arms.items()]
 
 
-def _standings(arms: Mapping[str, pd.DataFrame], reference: str) -> dict[str, Standing]:
-    """Every way against the reference.
-
-    Equal weights are no matter of chance: only ways that came to others are tested.
-    """
-    differs = {name: arm for name, arm in arms.items() if not _same(arm, arms[reference])}
-    found = accuracy.standings({reference: arms[reference]} | differs, reference)
-    margin = accuracy.sampling_error(arms[reference])
-    nothing = Comparison(0.0, 0.0, 0.0, p=1.0, neutral=0.0, margin=margin)
-    return found | {
-        name: Standing(found[reference].accuracy, nothing, word=Word.SAME)
-        for name in arms
-        if name not in found
-    }
+def _reloaded(arm: pd.DataFrame) -> Standing:
+    """What saving and loading leaves of an accuracy."""
+    after, margin = arm["test_accuracy_reloaded"], accuracy.sampling_error(arm)
+    change = verdict.paired_difference(after, arm["test_accuracy"], margin)
+    return Standing(inference.mean(after), change)
 
 
 def _same(arm: pd.DataFrame, other: pd.DataFrame) -> bool:
@@ -267,9 +263,9 @@ def answer(records: list[Record]) -> Findings:
 
 def _sentence(device: Device) -> str:
     parts = []
-    plain = next((name for name in UNREGISTERED if name in device.storages), None)
+    plain = next((name for name in UNREGISTERED if device.outcomes(name)), None)
     if plain:
-        tried = sum(outcome is not None for outcome in device.outcomes(plain).values())
+        tried = len(device.outcomes(plain))
         parts.append(
             f"kept in a {plain}, {device.count(plain, 'silent')} of {tried} operations fail "
             f"silently and {device.count(plain, 'loud')} with an error"
@@ -278,18 +274,26 @@ def _sentence(device: Device) -> str:
     if partly and reference and partly is not reference:
         parts.append(
             f"registered in part, training raises no error: {partly.registered:,} of "
-            f"{partly.parameters:,} parameters are trained, {_percent(partly.before.accuracy)} of "
-            f"the test images are right instead of {_percent(reference.before.accuracy)}, and "
+            f"{partly.parameters:,} parameters are trained, {_percent(partly.before)} of "
+            f"the test images are right instead of {_percent(reference.before)}, and "
             f"{_percent(partly.after)} after saving and loading"
         )
     right = [STORAGES[name] for name in device.storages if _passes(device, name)]
     if right:
         parts.append(f"every operation works with {_listed(right)}")
-    return f"{device.name} – {'; '.join(parts or ['no network could be trained to the end'])}."
+    said = "; ".join(parts) or "what could be tried is below"
+    return f"{device.name} – {said}{_not_compared(device)}."
 
 
 def _passes(device: Device, storage: str) -> bool:
-    return set(device.outcomes(storage).values()) == {"pass"}
+    outcomes = set(device.outcomes(storage).values())
+    return outcomes == {"pass"} and not device.untried[storage]
+
+
+def _not_compared(device: Device) -> str:
+    """Which ways diverged, in words to be added to a sentence; nothing if none did."""
+    names = [f"{STORAGES[name]} ({lost})" for name, lost in device.lost.items()]
+    return f"; trained, but not compared: {', '.join(names)}" if names else ""
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -297,14 +301,15 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _percent(level: Interval) -> str:
-    return f"{100 * level.value:.1f} %"
+def _percent(seen: Standing) -> str:
+    return f"{100 * seen.accuracy.value:.1f} %"
 
 
 def _findings(device: Device) -> list[str]:
     return [
         *_failures(device),
         *_trainings(device),
+        *_divergences(device),
         *_equality(device),
         *_hooks(device),
     ]
@@ -312,11 +317,12 @@ def _findings(device: Device) -> list[str]:
 
 def _failures(device: Device) -> list[str]:
     """What fails, told once for all ways with the same outcomes."""
-    alike: dict[tuple[tuple[str, str | None], ...], list[str]] = {}
+    alike: dict[tuple[tuple[tuple[str, str], ...], int], list[str]] = {}
     for storage in device.storages:
-        alike.setdefault(tuple(device.outcomes(storage).items()), []).append(storage)
+        if tried := tuple(device.outcomes(storage).items()):
+            alike.setdefault((tried, device.untried[storage]), []).append(storage)
     texts = []
-    for outcomes, storages in alike.items():
+    for (outcomes, untried), storages in alike.items():
         names = _listed([STORAGES[name] for name in storages])
         failed = {
             outcome: [OPERATIONS[name] for name, seen in outcomes if seen == outcome]
@@ -324,8 +330,8 @@ def _failures(device: Device) -> list[str]:
         }
         text = f"{device.name}, {names}: "
         if not any(failed.values()):
-            passed = sum(seen == "pass" for _, seen in outcomes)
-            count = f"all {passed}" if passed == len(outcomes) else f"{passed} of {len(outcomes)}"
+            passed = len(outcomes)
+            count = f"{passed} of {passed + untried}" if untried else f"all {passed}"
             texts.append(f"{text}{count} operations do what they should.")
             continue
         said = []
@@ -348,11 +354,7 @@ def _trainings(device: Device) -> list[str]:
     for way in device.ways:
         came_to = way.runs[["weights_sha256", "test_accuracy_reloaded"]].to_numpy().tolist()
         alike.setdefault((way.registered, str(came_to)), []).append(way)
-    texts = [_training(device, ways) for ways in alike.values()]
-    return texts + [
-        f"{device.name}, {STORAGES[storage]}: not compared, {lost}."
-        for storage, lost in device.lost.items()
-    ]
+    return [_training(device, ways) for ways in alike.values()]
 
 
 def _training(device: Device, ways: Sequence[Way]) -> str:
@@ -363,14 +365,28 @@ def _training(device: Device, ways: Sequence[Way]) -> str:
         else f"{way.registered:,} of {way.parameters:,} parameters are trained"
     )
     against = ""
-    if way.before.difference is not None and way.before.difference.value:
-        seen = way.before.against
-        against = f" ({seen} points against {_reference_name(device)}: {way.before.said})"
+    if way.before.difference and chancy(way.before.difference):
+        seen = way.before
+        against = f" ({seen.against} points against {_reference_name(device)}: {seen.said})"
     return (
         f"{device.name}, {_listed([each.name for each in ways])}: {trained}; "
-        f"{_percent(way.before.accuracy)} of the test images{against}, after saving and loading "
-        f"{_percent(way.after)} ({accuracy.interval(way.lost)} points)."
+        f"{_percent(way.before)} of the test images{against}, after saving and loading "
+        f"{_percent(way.after)} ({_change(way)})."
     )
+
+
+def _change(way: Way) -> str:
+    """What saving and loading did to the accuracy."""
+    if way.after.difference and chancy(way.after.difference):
+        return f"{way.after.against} points: {way.after.said}"
+    return "equal with every seed"
+
+
+def _divergences(device: Device) -> list[str]:
+    return [
+        f"{device.name}, {STORAGES[name]}: not compared, {lost}."
+        for name, lost in device.lost.items()
+    ]
 
 
 def _reference_name(device: Device) -> str:
@@ -388,8 +404,8 @@ def same_weights(device: Device, storage: str) -> bool | None:
 def _equality(device: Device) -> list[str]:
     """Whether a sequence of one's own is torch's own, bit for bit."""
     checks = ("output", "gradients", "repetition")
-    own = {name: seen for name, seen in device.outcomes("add_module").items() if seen}
-    if not own.keys() & set(checks):
+    own = device.outcomes("add_module") if "add_module" in device.storages else {}
+    if not own:
         return []
     same = same_weights(device, "add_module")
     outcome = [
@@ -397,6 +413,8 @@ def _equality(device: Device) -> list[str]:
     ]
     if same is not None:
         outcome.append(f"weights after training {_bitwise(same)}")
+    if not outcome:
+        return []
     text = f"{device.name}: a Sequential of one's own against nn.Sequential: {', '.join(outcome)}."
     if device.outcomes("children").get("repetition") == "silent":
         text += (
@@ -438,15 +456,22 @@ def _numbers(device: Device) -> dict[str, Any]:
                 "parameters": way.parameters,
                 "parameters_registered": way.registered,
                 **way.before.numbers,
-                "test_accuracy_reloaded": way.after.value,
-                "test_accuracy_reloaded_low": accuracy.finite(way.after.low),
-                "test_accuracy_reloaded_high": accuracy.finite(way.after.high),
+                **_reload_numbers(way),
                 "weights_equal_reference": same_weights(device, way.storage),
             }
             for way in device.ways
         },
-        "reference": device.reference.storage if device.reference else None,
         "lost": device.lost,
+        "reference": device.reference.storage if device.reference else None,
+    }
+
+
+def _reload_numbers(way: Way) -> dict[str, Any]:
+    """What saving and loading comes to, for programs and tables: its own names for the same."""
+    level, reloaded = "test_accuracy", "test_accuracy_reloaded"
+    return {
+        name.replace(level, reloaded) if name.startswith(level) else f"reload_{name}": value
+        for name, value in way.after.numbers.items()
     }
 
 
@@ -473,8 +498,10 @@ def _method(records: Sequence[Record], found: Sequence[Device]) -> list[str]:
         "best epoch in validation.",
         "The state was saved, loaded strictly into a network that was built anew with another "
         "seed, and the test images were read with both.",
-        "Only ways that came to other weights than the reference are tested; equal weights are the "
-        f"same. {accuracy.method(sum(len(each.comparisons) for each in found))}",
+        "Two accuracies are compared of every way: as trained with the reference's, and after "
+        f"loading with as trained. {accuracy.method(sum(map(chancy, comparisons(found))))} "
+        "Accuracies that are equal with every seed are no matter of chance and not counted among "
+        "them.",
     ]
 
 
@@ -499,7 +526,9 @@ def _table(found: Sequence[Device]) -> Table:
         Column(name="raises"),
         Column(name="parameters found"),
         Column(name="test accuracy", unit="%"),
+        Column(name="verdict"),
         Column(name="after reload", unit="%"),
+        Column(name="verdict on reload"),
     ]
     rows = [_row(device, storage) for device in found for storage in device.storages]
     return Table(columns=columns, rows=rows)
@@ -507,36 +536,36 @@ def _table(found: Sequence[Device]) -> Table:
 
 def _row(device: Device, storage: str) -> list[str | float | int | None]:
     way = device.way(storage)
-    trained: list[str | float | int | None] = [None, None, None]
+    trained: list[str | float | int | None] = [None, None, device.lost.get(storage), None, None]
     if way:
         trained = [
             f"{way.registered:,} of {way.parameters:,}",
             accuracy.interval(way.before.accuracy),
-            accuracy.interval(way.after),
+            way.before.said or way.before.against,
+            accuracy.interval(way.after.accuracy),
+            way.after.said,
         ]
-    elif storage in device.lost:
-        trained = [None, device.lost[storage], None]
     counts = [str(device.count(storage, outcome)) for outcome in ("pass", "silent", "loud")]
     return [device.name, STORAGES[storage], *counts, *trained]
 
 
 def _frame(found: Sequence[Device]) -> pd.DataFrame:
-    """Tidy: a row per cell, then a row per training run, then the verdicts."""
+    """Tidy: a row per cell, then a row per training run, then a row per way's verdicts."""
     cells = pd.DataFrame([vars(cell) for device in found for cell in device.cells])
-    runs = [way.runs.assign(device=device.name) for device in found for way in device.ways]
-    told = [
-        {"device": device.name, "storage": way.storage, **way.before.row}
-        for device in found
-        for way in device.ways
-    ]
-    told += [
-        {"device": device.name, "storage": storage, "phase": "verdict", "word": lost}
-        for device in found
-        for storage, lost in device.lost.items()
-    ]
-    table = pd.concat([cells, *runs, pd.DataFrame(told)], ignore_index=True)
+    runs = [device.runs.assign(device=device.name) for device in found]
+    verdicts = pd.DataFrame([row for device in found for row in _verdicts(device)])
+    table = pd.concat([cells, *runs, verdicts], ignore_index=True)
     first = ["device", "storage", "operation", "outcome", "phase", "seed"]
     return table.reindex(columns=[*first, *(name for name in table if name not in first)])
+
+
+def _verdicts(device: Device) -> list[dict[str, Any]]:
+    """What the page says of each way, with all that it rests on."""
+    told: list[tuple[str, dict[str, Any]]] = [
+        (way.storage, way.before.row | _reload_numbers(way)) for way in device.ways
+    ]
+    told += [(name, {"phase": "verdict", "word": lost}) for name, lost in device.lost.items()]
+    return [{"device": device.name, "storage": name, **row} for name, row in told]
 
 
 # ---- the figure ---------------------------------------------------------------------------------
@@ -552,7 +581,7 @@ def _alternative(found: Sequence[Device]) -> str:
             for storage in device.storages
         ]
         texts += [
-            f"{device.name}, {way.name}: {_percent(way.before.accuracy)} of the test images, "
+            f"{device.name}, {way.name}: {_percent(way.before)} of the test images, "
             f"{_percent(way.after)} after reload."
             for way in device.ways
         ]
@@ -620,8 +649,8 @@ def _accuracies(axes: Axes, device: Device) -> None:
     axes.annotate(
         "guessing", (len(device.storages) - 0.5, 100 * GUESSING + 2), ha="right", fontsize=8
     )
-    kinds: list[tuple[str, float, dict[str, Any], Callable[[Way], Interval]]] = [
-        ("as trained", -0.13, {"color": figure.BLUE}, lambda way: way.before.accuracy),
+    kinds: list[tuple[str, float, dict[str, Any], Callable[[Way], Standing]]] = [
+        ("as trained", -0.13, {"color": figure.BLUE}, lambda way: way.before),
         (
             "saved, built anew, loaded",
             0.13,
@@ -631,7 +660,7 @@ def _accuracies(axes: Axes, device: Device) -> None:
     ]
     for label, shift, options, level in kinds:
         places = [device.storages.index(way.storage) + shift for way in device.ways]
-        levels = [level(way) for way in device.ways]
+        levels = [level(way).accuracy for way in device.ways]
         figure.interval(
             axes,
             places,
