@@ -31,7 +31,8 @@ def working_sets(smallest: int, largest: int, per_doubling: int = 1) -> list[int
     """
     doublings = math.log2(max(1.0, largest / smallest))
     steps = math.floor(per_doubling * doublings + 1e-9)  # the last step may miss by rounding
-    return [round(smallest * 2 ** (step / per_doubling)) for step in range(steps + 1)]
+    sizes = [round(smallest * 2 ** (step / per_doubling)) for step in range(steps + 1)]
+    return [size for size in sizes if size <= max(smallest, largest)]
 
 
 @dataclass(frozen=True)
