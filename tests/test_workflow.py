@@ -204,7 +204,7 @@ def test_accepting_an_edit_measures_nothing(copied):
 
 
 def test_changing_the_spread_between_occasions_answers_again_and_measures_nothing(copied):
-    copied.edit("config.yaml", lambda text: text.replace("ratio: 0.01", "ratio: 0.02"))
+    copied.edit("config.yaml", lambda text: text.replace("{ratio: 0.0", "{ratio: 0.1"))
     planned = copied.planned()
     assert planned["answer"] > 5
     assert not [rule for rule in planned if rule.startswith("measure")]
