@@ -177,3 +177,12 @@ def make_record(study: str, axes: dict[str, Any], trials: list[Trial], **changes
         ),
     }
     return Record(**(values | changes))
+
+
+def with_status(made: Record, status: Status, *which: int) -> Record:
+    """The record with some trials, or all, as they are when they end in another status."""
+    trials = [
+        t.model_copy(update={"status": status, "result": {}}) if not which or i in which else t
+        for i, t in enumerate(made.trials)
+    ]
+    return made.model_copy(update={"trials": trials})

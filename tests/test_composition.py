@@ -11,7 +11,7 @@ import torch
 from assay import record
 from assay.record import DatasetInfo, Status, Trial
 from assay.verdict import Word
-from conftest import make_record
+from conftest import make_record, with_status
 
 SETTINGS = {
     "seed": 1,
@@ -157,15 +157,6 @@ def test_a_structure_whose_training_diverged_keeps_its_distances():
     found = answer.answer([stack("independent", 0.8, 0.5), lost]).numbers["cpu"]
     assert list(found["accuracy"]) == ["independent"]
     assert list(found["factor_per_block"]) == ["independent", "shared"]
-
-
-def with_status(made, status, *which):
-    """The record with some trials, or all, as they are when they end in another status."""
-    trials = [
-        t.model_copy(update={"status": status, "result": {}}) if not which or i in which else t
-        for i, t in enumerate(made.trials)
-    ]
-    return made.model_copy(update={"trials": trials})
 
 
 def test_factors_and_accuracies_of_all_devices_are_one_family():

@@ -10,7 +10,7 @@ import torch
 from assay import blocks, record
 from assay.record import DatasetInfo, Status, Trial
 from assay.verdict import Word
-from conftest import make_record
+from conftest import make_record, with_status
 from torch import nn
 
 SETTINGS = {
@@ -157,15 +157,6 @@ def test_a_way_whose_training_diverged_keeps_its_column():
     found = answer.answer([RECORDS[0], lost, RECORDS[3]])
     assert "partial" not in found.numbers["cpu"]["training"]
     assert "partial" in found.numbers["cpu"]["operations"]
-
-
-def with_status(made, status, *which):
-    """The record with some trials, or all, as they are when they end in another status."""
-    trials = [
-        t.model_copy(update={"status": status, "result": {}}) if not which or i in which else t
-        for i, t in enumerate(made.trials)
-    ]
-    return made.model_copy(update={"trials": trials})
 
 
 def test_all_differences_of_all_devices_are_one_family():

@@ -27,6 +27,7 @@ import torch
 from assay import job, machine, trial
 from assay.clock import Block, Call, Clock, CudaClock, HostClock
 from assay.job import Job
+from assay.product import is_missing_kernel
 from assay.record import Status, Trial
 from assay.trial import Protocol, Work
 from pydantic import JsonValue
@@ -351,11 +352,6 @@ def _trial(cell: Cell, offered: Ways, protocol: Protocol, clock: Clock, seed: in
         f"budget of {protocol.cap_s:g} s a cell (cell_s)",
         result={"estimate_s": estimate},
     )
-
-
-def is_missing_kernel(error: BaseException) -> bool:
-    """Whether torch says that it has no kernel for this dtype on this device."""
-    return isinstance(error, NotImplementedError) or "not implemented for" in str(error)
 
 
 def _first_line(error: BaseException) -> str:

@@ -26,6 +26,7 @@ from assay.clock import Block, Call, HostClock
 from assay.device import Unavailable
 from assay.job import Job
 from assay.kernel import kernel_name
+from assay.product import is_missing_kernel
 from assay.record import Status, Trial
 from assay.trial import Work
 from pydantic import JsonValue
@@ -365,8 +366,8 @@ def _recorded(error: BaseException) -> Status | None:
     """The status of an error that is a result; None for a bug."""
     if job.is_out_of_memory(error):
         return Status.OUT_OF_MEMORY
-    if isinstance(error, NotImplementedError) or "not implemented for" in str(error):
-        return Status.UNAVAILABLE  # no kernel for this dtype on this device
+    if is_missing_kernel(error):
+        return Status.UNAVAILABLE
     return None
 
 
