@@ -388,7 +388,7 @@ def test_every_speedup_has_one_scaling(speedup: float, width: float, word: Word)
     seen = answer.scaling(Comparison(1 / speedup, low, high, 0, 1, 1), word)
     if seen == Scaling.LINEAR:
         assert word == Word.FASTER
-        assert abs(speedup - 2) <= 0.1
+        assert abs(speedup - 2) <= 0.1 + 1e-12  # 2 − 1.9 is a rounding error more than 0.1
     if word == Word.UNKNOWN:
         assert seen == Scaling.UNKNOWN
 
