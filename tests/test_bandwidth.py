@@ -28,6 +28,7 @@ QUICK = {
     "half_width": 0.5,
     "block_s": 5e-4,
     "block_least_s": 1e-5,
+    "lead_in_s": 0,
     "warmup_calls": 1,
     "warmup_s": 0.01,
     "settle_s": 0.01,

@@ -267,7 +267,7 @@ TINY_TRIAL = {
         **PROTOCOL,
         **{"rounds_least": 6, "rounds_most": 6, "void_delay_share": 1, "cap_s": 20},
         "cpu": {
-            **{"half_width": 0.5, "block_s": 5e-4, "block_least_s": 1e-5},
+            **{"half_width": 0.5, "block_s": 5e-4, "block_least_s": 1e-5, "lead_in_s": 0},
             **{"warmup_calls": 1, "warmup_s": 0.01, "settle_s": 0.01},
         },
     },

@@ -60,7 +60,7 @@ def test_what_slows_a_whole_round_is_no_contrast():
 # Nothing is void: a busy neighbour of the tests must not change what they see.
 UNDISTURBED = {"rounds_least": 6, "rounds_most": 8, "void_delay_share": 1}
 PACE = {
-    **{"half_width": 0.5, "block_s": 5e-4, "block_least_s": 1e-5},
+    **{"half_width": 0.5, "block_s": 5e-4, "block_least_s": 1e-5, "lead_in_s": 0},
     **{"warmup_calls": 1, "warmup_s": 0.01, "settle_s": 0.01},
 }
 SETTINGS = {

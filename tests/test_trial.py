@@ -22,6 +22,7 @@ PACE = {
     "half_width": 0.02,
     "block_s": 1e-4,
     "block_least_s": 1e-5,
+    "lead_in_s": 0,
     "warmup_calls": 1,
     "warmup_s": 0.0,
     "settle_s": 0.0,
@@ -204,11 +205,30 @@ def test_calls_longer_than_a_mild_neighbours_pauses_are_judged_beside_it(monkeyp
             time.sleep(4e-3)
             return super().time(call, block)
 
-    seen = run(Slow({"anchor": 1.0, "target": 1.1}), cap_s=2)
+    seen = run(Slow({"anchor": 1.0, "target": 1.1}), cap_s=4)  # seconds, of which it pauses two
     assert seen.status == Status.OK
     assert seen.result["beside_neighbour"] is True
     assert not any(seen.samples["void"])
     assert seen.result["ratios"]["target"]["ratio"] == pytest.approx(1.1)
+
+
+def test_a_short_call_is_led_in_and_a_long_one_leads_itself_in():
+    calls: list[str] = []
+
+    def counted(name: str) -> Work[Any]:
+        return Work(lambda generator: torch.zeros(4), lambda operands: calls.append(name) or name)
+
+    def untimed(lead_in_s: float) -> dict[str, int]:
+        calls.clear()
+        clock = ScriptedClock({"short": 1e-4, "long": 1.0})
+        chosen = protocol(lead_in_s=lead_in_s, rounds_most=20)
+        trial.compare({}, counted("short"), {"target": counted("long")}, chosen, clock, seed=1)
+        return {name: calls.count(name) - clock.order.count(name) for name in ("short", "long")}
+
+    without, led_in = untimed(0.0), untimed(1e-3)
+    assert led_in["short"] >= without["short"] + 2 * 20  # of anchor and twin, in every round
+    before_its_length_is_known = led_in["long"] - without["long"]
+    assert 1 <= before_its_length_is_known < led_in["short"] / 4
 
 
 def test_a_trial_that_lost_rounds_names_who_took_the_cores(monkeypatch):

@@ -100,7 +100,15 @@ def test_editing_the_page_runs_the_page(copied):
 @pytest.mark.parametrize(
     ("module", "jobs"),
     [
-        ("kernel", {"measure_alignment": 5, "measure_contrast": 1, "measure_two_devices": 1}),
+        (
+            "kernel",
+            {
+                "measure_alignment": 5,
+                "measure_contrast": 1,
+                "measure_crossover": 2,
+                "measure_two_devices": 1,
+            },
+        ),
         ("figure", {"answer": QUESTIONS}),  # every answer draws
         (
             "trial",
