@@ -111,10 +111,11 @@ def by_itself(seen: Trial) -> Trial:
     return occasion.pool([seen], {"ratio": nothing, "time": nothing})
 
 
-def as_given(seen: Trial) -> Trial:
+def as_given(seen: Trial, dtype: str) -> Trial:
     """A trial with the interval that a question gives a cell of one occasion."""
     spread = occasion.known()["alignment"]
-    kinds = {kind: Component(value**2, KNOWN_FREEDOM) for kind, value in spread.items()}
+    own = spread.get(dtype, spread)
+    kinds = {kind: Component(own[kind] ** 2, KNOWN_FREEDOM) for kind in ("ratio", "time")}
     return occasion.pool([seen], kinds)
 
 
@@ -154,7 +155,7 @@ def quiet(protocol: Protocol, count: int, products: Products) -> Iterator[Row]:
         trials = run_trials(*arms, long, count, "5 % more work")
         slower = share(words(trials), Word.SLOWER)
         yield Row("5 % more is slower", name(n, dtype), f"{slower:.1%}", "≥ 90 %", slower >= 0.9)
-        given = [as_given(each).result for each in trials if each.status == Status.OK]
+        given = [as_given(each, dtype).result for each in trials if each.status == Status.OK]
         ratios: list[Any] = [result["ratios"]["target"] for result in given]
         hits = [each["ratio_low"] <= 1.05 <= each["ratio_high"] for each in ratios]
         held = sum(hits) / len(trials)

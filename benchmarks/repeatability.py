@@ -226,17 +226,19 @@ def _print_headlines(runs: Sequence[Run]) -> None:
 
 
 def between_occasions(records: Iterable[Record]) -> Iterator[str]:
-    """Per study, by how much occasions differ beyond their rounds, over the runs at hand."""
+    """Per study, and per number format, by how much occasions differ beyond their rounds."""
     cells: dict[str, dict[str, list[Trial]]] = defaultdict(lambda: defaultdict(list))
     for each in records:
         axes = {name: value for name, value in each.axes.items() if name != occasion.AXIS}
         for one in each.trials:
-            cells[each.study][repr((sorted(axes.items()), sorted(one.what.items())))].append(one)
-    for study, trials in sorted(cells.items()):
+            same = repr((sorted(axes.items()), sorted(one.what.items())))
+            for group in {each.study, f"{each.study} {one.what.get('dtype', '')}".strip()}:
+                cells[group][same].append(one)
+    for group, trials in sorted(cells.items()):
         seen = {kind: own_spread(kind, [*trials.values()]) for kind in ("ratio", "time")}
         if any(freedom for _, freedom in seen.values()):
             said = ", ".join(f"{kind}: {spread:.4f}" for kind, (spread, _) in seen.items())
-            yield f"  {study:<16}{{{said}}}  ({seen['time'][1]} degrees of freedom)"
+            yield f"  {group:<24}{{{said}}}  ({seen['time'][1]} degrees of freedom)"
 
 
 def own_spread(kind: str, repeated: Sequence[Sequence[Trial]]) -> tuple[float, int]:

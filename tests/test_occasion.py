@@ -129,6 +129,28 @@ def test_one_occasion_takes_what_is_known_of_its_study() -> None:
     assert other["ratios"]["target"]["ratio_high"] < target["ratio_high"]
 
 
+def test_a_number_format_can_have_a_spread_of_its_own() -> None:
+    """Two formats of one cell move by different amounts; neither lends the other its own."""
+    draw = np.random.default_rng(1)
+
+    def trials() -> list[Trial]:
+        seen = {"float32": 0.002, "bfloat16": 0.05}
+        return [
+            paired(math.exp(draw.normal(0, spread))).model_copy(update={"what": {"dtype": dtype}})
+            for dtype, spread in seen.items()
+        ]
+
+    records = [cell(n, trials(), when) for n in range(40) for when in (1, 2)]
+    known = {"alignment": {"ratio": 0.002, "time": 0, "bfloat16": {"ratio": 0.05, "time": 0}}}
+    for between in (NOTHING, known):
+        narrow, wide = (
+            trial.result["ratios"]["target"]["ratio_high"]
+            / trial.result["ratios"]["target"]["ratio"]
+            for trial in occasion.pooled(records, between)[0].trials
+        )
+        assert narrow < 1.01 < 1.04 < wide
+
+
 def test_the_control_shares_its_anchors_minute() -> None:
     """Nothing is added to it, or noise would be made up that the machine does not show."""
     seen = only([cell(8, [paired(1.1)])], {"alignment": {"ratio": 0.1, "time": 0.1}})
@@ -262,4 +284,7 @@ def test_how_often_is_said() -> None:
 def test_the_configuration_knows_every_study() -> None:
     known = occasion.known()
     assert {"alignment", "crossover", "bandwidth"} <= set(known)
-    assert all(0 <= value < 1 for spread in known.values() for value in spread.values())
+    spreads = [
+        each for own in known.values() for each in (own, *own.values()) if isinstance(each, dict)
+    ]
+    assert all(0 <= each[kind] < 1 for each in spreads if each for kind in ("ratio", "time"))

@@ -212,20 +212,28 @@ def test_calls_longer_than_a_mild_neighbours_pauses_are_judged_beside_it(monkeyp
     assert seen.result["ratios"]["target"]["ratio"] == pytest.approx(1.1)
 
 
-def test_a_short_call_is_led_in_and_a_long_one_leads_itself_in():
+@pytest.mark.parametrize("short", [2, 100])  # calls in a block of the short arm
+def test_only_among_longer_calls_a_short_one_is_led_in(short):
     calls: list[str] = []
+
+    class Calibrated(ScriptedClock):
+        def calibrate(self, call, block_s) -> Block:
+            return Block({"short": short, "long": 1}[call()])
 
     def counted(name: str) -> Work[Any]:
         return Work(lambda generator: torch.zeros(4), lambda operands: calls.append(name) or name)
 
     def untimed(lead_in_s: float) -> dict[str, int]:
         calls.clear()
-        clock = ScriptedClock({"short": 1e-4, "long": 1.0})
+        clock = Calibrated({"short": 1e-4, "long": 1.0})
         chosen = protocol(lead_in_s=lead_in_s, rounds_most=20)
         trial.compare({}, counted("short"), {"target": counted("long")}, chosen, clock, seed=1)
         return {name: calls.count(name) - clock.order.count(name) for name in ("short", "long")}
 
     without, led_in = untimed(0.0), untimed(1e-3)
+    if short == 2:
+        assert led_in == without
+        return
     assert led_in["short"] >= without["short"] + 2 * 20  # of anchor and twin, in every round
     before_its_length_is_known = led_in["long"] - without["long"]
     assert 1 <= before_its_length_is_known < led_in["short"] / 4

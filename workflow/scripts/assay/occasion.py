@@ -4,8 +4,9 @@ The rounds of a trial are draws from one minute of one process. What a reader as
 machine, and from one such occasion to the next a ratio moves by more than its rounds show: other
 tenants of the cache, where operands came to lie, what ran before. So a cell can be measured on
 several occasions (the axis ``occasion``: processes of their own, far apart in the run), and what
-they differ by is a component of variance of its own, estimated over all cells of a study and
-device together, since two occasions of one cell say little by themselves.
+they differ by is a component of variance of its own, estimated over all cells of a study, device
+and number format together, since two occasions of one cell say little by themselves. (Formats run
+on units of their own: products in one can be nine times as steady as in another.)
 
 A run's own estimate is joined with what is known of the study from other runs
 (``between_occasions`` in the configuration), which counts as :data:`KNOWN_FREEDOM` degrees of
@@ -21,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import fmean, variance
-from typing import Any
+from typing import Any, NamedTuple
 
 from scipy import stats
 
@@ -32,9 +33,9 @@ CONFIG = Path(__file__).resolve().parents[3] / "config.yaml"
 AXIS = "occasion"
 KNOWN_FREEDOM = 20  # what other machines showed is a hint, not this machine's measurement
 
-Spread = Mapping[
-    str, float
-]  # standard deviation of a logarithm between occasions, of ratio and time
+# Standard deviation of a logarithm between occasions, of ``ratio`` and ``time``; the same by the
+# name of a number format that has its own.
+Spread = Mapping[str, Any]
 
 
 def known() -> dict[str, Spread]:
@@ -67,19 +68,17 @@ def pooled(records: Sequence[Record], between: Mapping[str, Spread]) -> list[Rec
     for each in records:
         cells[cell(each)].append(each)
     trials = {key: _by_what(occasions) for key, occasions in cells.items()}
-    groups: dict[Any, list[list[Trial]]] = defaultdict(list)
+    groups: dict[_Group, list[list[Trial]]] = defaultdict(list)
     for key, occasions in cells.items():
-        groups[_group(occasions[0])] += trials[key]
+        for repeated in trials[key]:
+            groups[_group(occasions[0], repeated[0])].append(repeated)
     components = {
         group: {
-            kind: component(kind, repeated, between.get(group[0], {})) for kind in ("ratio", "time")
+            kind: component(kind, repeated, _known(between, group)) for kind in ("ratio", "time")
         }
         for group, repeated in groups.items()
     }
-    return [
-        _record(occasions, trials[key], components[_group(occasions[0])])
-        for key, occasions in cells.items()
-    ]
+    return [_record(occasions, trials[key], components) for key, occasions in cells.items()]
 
 
 def told(records: Sequence[Record]) -> str:
@@ -101,8 +100,22 @@ def cell(each: Record) -> tuple[str, str]:
     return each.study, repr(sorted(axes.items()))
 
 
-def _group(each: Record) -> tuple[str, Any]:
-    return each.study, each.axes.get("device")
+class _Group(NamedTuple):
+    """Cells that move alike from one occasion to the next."""
+
+    study: str
+    device: Any
+    dtype: Any
+
+
+def _group(each: Record, trial: Trial) -> _Group:
+    return _Group(each.study, each.axes.get("device"), trial.what.get("dtype"))
+
+
+def _known(between: Mapping[str, Spread], group: _Group) -> Spread:
+    of_study = between.get(group.study, {})
+    own: Spread = of_study.get(group.dtype, of_study)
+    return own
 
 
 def _by_what(occasions: Sequence[Record]) -> list[list[Trial]]:
@@ -115,7 +128,7 @@ def _by_what(occasions: Sequence[Record]) -> list[list[Trial]]:
 
 
 def component(kind: str, repeated: Sequence[Sequence[Trial]], known: Spread) -> Component:
-    """The variance between occasions, of a kind, over the cells of one study and device.
+    """The variance between occasions, of a kind, over the cells that move alike.
 
     The variance of the occasions of an estimate contains that of their rounds, which is taken off;
     the estimates of a trial share its occasion and count as one.
@@ -217,13 +230,13 @@ def _error(seen: Mapping[str, Any], names: tuple[str, str, str]) -> float:
 def _record(
     occasions: Sequence[Record],
     trials: Sequence[Sequence[Trial]],
-    components: Mapping[str, Component],
+    components: Mapping[_Group, Mapping[str, Component]],
 ) -> Record:
     """The cell as one record; where no occasion went well, the first tells why."""
     good = [each for each in occasions if each.status == Status.OK]
     chosen = (good or occasions)[0]
     axes = {name: value for name, value in chosen.axes.items() if name != AXIS}
-    merged = [pool(each, components) for each in trials]
+    merged = [pool(each, components[_group(occasions[0], each[0])]) for each in trials]
     return chosen.model_copy(update={"axes": axes, "trials": merged})
 
 

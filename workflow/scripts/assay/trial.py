@@ -32,6 +32,7 @@ T = TypeVar("T")
 ANCHOR, TWIN = "anchor", "twin"
 FIRST_CALL = 10  # blocks that a first call, which also starts libraries, may take
 ESTIMATES = 3  # before a trial is given up for its length
+MIXED = 3  # times as many calls of one arm fill a block as of another: very different work
 TRIES = 5  # of one block in one round
 RECENT = 20  # blocks that tell whether a neighbour is there
 SHRINK = 0.3  # share of them that were disturbed, from which on blocks shrink
@@ -280,6 +281,8 @@ class _Rounds:
     ) -> None:
         self.arms, self.protocol, self.clock, self.draw = arms, protocol, clock, draw
         self.threads = torch.get_num_threads() if clock.device.type == "cpu" else 1
+        calls = [arm.block.calls for arm in arms.values()]
+        self.mixed = max(calls) > MIXED * min(calls)
         self.settled_hz = machine.sm_clock_hz(clock.device)
         self.rounds: list[_Round] = []
         self.recent: deque[bool] = deque(maxlen=RECENT)  # whether a block was disturbed
@@ -342,10 +345,11 @@ class _Rounds:
     def _lead_in(self, arm: _Arm) -> None:
         """Run an arm untimed until the clocks and caches are its own and not the last arm's.
 
-        A call that takes as long leads itself in.
+        A call that takes as long leads itself in, and calls of about one length leave each other
+        the machine as they need it.
         """
         lead_in_s = self.protocol.lead_in_s
-        if max(arm.times[-1:], default=0.0) >= lead_in_s:
+        if not self.mixed or max(arm.times[-1:], default=0.0) >= lead_in_s:
             return
         call = arm.call(int(self.draw.integers(len(arm.operands))))
         start = time.perf_counter()
