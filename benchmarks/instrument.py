@@ -113,8 +113,7 @@ def by_itself(seen: Trial) -> Trial:
 
 def as_given(seen: Trial, dtype: str) -> Trial:
     """A trial with the interval that a question gives a cell of one occasion."""
-    spread = occasion.known()["alignment"]
-    own = spread.get(dtype, spread)
+    own = occasion.spread(occasion.known(), "alignment", dtype)
     kinds = {kind: Component(own[kind] ** 2, KNOWN_FREEDOM) for kind in ("ratio", "time")}
     return occasion.pool([seen], kinds)
 

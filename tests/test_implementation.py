@@ -462,7 +462,7 @@ def test_an_absent_device_is_a_record_not_a_crash(tmp_path: Path, data: Path) ->
 def test_a_shape_over_its_budget_is_skipped_with_its_estimate(tmp_path: Path, data: Path) -> None:
     eager = {
         **SETTINGS["protocol"],
-        "cpu": {**PACE, "block_s": 1e-6, "block_least_s": 1e-5, "lead_in_s": 0},
+        "cpu": {**PACE, "block_s": 1e-6, "block_least_s": 1e-5},
     }  # every call is a slow one
     seen = measured(tmp_path, data, "width-600", cell_s=0.001, protocol=eager).trials[0]
     assert seen.status == Status.SKIPPED

@@ -46,6 +46,13 @@ def known() -> dict[str, Spread]:
     return {study: block.get("between_occasions", {}) for study, block in config["studies"].items()}
 
 
+def spread(between: Mapping[str, Spread], study: str, dtype: str | None) -> Spread:
+    """The spread of a number format within a study: its own, or else the study's."""
+    of_study = between.get(study, {})
+    own: Spread = of_study.get(dtype, of_study)
+    return own
+
+
 @dataclass(frozen=True)
 class Component:
     """The variance of a logarithm between occasions, and how well it is known."""
@@ -74,7 +81,8 @@ def pooled(records: Sequence[Record], between: Mapping[str, Spread]) -> list[Rec
             groups[_group(occasions[0], repeated[0])].append(repeated)
     components = {
         group: {
-            kind: component(kind, repeated, _known(between, group)) for kind in ("ratio", "time")
+            kind: component(kind, repeated, spread(between, group.study, group.dtype))
+            for kind in ("ratio", "time")
         }
         for group, repeated in groups.items()
     }
@@ -110,12 +118,6 @@ class _Group(NamedTuple):
 
 def _group(each: Record, trial: Trial) -> _Group:
     return _Group(each.study, each.axes.get("device"), trial.what.get("dtype"))
-
-
-def _known(between: Mapping[str, Spread], group: _Group) -> Spread:
-    of_study = between.get(group.study, {})
-    own: Spread = of_study.get(group.dtype, of_study)
-    return own
 
 
 def _by_what(occasions: Sequence[Record]) -> list[list[Trial]]:
