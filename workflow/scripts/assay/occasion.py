@@ -46,7 +46,7 @@ def known() -> dict[str, Spread]:
     return {study: block.get("between_occasions", {}) for study, block in config["studies"].items()}
 
 
-def spread(between: Mapping[str, Spread], study: str, dtype: str | None) -> Spread:
+def spread(between: Mapping[str, Spread], study: str, dtype: Any) -> Spread:
     """The spread of a number format within a study: its own, or else the study's."""
     of_study = between.get(study, {})
     own: Spread = of_study.get(dtype, of_study)
