@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from assay import accuracy, verdict
-from assay.verdict import Comparison, Word
+from assay.answer import accuracy, verdict
+from assay.answer.verdict import Comparison, Word
 
 
 def arm(mean, statuses=("ok",) * 5, spread=0.0003, seed=0):

@@ -9,7 +9,8 @@ import measure_steps
 import numpy as np
 import pytest
 import torch
-from assay import accuracy, occasion, record
+from assay import occasion, record
+from assay.answer import accuracy
 from assay.record import DatasetInfo, Status, Trial
 from conftest import PROTOCOL, make_record
 

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from assay import memory, occasion, question, record
+from assay import memory, occasion, record
+from assay.answer import question
 from assay.hardware import Item
 from assay.memory import Point
 from assay.record import Record, Status, Trial

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 import pytest
-from assay.question import Missing
+from assay.answer.question import Missing
 from assay.record import Status
 from gallery import CHROMIUM, DRIVER, MISSING, View, chromium, look
 from selenium.webdriver import Chrome, Keys

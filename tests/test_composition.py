@@ -10,7 +10,7 @@ import pytest
 import torch
 from assay import record
 from assay.record import DatasetInfo, Status, Trial
-from assay.verdict import Word
+from assay.answer.verdict import Word
 from conftest import make_record, with_status
 
 SETTINGS = {

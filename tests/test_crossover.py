@@ -14,7 +14,8 @@ import matplotlib.pyplot as plt
 import measure_crossover as measure
 import pytest
 import torch
-from assay import question, record
+from assay import record
+from assay.answer import question
 from assay.clock import Block
 from assay.record import Record, Status, Trial
 from assay.trial import Work

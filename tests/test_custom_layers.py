@@ -9,7 +9,8 @@ import measure_reduction as reduction
 import numpy as np
 import pytest
 import torch
-from assay import layers, question, record
+from assay import layers, record
+from assay.answer import question
 from assay.record import DatasetInfo, Status, Trial
 from assay.training import Examples
 from conftest import PROTOCOL, make_record

@@ -9,10 +9,11 @@ from typing import Any
 import answer_decade as answer
 import pandas as pd
 import pytest
-from assay import question, record
+from assay import record
+from assay.answer import question
 from assay.hardware import Item
 from assay.record import Record, Status, Trial
-from assay.verdict import Word
+from assay.answer.verdict import Word
 from conftest import ROOT, make_record
 from hypothesis import given
 from hypothesis import strategies as st

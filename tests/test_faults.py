@@ -21,7 +21,8 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from assay import device, record, runs
+from assay import device, record
+from assay.answer import runs
 from assay.record import Status
 from conftest import ROOT, Workflow, copy_workflow, make_record
 

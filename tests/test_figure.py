@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from assay import figure
+from assay.answer import figure
 from hypothesis import given
 from hypothesis import strategies as st
 

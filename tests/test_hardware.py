@@ -13,7 +13,8 @@ import answer_hardware
 import measure_hardware
 import pandas as pd
 import pytest
-from assay import hardware, question, record
+from assay import hardware, record
+from assay.answer import question
 from assay.hardware import Item
 from assay.record import Record, Status, Trial
 from conftest import PROTOCOL, make_record

@@ -16,7 +16,8 @@ import measure_implementation as measure
 import numpy as np
 import pytest
 import torch
-from assay import configuration, dataset, question, record, rungs
+from assay import configuration, dataset, record, rungs
+from assay.answer import question
 from assay.clock import Block
 from assay.record import DatasetInfo, Record, Status, Trial
 from assay.rungs import Rung

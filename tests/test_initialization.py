@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from assay import accuracy, network, record
+from assay import network, record
+from assay.answer import accuracy
 from assay.record import DatasetInfo, Status, Trial
 from assay.training import Examples
 from conftest import PROTOCOL, make_record

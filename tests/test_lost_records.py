@@ -11,7 +11,8 @@ from types import ModuleType
 import page
 import pytest
 import yaml
-from assay import occasion, question, record
+from assay import occasion, record
+from assay.answer import question
 from assay.record import Record, Status, Trial
 from conftest import ROOT, Workflow
 

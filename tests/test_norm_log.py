@@ -14,7 +14,8 @@ import matplotlib.pyplot as plt
 import measure_norm_log as measure
 import pytest
 import torch
-from assay import question, record
+from assay import record
+from assay.answer import question
 from assay.record import Record, Status, Trial
 from assay.trial import Work
 from conftest import PROTOCOL, make_record

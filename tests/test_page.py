@@ -14,8 +14,8 @@ from urllib.parse import unquote
 
 import page
 import pytest
-from assay import figure
-from assay.question import (
+from assay.answer import figure
+from assay.answer.question import (
     Answer,
     Circumstances,
     Column,

@@ -8,7 +8,8 @@ import measure_parameters as measure
 import numpy as np
 import pytest
 import torch
-from assay import question, record
+from assay import record
+from assay.answer import question
 from assay.record import Trial
 from conftest import PROTOCOL, make_record
 from scipy import stats

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from assay import question
+from assay.answer import question
 from assay.record import Status, Trial
 from conftest import make_record
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from assay import blocks, record
 from assay.record import DatasetInfo, Status, Trial
-from assay.verdict import Word
+from assay.answer.verdict import Word
 from conftest import make_record, with_status
 from torch import nn
 

@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from assay import grid, record, runs
+from assay import grid, record
+from assay.answer import runs
 from conftest import ROOT, make_record
 
 # What is asked of a machine, not of a training on it.

@@ -12,7 +12,8 @@ import measure_perceptron as measure
 import numpy as np
 import pytest
 import torch
-from assay import grid, record, sweep, training
+from assay import grid, record, training
+from assay.answer import sweep
 from assay.record import DatasetInfo, Status, Trial
 from conftest import PROTOCOL, make_record
 

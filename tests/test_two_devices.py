@@ -14,9 +14,10 @@ import measure_two_devices as measure
 import pytest
 import torch
 from answer_two_devices import Scaling
-from assay import occasion, question, record
+from assay import occasion, record
+from assay.answer import question
 from assay.record import Record, Status, Trial
-from assay.verdict import Comparison, Word
+from assay.answer.verdict import Comparison, Word
 from conftest import PROTOCOL, make_record
 from hypothesis import given
 from hypothesis import strategies as st

@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from assay import verdict
+from assay.answer import verdict
 from assay.statistic import Interval
-from assay.verdict import Comparison, Word
+from assay.answer.verdict import Comparison, Word
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(SCRIPTS.resolve()))
 from assay import configuration, device
 from assay.grid import beside, cells, listed
 
-UNMEASURED = {"record"}  # cannot change a number; its format number guards it
+UNMEASURED = {"assay/record.py"}  # cannot change a number; its format number guards it
 CITED = {
     "decade": [f"{RESOURCES}/peak-flops/peak_flops.csv"],
     "reproduction": [
@@ -49,10 +49,17 @@ def parsed(script):
 def library(script):
     """The modules of assay/ that a script imports, directly or through another."""
     nodes = [n for n in ast.walk(parsed(script)) if isinstance(n, ast.ImportFrom) and n.module]
-    names = {a.name for n in nodes if n.module == "assay" for a in n.names}
-    names |= {n.module.split(".")[1] for n in nodes if n.module.startswith("assay.")}
-    files = {f"assay/{name}.py" for name in names - UNMEASURED}
+    ours = [node for node in nodes if node.module.split(".")[0] == "assay"]
+    files = set(chain.from_iterable(map(imported, ours))) - UNMEASURED
     return sorted(files.union(*map(library, files)))
+
+
+def imported(node):
+    """The files that an import names: modules of a room, or the module whose names it takes."""
+    place = node.module.replace(".", "/")
+    if (SCRIPTS / f"{place}.py").exists():
+        return [f"{place}.py"]
+    return [f"{place}/{alias.name}.py" for alias in node.names]
 
 
 def sources(script):

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from assay import accuracy, figure, occasion, question, verdict
-from assay.question import Column, Findings, Picture, Snippet, Table
+from assay import occasion
+from assay.answer import accuracy, question, verdict
+from assay.answer import old_figure as figure
+from assay.answer.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Phase, Record, Status, Trial
-from assay.verdict import Comparison, Word
+from assay.answer.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -206,7 +208,6 @@ def answer(records: list[Record]) -> Findings:
         table=_table(found),
         frame=_frame(records, found),
         figure=_figure(found[0], arms) if found else figure.nothing(),
-        snippet=SNIPPET,
     )
 
 
@@ -552,24 +553,6 @@ def _box(corner: tuple[float, float], width: float, height: float) -> Any:
     from matplotlib.patches import Rectangle
 
     return Rectangle(corner, width, height, fill=False, edgecolor=figure.RED, linewidth=2)
-
-
-SNIPPET = Snippet(
-    text="The published function ignores its argument; count what really is in the network.",
-    code="""\
-from torch import nn
-
-def net_ignoring(activation):  # wrong: whatever is asked for, it is ReLU
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
-
-def net(activation):  # right
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, 256), activation, nn.Linear(256, 10))
-
-for make in (net_ignoring, net):
-    for activation in (nn.ReLU(), nn.Sigmoid(), nn.Tanh()):
-        print(make.__name__, "asked for", activation, "and got", make(activation)[2])
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -13,11 +13,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
-from assay import contrast, figure, question, verdict
+from assay import contrast
+from assay.answer import question, verdict
+from assay.answer import old_figure as figure
 from assay.contrast import power_of_two
-from assay.question import Column, Findings, Picture, Snippet, Table
+from assay.answer.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
-from assay.verdict import DIFFERENT, Comparison, Word
+from assay.answer.verdict import DIFFERENT, Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -221,7 +223,6 @@ def answer(records: list[Record]) -> Findings:
         table=_page_table(pd.concat([squares, others])),
         frame=table.drop(columns="seen").astype({"n": "Int64", "power_of_two": "Int64"}),
         figure=_figure(squares, others),
-        snippet=SNIPPET,
     )
 
 
@@ -589,24 +590,6 @@ def _tick(layout: str, n: int, between: str) -> str:
     short = {"offset": "moved", "odd_leading_dimension": "odd ld"}
     short["padded_leading_dimension"] = "padded"
     return f"{n}{between}{short.get(layout) or f'÷{power_of_two(n)}'}"
-
-
-SNIPPET = Snippet(
-    text="First the published way, one cold call each; then medians of warm, repeated calls.",
-    code="""\
-import time, torch
-from torch.utils.benchmark import Timer
-
-data = {n: (torch.randn(n, n), torch.randn(n, n)) for n in (1024, 1025)}
-for n, (a, b) in data.items():  # wrong: the first call also starts the library
-    start = time.perf_counter()
-    a @ b
-    print(n, f"{(time.perf_counter() - start) / n**3:.2e} s per n³, once, cold")
-for n, (a, b) in data.items():  # better: warm, many calls, the median
-    timer = Timer("a @ b", globals={"a": a, "b": b}, num_threads=torch.get_num_threads())
-    print(n, f"{timer.blocked_autorange(min_run_time=1).median / n**3:.2e} s per n³, median")
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import pandas as pd
-from assay import figure, hardware, memory, occasion, question, verdict
+from assay import hardware, memory, occasion
+from assay.answer import question, verdict
+from assay.answer import old_figure as figure
 from assay.hardware import Item
 from assay.memory import Knee, Point
-from assay.question import Column, Findings, Picture, Snippet, Table
+from assay.answer.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
-from assay.verdict import Comparison, Word
+from assay.answer.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
@@ -532,7 +534,6 @@ def answer(records: list[Record]) -> Findings:
         table=_page_table(found),
         frame=_frame(found, made, words),
         figure=_figure(found),
-        snippet=SNIPPET,
     )
 
 
@@ -1010,27 +1011,6 @@ def _ceilings(axes: Axes, best: dict[str, Product], slope: float, scale: float) 
             fontsize=8,
             color=colour,
         )
-
-
-SNIPPET = Snippet(
-    text="One cold copy, its bytes counted once and in binary units; then the median of warm ones, "
-    "what is read and what is written, decimal.",
-    code="""\
-import time, torch
-
-source = torch.ones(2**26)            # 256 MiB
-target = torch.empty_like(source)     # its pages do not exist yet
-
-def seconds():
-    start = time.perf_counter()
-    target.copy_(source)
-    return time.perf_counter() - start
-
-print(f"wrong: {source.nbytes / seconds() / 2**30:.1f} 'GB/s'")
-middle = sorted(seconds() for _ in range(15))[7]
-print(f"right: {2 * source.nbytes / middle / 1e9:.1f} GB/s")
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from assay import figure, question, sweep
-from assay.question import Column, Findings, Picture, Snippet
+from assay.answer import question, sweep
+from assay.answer import old_figure as figure
+from assay.answer.question import Column, Findings, Picture, Snippet
 from assay.record import Record
-from assay.sweep import Cell, Level, Sweep
+from assay.answer.sweep import Cell, Level, Sweep
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -55,7 +56,6 @@ def answer(records: list[Record]) -> Findings:
         ),
         frame=sweep.frame(records, found),
         figure=_figure(found) if found else figure.nothing(),
-        snippet=SNIPPET,
     )
 
 
@@ -128,25 +128,6 @@ def _draw_classes(axes: Axes, found: Sequence[Sweep]) -> None:
     axes.set_ylim(0, found[0].reference.cell.widths[-1] + 0.5)
     axes.set_xlabel("neurons inserted (dashes: seeds)")
     axes.set_ylabel("classes")
-
-
-SNIPPET = Snippet(
-    text="Ten scores, but one number behind them: their rank says so, and so do the classes that "
-    "can win.",
-    code="""\
-import torch
-from torch import nn
-
-torch.manual_seed(0)
-x = torch.rand(10_000, 784)
-for neurons in (1, 2, 8):
-    body = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, neurons))
-    head = nn.Linear(neurons, 10)
-    scores = head(10 * body(x))
-    print(f"neurons: {neurons}; {scores.shape[1]} scores, of rank",
-          torch.linalg.matrix_rank(scores - head.bias, rtol=1e-4).item())
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

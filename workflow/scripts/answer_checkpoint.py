@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
-from assay import accuracy, figure, inference, question, verdict
-from assay.accuracy import Standing
-from assay.figure import Cell
-from assay.question import Column, Findings, Picture, Snippet, Table
+from assay import inference
+from assay.answer import accuracy, question, verdict
+from assay.answer import old_figure as figure
+from assay.answer.accuracy import Standing
+from assay.answer.figure import Cell
+from assay.answer.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Trial
 from assay.statistic import Interval
-from assay.verdict import Comparison, Word
+from assay.answer.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -584,7 +586,6 @@ def answer(records: list[Record]) -> Findings:
         table=_table(found),
         frame=_frame(records, reused, found, words),
         figure=_figure(resumes, reused, found),
-        snippet=SNIPPET,
     )
 
 
@@ -962,36 +963,6 @@ def _formats(axes: Axes, found: Sequence[Stored]) -> None:
     cells = [[each[name] for each in own] for name in names]
     columns = [FORMATS[each.name].replace(" ", "\n", 1) for each in found]
     figure.matrix(axes, [HAZARDS.get(name, name) for name in names], columns, cells)
-
-
-SNIPPET = Snippet(
-    text="First the line that shares the donor's memory and forgets its bias, then a copy.",
-    code="""\
-import torch
-from torch import nn
-
-def train(layer):
-    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
-    layer(torch.ones(8, 4)).square().sum().backward()
-    optimizer.step()
-
-donor = nn.Linear(4, 4)
-before = donor.weight.detach().clone()
-
-new = nn.Linear(4, 4)
-new.weight = nn.Parameter(donor.state_dict()["weight"])  # wrong: no copy, and no bias
-train(new)
-print("assigned: the donor moved by", (donor.weight - before).abs().max().item())
-print("and its bias came along:", torch.equal(new.bias, donor.bias))
-
-donor.weight.data.copy_(before)
-new = nn.Linear(4, 4)
-new.load_state_dict(donor.state_dict())  # right
-print("copied: the bias came along:", torch.equal(new.bias, donor.bias))
-train(new)
-print("and the donor moved by", (donor.weight - before).abs().max().item())
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

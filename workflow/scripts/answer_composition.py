@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay import accuracy, figure, inference, question, verdict
-from assay.accuracy import Standing
-from assay.question import Column, Findings, Picture, Snippet, Table
+from assay import inference
+from assay.answer import accuracy, question, verdict
+from assay.answer import old_figure as figure
+from assay.answer.accuracy import Standing
+from assay.answer.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
-from assay.verdict import Comparison, Word
+from assay.answer.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -203,7 +205,6 @@ def answer(records: list[Record]) -> Findings:
         table=_table(found),
         frame=_frame(records, found),
         figure=_figure(found) if found else figure.nothing(),
-        snippet=SNIPPET,
     )
 
 
@@ -712,36 +713,6 @@ def _accuracies(axes: Axes, device: Device) -> None:
     axes.spines["left"].set_visible(False)
     axes.margins(x=0.25)
     axes.set_xlabel("% of the test images (line: 95 %)")
-
-
-SNIPPET = Snippet(
-    text="Three slips that raise no error, each beside what was meant.",
-    code="""\
-import torch
-from torch import nn
-
-one, other = torch.zeros(2, 16), torch.ones(2, 16)
-print("without dim:", tuple(torch.cat([one, other]).shape),
-      "along the features:", tuple(torch.cat([one, other], dim=-1).shape))
-
-def count(net):
-    return sum(p.numel() for p in net.parameters())
-
-block = nn.Linear(16, 16)
-print("one block used four times:", count(nn.Sequential(*[block] * 4)), "parameters;",
-      "four blocks:", count(nn.Sequential(*[nn.Linear(16, 16) for _ in range(4)])))
-
-class Looping(nn.Sequential):  # as textbooks write it
-    def forward(self, x):
-        for layer in self.children():
-            x = layer(x)
-        return x
-
-x = torch.randn(3, 16)
-print("children() applies a repeated block once:",
-      torch.equal(Looping(*[block] * 4)(x), block(x)))
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -14,11 +14,13 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 import pandas as pd
-from assay import figure, occasion, question, verdict
-from assay.question import Column, Findings, Picture, Snippet, Table
+from assay import occasion
+from assay.answer import question, verdict
+from assay.answer import old_figure as figure
+from assay.answer.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
-from assay.verdict import Comparison, Word
+from assay.answer.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -309,7 +311,6 @@ def answer(records: list[Record]) -> Findings:
         table=_page_table(crossed),
         frame=_frame(records, found, judged),
         figure=_figure(found, crossed),
-        snippet=SNIPPET,
     )
 
 
@@ -890,35 +891,6 @@ def _throughput(axes: Axes, found: Sequence[Timing], colours: dict[tuple[str, st
         name = f"{each.device}, {each.dtype}: {_rate(each.flops)}"
         ends.append((line[-1], rates[-1].value, name, colour))
     _name_ends(axes, ends)
-
-
-SNIPPET = Snippet(
-    text="On a GPU: first the time to ask for a product, then the time to do it. The second loop "
-    "is right on a CPU, too.",
-    code="""\
-import time, torch
-
-accelerator = torch.accelerator.current_accelerator(check_available=True)
-device, n = (accelerator, 4096) if accelerator else (torch.device("cpu"), 512)
-wait = torch.accelerator.synchronize if accelerator else lambda: None
-x = torch.randn(n, n, device=device)
-x @ x  # the first call also starts the library
-wait()
-
-start = time.perf_counter()
-x @ x  # wrong on a GPU: returns before the product is done
-seconds = time.perf_counter() - start
-print(f"not waited for: {2 * n**3 / seconds / 1e12:.3f} TFLOP/s")
-wait()
-
-start = time.perf_counter()
-for _ in range(10):
-    x @ x
-wait()  # right: the clock stops when the work is done
-seconds = (time.perf_counter() - start) / 10
-print(f"waited for: {2 * n**3 / seconds / 1e12:.3f} TFLOP/s")
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

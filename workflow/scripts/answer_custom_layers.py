@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay import accuracy, figure, inference, question, verdict
-from assay.question import Column, Findings, Picture, Snippet, Table
+from assay import inference
+from assay.answer import accuracy, question, verdict
+from assay.answer import old_figure as figure
+from assay.answer.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
-from assay.verdict import Comparison, Word
+from assay.answer.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -353,7 +355,6 @@ def answer(records: list[Record]) -> Findings:
         table=_table(seen),
         frame=_frame(seen),
         figure=_figure(seen),
-        snippet=SNIPPET,
     )
 
 
@@ -953,28 +954,6 @@ def _energy(axes: Axes, shares: Sequence[float]) -> None:
     axes.set_ylim(0, 103)
     axes.set_xlabel("coefficients kept")
     axes.set_ylabel("% of what varies between images")
-
-
-SNIPPET = Snippet(
-    text="First the halved transform, which loses a coefficient; then the layer's.",
-    code="""\
-import torch
-
-x = torch.tensor([1.0, -1, 1, -1, 2, -2, 3, -3])
-n = len(x)
-halved = torch.fft.fft(x)[: n // 2]  # wrong: one coefficient is missing
-leading = torch.fft.rfft(x)  # right: n // 2 + 1 of them
-for name, kept in (("fft[:n//2]", halved), ("rfft", leading)):
-    back = torch.fft.irfft(kept, n=n)
-    print(name, "keeps", len(kept), "and is off by", ((back - x).norm() / x.norm()).item())
-
-W, x = torch.randn(3, 8, 8, dtype=torch.float64), torch.randn(5, 8, dtype=torch.float64)
-y = torch.einsum("kij,bi,bj->bk", W, x, x)
-print("einsum and Bilinear differ by", (y - torch.nn.functional.bilinear(x, x, W)).abs().max())
-A = W - W.mT  # antisymmetric: changes nothing
-print("and with A by", (y - torch.einsum("kij,bi,bj->bk", W + A, x, x)).abs().max())
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
-from assay import figure, hardware, question, verdict
+from assay import hardware
+from assay.answer import question, verdict
+from assay.answer import old_figure as figure
 from assay.hardware import Item
-from assay.question import Column, Findings, Picture, Snippet, Table
+from assay.answer.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status
 from assay.statistic import Interval
-from assay.verdict import Comparison, Word
+from assay.answer.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -351,7 +353,6 @@ def answer_from(table: pd.DataFrame, records: Sequence[Record]) -> Findings:
         table=_page_table(table, lines, words, best),
         frame=_frame(table, lines, words, best),
         figure=_figure(table, lines, best),
-        snippet=SNIPPET,
     )
 
 
@@ -571,21 +572,6 @@ def _label_formats(axes: Axes, table: pd.DataFrame, lines: Mapping[str, Trend]) 
             color=COLOURS.get(name, figure.INK),
             annotation_clip=False,
         )
-
-
-SNIPPET = Snippet(
-    text="The claim, by comparing two formats; then one format with itself.",
-    code="""\
-peaks = {  # FLOP/s of data sheets, dense
-    ("GeForce GTX 980", 2014, "float32"): 4.61e12,
-    ("B200", 2024, "float32"): 80e12,
-    ("B200", 2024, "fp4"): 9e15,
-}
-before = peaks["GeForce GTX 980", 2014, "float32"]
-print("fp4 against float32:", round(peaks["B200", 2024, "fp4"] / before), "times")  # wrong
-print("float32 against float32:", round(peaks["B200", 2024, "float32"] / before), "times")
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

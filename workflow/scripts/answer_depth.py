@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from assay import figure, question, sweep
-from assay.question import Findings, Picture, Snippet
+from assay.answer import question, sweep
+from assay.answer import old_figure as figure
+from assay.answer.question import Findings, Picture, Snippet
 from assay.record import Record
-from assay.sweep import Cell, Level, Published, Sweep
+from assay.answer.sweep import Cell, Level, Published, Sweep
 from matplotlib.figure import Figure
 
 PUBLISHED = [Published(1, 0.85, "D2L 1.0, 10 epochs")]
@@ -48,7 +49,6 @@ def answer(records: list[Record]) -> Findings:
         table=sweep.table(found, "hidden layers"),
         frame=sweep.frame(records, found),
         figure=_figure(found) if found else figure.nothing(),
-        snippet=SNIPPET,
     )
 
 
@@ -91,29 +91,6 @@ def _figure(found: Sequence[Sweep]) -> Figure:
     grid[0, 0].set_xlabel("hidden layers (bar: 95 %, dashes: seeds)")
     sweep.draw_curves(grid[0, 1], found[0], "hidden layers")
     return drawn
-
-
-SNIPPET = Snippet(
-    text="A second layer without an activation before it is no second layer: the two are one "
-    "linear map.",
-    code="""\
-import torch
-from torch import nn
-
-torch.manual_seed(0)
-first, second = nn.Linear(784, 256), nn.Linear(256, 10)
-one = nn.Linear(784, 10)  # the product of both, as a single layer
-with torch.no_grad():
-    one.weight.copy_(second.weight @ first.weight)
-    one.bias.copy_(second.weight @ first.bias + second.bias)
-
-x = torch.rand(1000, 784)
-print("without an activation, largest difference to one layer:",
-      (second(first(x)) - one(x)).abs().max().item())
-print("with a ReLU between them:                              ",
-      (second(first(x).relu()) - one(x)).abs().max().item())
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

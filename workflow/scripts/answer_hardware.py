@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
-from assay import figure, hardware, memory, question
+from assay import hardware, memory
+from assay.answer import question
+from assay.answer import old_figure as figure
 from assay.hardware import Item
 from assay.memory import Point
-from assay.question import Column, Findings, Picture, Snippet, Table
+from assay.answer.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -177,7 +179,6 @@ def answer(records: list[Record]) -> Findings:
         table=_page_table(records),
         frame=_frame(records),
         figure=_figure(measured),
-        snippet=SNIPPET,
     )
 
 
@@ -402,25 +403,6 @@ def _shade_overhead(axes: Axes, scan: Sequence[Point]) -> None:
             fontsize=8,
             color=figure.INK,
         )
-
-
-SNIPPET = Snippet(
-    text="The number that looks like a bus, the width itself, and the CPU's modules without root.",
-    code="""\
-import subprocess, torch
-
-if torch.cuda.is_available():
-    card = torch.cuda.get_device_properties(0)
-    print(card.pci_bus_id, "is the card's place on the PCI bus")        # wrong
-    print(card.memory_bus_width, "bits is the width of its memory bus")  # right
-# CPU, Linux: the bus is as wide as DATA_WIDTH × the channels that the locators name.
-# Prints nothing in most virtual machines and containers, which hide the modules.
-told = subprocess.getoutput("udevadm info -q property -p /sys/devices/virtual/dmi/id")
-for line in told.splitlines():
-    if line.startswith("MEMORY_DEVICE_") and ("_DATA_WIDTH=" in line or "LOCATOR=" in line):
-        print(line)
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

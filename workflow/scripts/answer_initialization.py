@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay import accuracy, figure, inference, question, verdict
-from assay.accuracy import REST, Effect
-from assay.question import Column, Findings, Picture, Snippet, Table
+from assay import inference
+from assay.answer import accuracy, question, verdict
+from assay.answer import old_figure as figure
+from assay.answer.accuracy import REST, Effect
+from assay.answer.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Phase, Record, Trial
-from assay.verdict import Comparison, Word
+from assay.answer.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -456,7 +458,6 @@ def answer(records: list[Record]) -> Findings:
         table=_table(found),
         frame=_frame(records, found),
         figure=_figure(found) if found else figure.nothing(),
-        snippet=SNIPPET,
     )
 
 
@@ -995,32 +996,6 @@ def _dash(name: str) -> str:
     """Line style of an arm among those of its colour."""
     alike = [key for key in COLOURS if COLOURS[key] == COLOURS[name] and key != PLACEBO]
     return ["-", "--", ":", "-."][alike.index(name) % 4]
-
-
-SNIPPET = Snippet(
-    text="The published initialiser matches no layer of the network; ask whether a weight changed.",
-    code="""\
-import torch
-from torch import nn
-
-def as_published(layer):  # wrong: the network is made of Linear layers, so this does nothing
-    if isinstance(layer, nn.LazyLinear):
-        nn.init.uniform_(layer.weight)
-
-def as_meant(layer):  # right, and now it can be seen that U(0, 1) is a bad idea
-    if isinstance(layer, nn.Linear):
-        nn.init.uniform_(layer.weight)
-
-images = torch.rand(256, 784)
-for draw in (as_published, as_meant):
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
-    before = net[0].weight.clone()
-    net.apply(draw)
-    changed = not torch.equal(before, net[0].weight)
-    print(draw.__name__, "changed the weights:", changed, "- std of scores:", net(images).std())
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

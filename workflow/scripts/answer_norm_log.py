@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from assay import figure, occasion, question, verdict
-from assay.question import Column, Findings, Picture, Snippet, Table
+from assay import occasion
+from assay.answer import question, verdict
+from assay.answer import old_figure as figure
+from assay.answer.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
-from assay.verdict import Comparison, Word
+from assay.answer.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -141,7 +143,6 @@ def answer(records: list[Record]) -> Findings:
         table=_page_table(found),
         frame=_frame(records, found),
         figure=_figure(by_device),
-        snippet=SNIPPET,
     )
 
 
@@ -373,35 +374,6 @@ def _panel(axes: Axes, device: str, ways: Sequence[Entry]) -> None:
             fontsize=8,
             color=colour,
         )
-
-
-SNIPPET = Snippet(
-    text="First the published loop, which multiplies elements and overflows; then the products.",
-    code="""\
-import time, torch
-
-n, products = 100, 1000
-x = torch.randn(n, n)
-z = x
-for i in range(products):  # wrong: elementwise, and soon infinite
-    z = z * x
-print("z * x a thousand times has norm", torch.linalg.norm(z).item())
-
-chain = torch.randn(products + 1, n, n)
-for _ in range(2):  # the first time also starts the library
-    start = time.perf_counter()
-    log = [torch.linalg.norm(chain[i] @ chain[i + 1]).item() for i in range(products)]
-    seconds = time.perf_counter() - start
-mean = sum(log) / products
-print(f"mean norm {mean:.1f}, expected {n**1.5:.0f}; {1e3 * seconds:.1f} ms with .item() each")
-start = time.perf_counter()
-log = torch.empty(products)  # on the device of the matrices, to be transferred once
-for i in range(products):
-    log[i] = torch.linalg.norm(chain[i] @ chain[i + 1])
-log = log.cpu()
-print(f"{1e3 * (time.perf_counter() - start):.1f} ms with a buffer")
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay import figure, inference, question
+from assay import inference
+from assay.answer import question
+from assay.answer import old_figure as figure
 from assay.inference import PowerLaw
-from assay.question import Column, Findings, Picture, Snippet, Table
+from assay.answer.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
 from matplotlib.axes import Axes
@@ -246,7 +248,6 @@ def answer(records: list[Record]) -> Findings:
         table=_table(found),
         frame=_frame(records, found),
         figure=_figure(found, matrix(measured)) if devices else figure.nothing(),
-        snippet=SNIPPET,
     )
 
 
@@ -688,31 +689,6 @@ def _items(axes: Axes, items: Mapping[str, Mapping[str, bool]]) -> None:
                 "yes" if yes else "no", (x, y), (9, 0),
                 textcoords="offset points", va="center", fontsize=8, color=colour,
             )  # fmt: skip
-
-
-SNIPPET = Snippet(
-    text="What the claim predicts for the largest weight, and what it is; then a tied gradient.",
-    code="""\
-import math, torch
-from torch import nn
-
-for inputs, outputs in ((100, 10), (100, 1000), (10000, 10)):
-    claimed = math.sqrt(6 / (inputs + outputs))  # wrong: what Xavier's range would be
-    largest = nn.Linear(inputs, outputs).weight.abs().max().item()
-    print(inputs, outputs, f"claimed {claimed:.4f}, is {largest:.4f} = 1/sqrt({inputs})")
-
-shared = nn.Linear(4, 4)
-net = nn.Sequential(shared, nn.Tanh(), shared)
-copies = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
-copies.load_state_dict(net.state_dict())  # equal values, no longer tied
-x = torch.randn(8, 4)
-for each in (net, copies):
-    each(x).square().sum().backward()
-print("one copy's gradient differs by", (shared.weight.grad - copies[0].weight.grad).abs().max())
-both = copies[0].weight.grad + copies[2].weight.grad
-print("the sum of both by", (shared.weight.grad - both).abs().max())
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from assay import figure, question
-from assay.figure import Cell
-from assay.question import Column, Findings, Picture, Snippet, Table
+from assay.answer import question
+from assay.answer import old_figure as figure
+from assay.answer.figure import Cell
+from assay.answer.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
 from matplotlib.axes import Axes
@@ -238,7 +239,6 @@ def answer(records: list[Record]) -> Findings:
         table=_table(found),
         frame=_frame(records),
         figure=_figure(found),
-        snippet=SNIPPET,
     )
 
 
@@ -440,35 +440,6 @@ def _rates(axes: Axes, device: Device) -> None:
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(left=0)
     axes.set_xlabel("GB/s; line: 95 %")
-
-
-SNIPPET = Snippet(
-    text="First a move whose result is dropped, then what is moved in place and what is left.",
-    code="""\
-import torch
-from torch import nn
-
-class Scaled(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(4, 4)
-        self.scale = torch.ones(4)  # wrong: neither parameter nor buffer
-        self.register_buffer("shift", torch.zeros(4))  # right
-
-place = "cuda" if torch.cuda.is_available() else "meta"
-tensor = torch.ones(4)
-tensor.to(place)  # wrong: the result is dropped
-print("tensor after tensor.to:", tensor.device)
-tensor = tensor.to(place)  # right
-print("tensor after tensor = tensor.to:", tensor.device)
-print("once more, the same object:", tensor.to(tensor.device) is tensor)
-
-network = Scaled()
-network.to(place)  # in place
-print("weight", network.layer.weight.device, "· buffer", network.shift.device)
-print("plain tensor", network.scale.device)
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from assay import accuracy, figure, question, sweep, verdict
-from assay.accuracy import Standing
-from assay.question import Column, Findings, Picture, Snippet
+from assay.answer import accuracy, question, sweep, verdict
+from assay.answer import old_figure as figure
+from assay.answer.accuracy import Standing
+from assay.answer.question import Column, Findings, Picture, Snippet
 from assay.record import Phase, Record, Status
-from assay.sweep import Level, Published, Sweep
+from assay.answer.sweep import Level, Published, Sweep
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -71,7 +72,6 @@ def answer(records: list[Record]) -> Findings:
         ),
         frame=_frame(records, found, contests),
         figure=_figure(found, searches) if found else figure.nothing(),
-        snippet=SNIPPET,
     )
 
 
@@ -250,33 +250,6 @@ def _draw_search(axes: Axes, search: Record) -> None:
     axes.set_ylabel("learning rate")
     bar = axes.figure.colorbar(points, ax=axes, label="% of validation")
     bar.outline.set_visible(False)
-
-
-SNIPPET = Snippet(
-    text="A rate means something only together with how the loss is reduced: the sum over a batch "
-    "of 256 is 256 times the mean, and so is every step.",
-    code="""\
-import torch
-from torch import nn
-
-def loss_after(reduction, rate):
-    torch.manual_seed(0)
-    x = torch.rand(256, 784)
-    y = x.view(256, 28, 28).sum((1, 2)).argsort().argsort() // 26
-    net = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
-    optimizer = torch.optim.SGD(net.parameters(), lr=rate)
-    for _ in range(50):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(net(x), y, reduction=reduction).backward()
-        optimizer.step()
-    return nn.functional.cross_entropy(net(x), y).item()
-
-print("guessing one of ten:  2.303")
-print("rate 0.1, sum:       ", loss_after("sum", 0.1))
-print("rate 0.1, mean:      ", loss_after("mean", 0.1))
-print("rate 0.1 / 256, sum: ", loss_after("sum", 0.1 / 256))
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

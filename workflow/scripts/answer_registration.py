@@ -12,11 +12,13 @@ from functools import cached_property
 from typing import Any
 
 import pandas as pd
-from assay import accuracy, figure, inference, question, verdict
-from assay.accuracy import Standing
-from assay.question import Column, Findings, Picture, Snippet, Table
+from assay import inference
+from assay.answer import accuracy, question, verdict
+from assay.answer import old_figure as figure
+from assay.answer.accuracy import Standing
+from assay.answer.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
-from assay.verdict import Comparison, Word
+from assay.answer.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -257,7 +259,6 @@ def answer(records: list[Record]) -> Findings:
         table=_table(found),
         frame=_frame(found),
         figure=_figure(found) if found else figure.nothing(),
-        snippet=SNIPPET,
     )
 
 
@@ -685,33 +686,6 @@ def _accuracies(axes: Axes, device: Device) -> None:
                 va="center",
                 fontsize=7.5,
             )
-
-
-SNIPPET = Snippet(
-    text="Count what torch finds when all but the last layer are in a list, then in a ModuleList.",
-    code="""\
-import torch
-from torch import nn
-
-class Net(nn.Module):
-    def __init__(self, keep):
-        super().__init__()
-        self.hidden = keep([nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU()])
-        self.output = nn.Linear(128, 10)
-
-    def forward(self, x):
-        for layer in self.hidden:
-            x = layer(x)
-        return self.output(x)
-
-x = torch.randn(5, 784)
-for keep in (list, nn.ModuleList):  # wrong, and nothing says so; right
-    net, built_anew = Net(keep), Net(keep)
-    built_anew.load_state_dict(net.state_dict(), strict=True)
-    print(keep.__name__, "finds", sum(p.numel() for p in net.parameters()), "parameters;",
-          "loaded, it computes the same:", torch.equal(net(x), built_anew(x)))
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from assay import figure, inference, question, verdict
-from assay.question import Column, Findings, Picture, Snippet, Table
+from assay import inference
+from assay.answer import question, verdict
+from assay.answer import old_figure as figure
+from assay.answer.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
 from matplotlib.axes import Axes
@@ -505,7 +507,6 @@ def answer(records: list[Record]) -> Findings:
         table=_page_table(compared),
         frame=_frame(table, found, compared),
         figure=_figure(table, found, compared),
-        snippet=SNIPPET,
     )
 
 
@@ -837,26 +838,6 @@ def _mark(axes: Axes, seen: Interval, y: float, unit: float, style: Mapping[str,
     if seen.low < seen.high:
         axes.plot([seen.low / unit, seen.high / unit], [y, y], "-", color=style["color"], lw=1.4)
     axes.plot(seen.value / unit, y, ls="", **style)
-
-
-SNIPPET = Snippet(
-    text="One cold sample, 1024 first, as published; then the same products warm.",
-    code="""\
-import time, torch
-
-def milliseconds(n):
-    matrix, vector = torch.rand(n, n), torch.rand(n, 1)
-    start = time.perf_counter()
-    matrix @ vector
-    return 1e3 * (time.perf_counter() - start)
-
-sizes = (1024, 1025, 1026, 1028, 1032)
-for n in sizes:  # wrong: the first one also starts the library
-    print(f"{n}: {milliseconds(n):.3f} ms, one cold sample")
-for n in sizes:  # right: many, warm
-    print(f"{n}: {sorted(milliseconds(n) for _ in range(51))[25]:.3f} ms, median of 51")
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

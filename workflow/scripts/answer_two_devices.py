@@ -10,10 +10,12 @@ from enum import StrEnum
 from typing import Any
 
 import pandas as pd
-from assay import figure, occasion, question, verdict
-from assay.question import Column, Findings, Picture, Snippet, Table
+from assay import occasion
+from assay.answer import question, verdict
+from assay.answer import old_figure as figure
+from assay.answer.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
-from assay.verdict import Comparison, Word
+from assay.answer.verdict import Comparison, Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -273,7 +275,6 @@ def answer(records: list[Record]) -> Findings:
         table=_page_table(table),
         frame=table,
         figure=_figure(done),
-        snippet=SNIPPET,
     )
 
 
@@ -422,30 +423,6 @@ def _line(axes: Axes, here: pd.DataFrame, colour: str) -> None:
         list(here["speedup_high"]),
         color=colour,
     )
-
-
-SNIPPET = Snippet(
-    text="The clock stopped when the work is handed over, then when it is done; on two halves of "
-    "the CPU, which take work in as two GPUs do.",
-    code="""\
-import time, torch
-from concurrent.futures import ThreadPoolExecutor
-
-n, half = 1024, max(1, torch.get_num_threads() // 2)
-a, b = torch.randn(n, n), torch.randn(n, n)
-lanes = [ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(half,)) for _ in "ab"]
-product = lambda: [a @ b for _ in range(10)]
-[lane.submit(product).result() for lane in lanes]  # warm up
-for name, (x, y) in {"in sequence": (lanes[0], lanes[0]), "at once": lanes}.items():
-    start = time.perf_counter()
-    work = [x.submit(product), y.submit(product)]
-    handed_over = time.perf_counter() - start  # wrong: nothing is done yet
-    [each.result() for each in work]  # on GPUs: torch.cuda.synchronize() for each of them
-    done = time.perf_counter() - start
-    for what, seconds in (("handed over", handed_over), ("done", done)):
-        print(f"{name}, {what}: {40 * n**3 / seconds / 1e12:.2f} TFLOP/s")
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from assay import accuracy, figure, question, sweep
-from assay.question import Column, Findings, Picture, Snippet
+from assay.answer import accuracy, question, sweep
+from assay.answer import old_figure as figure
+from assay.answer.question import Column, Findings, Picture, Snippet
 from assay.record import Record
-from assay.sweep import Level, Published, Sweep
-from assay.verdict import Word
+from assay.answer.sweep import Level, Published, Sweep
+from assay.answer.verdict import Word
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -48,7 +49,6 @@ def answer(records: list[Record]) -> Findings:
         table=sweep.table(found, "hidden units", _step_column(found)),
         frame=sweep.frame(records, found),
         figure=_figure(found) if found else figure.nothing(),
-        snippet=SNIPPET,
     )
 
 
@@ -136,34 +136,6 @@ def _draw_steps(axes: Axes, found: Sweep) -> None:
     axes.set_xticks(range(len(climb)), [step.label.replace(" → ", "\n→ ") for step in climb])
     axes.set_xlabel("hidden units\n(band: ± one standard error)")
     axes.set_ylabel("percentage points [95 %]")
-
-
-SNIPPET = Snippet(
-    text="One run per width ranks the widths by luck; several seeds show how much of it is luck.",
-    code="""\
-import torch
-from torch import nn
-
-torch.manual_seed(0)
-x = torch.randn(2200, 10)
-y = nn.Sequential(nn.Linear(10, 50), nn.Tanh(), nn.Linear(50, 3))(x).argmax(1)
-
-def accuracy(width, seed):
-    torch.manual_seed(seed)
-    net = nn.Sequential(nn.Linear(10, width), nn.ReLU(), nn.Linear(width, 3))
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.5)
-    for _ in range(100):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(net(x[:200]), y[:200]).backward()
-        optimizer.step()
-    return (net(x[200:]).argmax(1) == y[200:]).float().mean().item()
-
-for width in (8, 12, 16):
-    runs = torch.tensor([accuracy(width, seed) for seed in range(6)])
-    print(f"{width} units: one run {runs[0]:.3f}; six runs {runs.mean():.3f},",
-          f"from {runs.min():.3f} to {runs.max():.3f}")
-""",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

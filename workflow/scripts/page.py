@@ -13,11 +13,12 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from assay import hardware, question, record, runs
-from assay.figure import BAND, BLUE, INK, MUTED
-from assay.question import Answer, Circumstances, Column, Disturbed, Missing, Picture, Table
+from assay import hardware, record
+from assay.answer import question, runs
+from assay.answer.figure import BAND, BLUE, INK, MUTED
+from assay.answer.question import Answer, Circumstances, Column, Disturbed, Missing, Picture, Table
 from assay.record import Record, Status
-from assay.verdict import Word
+from assay.answer.verdict import Word
 from great_tables import GT, html
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup

@@ -19,10 +19,11 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from assay import inference, verdict
+from assay import inference
+from assay.answer import verdict
 from assay.record import Phase, Record, Status
 from assay.statistic import Interval
-from assay.verdict import Comparison, Word
+from assay.answer.verdict import Comparison, Word
 
 Key = TypeVar("Key")
 

@@ -2,7 +2,7 @@
 
 A *cell* is one network at one learning rate, with one run per seed (``measure_perceptron.py``).
 Cells of a device are compared seed by seed on the test images; a cell in which a seed diverged is
-set apart (:mod:`assay.accuracy`).
+set apart (:mod:`assay.answer.accuracy`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from assay import accuracy, figure, verdict
-from assay.accuracy import Standing
-from assay.question import Column, Table
+from assay.answer import accuracy, verdict
+from assay.answer import old_figure as figure
+from assay.answer.accuracy import Standing
+from assay.answer.question import Column, Table
 from assay.record import Record, Status
-from assay.verdict import Comparison, Word
+from assay.answer.verdict import Comparison, Word
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,134 +1,119 @@
-"""What an answer is: records in; verdicts, a table, a figure and a sentence out."""
+"""How a question is answered: records in; verdicts, a table, figures and a sentence out."""
 
 from __future__ import annotations
 
 import argparse
-import json
+import ast
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+import yaml
+from pydantic import JsonValue
 
-from assay import grid, occasion, record, runs
+from assay import grid, occasion, record
+from assay.answer import figure, model, runs
+from assay.answer.model import Answer, Circumstances, Disturbed, Main, Missing, Snippet, Table, View
 from assay.record import Record, Status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Column(_Model):
-    """A column of the table that the page shows."""
-
-    name: str
-    unit: str | None = None
-    digits: int | None = Field(None, description="Significant digits; None for text")
+SNIPPETS = Path(__file__).resolve().parents[4] / "resources/snippets"
+NOTHING = "Nothing could be measured; the reasons are below."
 
 
-class Table(_Model):
-    """The few rows that the page shows; the tidy table has one row per trial."""
+@dataclass(frozen=True)
+class Shown:
+    """A view of the card, before it is drawn: a figure, or a table that takes its place.
 
-    columns: list[Column]
-    rows: list[list[str | float | int | None]]
-
-
-class Picture(_Model):
-    """A figure of the answer."""
+    Attributes:
+        title: What it shows.
+        alternative: The same for those who cannot see it.
+        figure: The drawing; None where a table is shown.
+        table: The table.
+        name: What it is called on the switch, where there are several.
+    """
 
     title: str
-    alternative: str = Field(description="What the picture shows, for those who cannot see it")
+    alternative: str
+    figure: Figure | None = None
+    table: Table | None = None
+    name: str = ""
 
+    def drawn(self) -> Figure:
+        """As a figure, whatever it is."""
+        if self.figure is not None:
+            return self.figure
+        return figure.matrix(self.table) if self.table else figure.nothing()
 
-class Missing(_Model):
-    """Something that was asked for and could not be measured."""
-
-    what: str
-    status: Status
-    reason: str
-
-
-class Snippet(_Model):
-    """A few lines to run at home: the wrong number, then the right one."""
-
-    text: str
-    code: str
-
-
-class Disturbed(_Model):
-    """A measurement beside which something else used the machine."""
-
-    record: str = Field(description="Path of its record")
-    what: str = Field(description="What was measured in it")
-    lost: bool = Field(description="Whether no number could be given")
-    neighbours: dict[str, float] = Field(
-        description="Who took the cores, by name, in cores; empty where the system does not tell"
-    )
-
-
-class Circumstances(_Model):
-    """When, where and how the records of an answer were measured."""
-
-    first: str = Field(description="When the first job started: ISO 8601, UTC")
-    last: str = Field(description="When the last job started")
-    commits: list[str] = Field(description="Short commits, and whether there were local changes")
-    torch: list[str] = Field(description="Versions of torch")
-    threads: list[int] = Field(description="Numbers of CPU threads used")
-    machines: list[str] = Field(description="Machine ids")
-    delay_share: float | None = Field(
-        description="Largest share of its CPU time that a job waited for a core; null if unknown"
-    )
-    rounds: int = Field(description="Rounds of all paired trials")
-    rounds_void: int = Field(description="Rounds among them that contention or a clock spoilt")
-    measurements: dict[str, int] = Field(
-        description="Measurements by path of their record; several questions may share it"
-    )
-    disturbed: list[Disturbed] = Field(description="Those that other programs disturbed")
-
-
-class Answer(_Model):
-    """What a question comes to."""
-
-    question: str
-    title: str
-    exercise: str
-    sentence: str = Field(description="The answer in one sentence")
-    findings: list[str] = Field(description="What supports it: numbers with intervals")
-    numbers: dict[str, JsonValue] = Field(description="The same numbers, for programs")
-    method: list[str] = Field(description="How it was measured, under which conditions")
-    caveats: list[str] = Field(description="What limits the answer")
-    missing: list[Missing] = Field(description="What could not be measured, and why")
-    notices: list[str] = Field(description="What the report must say before anything else")
-    picture: Picture
-    table: Table
-    snippet: Snippet | None = None
-    circumstances: Circumstances
-    records: list[str] = Field(description="Paths of the records it was drawn from")
+    def view(self, svg: str | None = None) -> View:
+        """As the page needs it."""
+        if self.table is None and svg is None:
+            svg = figure.svg(self.drawn(), self.alternative)
+        return View(
+            name=self.name,
+            title=self.title,
+            alternative=self.alternative,
+            svg=None if self.table else svg,
+            table=self.table,
+        )
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What an answering function returns; :func:`run` adds the rest and writes the files."""
+    """What an answering function returns; :func:`run` adds the rest and writes the files.
 
+    Attributes:
+        short: The answer in at most 12 words.
+        cells: All that the headline rests on: they decide the state.
+        sentence: The answer in the question's own words, at most 25, with one number.
+        so: What to do on this machine, at most 20 words; empty unless the verdict carries it.
+        numbers: The numbers, for programs.
+        why: What supports it and stands in no row of the table.
+        method: How it was measured, beyond what all questions share.
+        caveats: What limits it, beyond what all questions share.
+        views: What the card shows, one at a time; the first is the figure in the files.
+        table: All numbers.
+        frame: Tidy: one row per trial.
+        switch: What the views differ by.
+        folded: Views that support it, shown on request.
+    """
+
+    short: str
+    cells: Sequence[Main]
     sentence: str
-    findings: list[str]
+    so: str
     numbers: dict[str, Any]
+    why: list[str]
     method: list[str]
     caveats: list[str]
-    picture: Picture
+    views: Sequence[Shown]
     table: Table
-    frame: DataFrame  # tidy, one row per trial
-    figure: Figure
-    snippet: Snippet | None = None
+    frame: DataFrame
+    switch: str = ""
+    folded: Sequence[Shown] = ()
 
 
 Answering = Callable[[list[Record]], Findings]
+
+
+def nothing(title: str) -> list[Shown]:
+    """The views of an answer for which nothing could be measured."""
+    return [Shown(title, f"{title}. Nothing was measured.", figure.nothing())]
+
+
+def lost(status: Status) -> str:
+    """Why something was not measured, in a word or two."""
+    return {
+        Status.CONTENDED: "disturbed",
+        Status.UNAVAILABLE: "not available",
+        Status.OUT_OF_MEMORY: "out of memory",
+    }.get(status, status.value.replace("_", " "))
 
 
 def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> None:
@@ -137,8 +122,6 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
     Raises:
         SystemExit: A record cannot be read, with one sentence that names the file.
     """
-    from assay import figure
-
     arguments = _parse(question, argv)
     try:
         records = runs.read(arguments.records, own=arguments.answer.parent.parent / "records")
@@ -147,41 +130,61 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
         raise SystemExit(str(error)) from error
     pooled = occasion.pooled(records, arguments.between)
     found = answer(pooled)
+    first, *others = found.views
     complete = Answer(
         question=question,
         title=arguments.about["title"],
+        group=arguments.about.get("group", ""),
         exercise=arguments.about["exercise"],
+        short=found.short,
+        state=model.state(found.cells),
         sentence=found.sentence,
-        findings=found.findings,
+        so=found.so,
         numbers=found.numbers,
+        why=found.why,
         method=found.method,
         caveats=found.caveats,
         missing=missing(pooled),
         notices=[*notices(records), *runs.on_several_machines(records)],
-        picture=found.picture,
+        switch=found.switch,
+        views=[
+            first.view(figure.save(first.drawn(), arguments.figure, first.alternative)),
+            *(each.view() for each in others),
+        ],
+        folded=[each.view() for each in found.folded],
         table=found.table,
-        snippet=found.snippet,
+        snippet=snippet(question),
         circumstances=circumstances(arguments.records, records),
         records=[path.as_posix() for path in arguments.records],
     )
     record.write_atomically(arguments.table, found.frame.to_csv(index=False))
-    figure.save(found.figure, arguments.figure, found.picture.alternative)
     record.write_atomically(arguments.answer, complete.model_dump_json(indent=1) + "\n")
+
+
+def snippet(question: str) -> Snippet | None:
+    """The lines to run at home, ``resources/snippets/<question>.py``: a docstring and code."""
+    path = SNIPPETS / f"{question}.py"
+    if not path.is_file():
+        return None
+    text = path.read_text(encoding="utf-8")
+    first = ast.parse(text).body[0]
+    code = "\n".join(text.splitlines()[first.end_lineno :])
+    return Snippet(text=ast.get_docstring(ast.parse(text)) or "", code=code.strip() + "\n")
 
 
 def _parse(question: str, argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=f"Answer the question {question!r} from records.")
-    parser.add_argument("--about", type=json.loads, required=True, help="JSON: title, exercise")
+    parser.add_argument("--about", type=yaml.safe_load, required=True, help="YAML: title, exercise")
     parser.add_argument("--table", type=Path, required=True, help="CSV to write")
     parser.add_argument("--figure", type=Path, required=True, help="SVG to write (and a PNG)")
     parser.add_argument("--answer", type=Path, required=True, help="JSON to write")
     parser.add_argument(
-        "--grid", type=json.loads, help="JSON: where the records lie, as the workflow says it"
+        "--grid", type=yaml.safe_load, help="YAML: where the records lie, as the workflow says it"
     )
     parser.add_argument(
         "--between",
-        type=json.loads,
-        help="JSON: each study's spread between occasions (config.yaml)",
+        type=yaml.safe_load,
+        help="YAML: each study's spread between occasions (config.yaml)",
     )
     parser.add_argument(
         "--retried",
@@ -275,6 +278,8 @@ def circumstances(paths: Sequence[Path], records: Sequence[Record]) -> Circumsta
         threads=sorted({each.conditions.threads_used for each in records}),
         machines=sorted({each.machine_id for each in provenances}),
         delay_share=max((share for share in shares if share is not None), default=None),
+        occasions=max([*Counter(map(occasion.cell, records)).values(), 1]),
+        seconds=sum(each.duration_s for each in provenances),
         rounds=sum(result.get("rounds", 0) for result in results),
         rounds_void=sum(result.get("rounds_void", 0) for result in results),
         measurements={path: max(1, len(each.trials)) for path, each in named},
@@ -313,20 +318,3 @@ def _name(values: Mapping[str, JsonValue]) -> str:
     return ", ".join(
         str(value) if isinstance(value, str) else f"{key} {value}" for key, value in values.items()
     )
-
-
-def read(path: Path) -> Answer:
-    """Read an answer that :func:`run` wrote.
-
-    Raises:
-        record.RecordError: The file is missing or is not an answer; the message names it.
-    """
-    try:
-        return Answer.model_validate_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise record.RecordError(f"{path}: cannot be read ({error.strerror}).") from error
-    except ValueError as error:  # not UTF-8, not JSON, or of another shape
-        first = " ".join(str(error).split())[:200]
-        raise record.RecordError(
-            f"{path}: not a whole answer ({first}). Delete it and run again."
-        ) from error

@@ -1,0 +1,183 @@
+"""What an answer is, as it lies in ``results/answers``: what the page and programs read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from assay import record
+from assay.answer.verdict import Word
+from assay.record import Status
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class State(StrEnum):
+    """How far a question is answered on this machine."""
+
+    ANSWERED = "answered"
+    PART = "in part"
+    UNKNOWN = "cannot tell"
+    NONE = "not measured"
+
+
+class Cell(_Model):
+    """A cell of a table that is more than its text."""
+
+    text: str
+    value: float | None = Field(None, description="What a column of such cells is sorted by")
+    sign: str = Field("", description="✓, ! or ✗, where the cell is an outcome")
+    reason: str = Field("", description="What is shown on hover: the whole reason of a short word")
+
+
+class Column(_Model):
+    """A column of a table."""
+
+    name: str
+    unit: str | None = None
+    digits: int | None = Field(None, description="Significant digits; None for text and counts")
+
+
+class Table(_Model):
+    """Rows that the page shows; the tidy table has one row per trial."""
+
+    columns: list[Column]
+    rows: list[list[str | float | int | Cell | None]]
+
+
+class View(_Model):
+    """What a card shows of one device, number format or machine: a figure or a table."""
+
+    name: str = Field("", description="Its name on the switch; empty where there is one view")
+    title: str
+    alternative: str = Field(description="What it shows, for those who cannot see it")
+    svg: str | None = None
+    table: Table | None = None
+
+
+class Missing(_Model):
+    """Something that was asked for and could not be measured."""
+
+    what: str
+    status: Status
+    reason: str
+
+
+class Snippet(_Model):
+    """A few lines to run at home: the wrong number, then the right one."""
+
+    text: str
+    code: str
+
+
+class Disturbed(_Model):
+    """A measurement beside which something else used the machine."""
+
+    record: str = Field(description="Path of its record")
+    what: str = Field(description="What was measured in it")
+    lost: bool = Field(description="Whether no number could be given")
+    neighbours: dict[str, float] = Field(
+        description="Who took the cores, by name, in cores; empty where the system does not tell"
+    )
+
+
+class Circumstances(_Model):
+    """When, where and how the records of an answer were measured."""
+
+    first: str = Field(description="When the first job started: ISO 8601, UTC")
+    last: str = Field(description="When the last job started")
+    commits: list[str] = Field(description="Short commits, and whether there were local changes")
+    torch: list[str] = Field(description="Versions of torch")
+    threads: list[int] = Field(description="Numbers of CPU threads used")
+    machines: list[str] = Field(description="Machine ids")
+    delay_share: float | None = Field(
+        description="Largest share of its CPU time that a job waited for a core; null if unknown"
+    )
+    occasions: int = Field(1, description="On how many occasions a cell was measured, at most")
+    seconds: float = Field(0.0, description="How long all jobs took together")
+    rounds: int = Field(description="Rounds of all paired trials")
+    rounds_void: int = Field(description="Rounds among them that contention or a clock spoilt")
+    measurements: dict[str, int] = Field(
+        description="Measurements by path of their record; several questions may share it"
+    )
+    disturbed: list[Disturbed] = Field(description="Those that other programs disturbed")
+
+
+class Answer(_Model):
+    """What a question comes to."""
+
+    question: str
+    title: str
+    group: str = Field("", description="Under which heading the page lists it")
+    exercise: str
+    short: str = Field(description="The answer in a few words, for the list of all")
+    state: State
+    sentence: str = Field(description="The answer in a sentence, with one number")
+    so: str = Field("", description="What to do on this machine; empty unless the verdict says so")
+    numbers: dict[str, JsonValue] = Field(description="The numbers, for programs")
+    why: list[str] = Field(description="What supports it and stands in no row of the table")
+    method: list[str] = Field(description="How it was measured, beyond what all share")
+    caveats: list[str] = Field(description="What limits it, beyond what all share")
+    missing: list[Missing] = Field(description="What could not be measured, and why")
+    notices: list[str] = Field(description="What the report must say before anything else")
+    switch: str = Field("", description="What the views differ by: format, device, machine")
+    views: list[View] = Field(description="What the card shows, one at a time")
+    folded: list[View] = Field(description="What supports it, shown on request")
+    table: Table = Field(description="All numbers, shown on request")
+    snippet: Snippet | None = None
+    circumstances: Circumstances
+    records: list[str] = Field(description="Paths of the records it was drawn from")
+
+
+@dataclass(frozen=True)
+class Main:
+    """Something that the headline rests on.
+
+    Attributes:
+        name: What it is, as the headline calls it.
+        word: Its verdict; None where it needs none.
+        lost: Why there is nothing: ``disturbed``, ``not measured``; empty where there is.
+    """
+
+    name: str
+    word: Word | None = None
+    lost: str = ""
+
+    @property
+    def told(self) -> bool:
+        """Whether it says something."""
+        return not self.lost and self.word != Word.UNKNOWN
+
+
+def state(cells: Sequence[Main]) -> State:
+    """How far a question is answered, from all that its headline rests on."""
+    told = sum(each.told for each in cells)
+    if cells and told == len(cells):
+        return State.ANSWERED
+    if told:
+        return State.PART
+    unknown = any(each.word == Word.UNKNOWN and not each.lost for each in cells)
+    return State.UNKNOWN if unknown else State.NONE
+
+
+def read(path: Path) -> Answer:
+    """Read an answer.
+
+    Raises:
+        record.RecordError: The file is missing or is not an answer; the message names it.
+    """
+    try:
+        return Answer.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise record.RecordError(f"{path}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:  # not UTF-8, not JSON, or of another shape
+        first = " ".join(str(error).split())[:200]
+        raise record.RecordError(
+            f"{path}: not a whole answer ({first}). Delete it and run again."
+        ) from error

@@ -1,0 +1,56 @@
+"""One tidy table: a row per trial of every record, made once for the CSV of a question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from assay.record import Record, Trial
+
+Flat = Callable[[Record, Trial], Mapping[str, Any]]
+
+
+def frame(
+    records: Iterable[Record],
+    verdicts: Iterable[Mapping[str, Any]] = (),
+    *,
+    add: Flat = lambda each, trial: {},
+) -> pd.DataFrame:
+    """One row per trial with all that is a plain number or word, then one per verdict.
+
+    Args:
+        records: Of a question. A record without trials is a row of its own, with its reason.
+        verdicts: Rows of comparisons, such as of :func:`assay.answer.arms.flat`.
+        add: More of a trial than its plain results, such as numbers from deep within.
+    """
+    rows = [row for each in records for row in _rows(each, add)]
+    return pd.DataFrame([*rows, *map(dict, verdicts)])
+
+
+def _rows(each: Record, add: Flat) -> list[dict[str, Any]]:
+    where = {"study": each.study, **each.axes}
+    if not each.trials:
+        return [where | {"status": each.status.value, "reason": each.reason}]
+    return [
+        {
+            **where,
+            **plain(trial.what),
+            "status": trial.status.value,
+            **plain(trial.result),
+            **add(each, trial),
+            "reason": trial.reason,
+        }
+        for trial in each.trials
+    ]
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those values that fit into a cell."""
+    return {key: value for key, value in values.items() if not isinstance(value, dict | list)}
+
+
+def devices(records: Sequence[Record]) -> list[str]:
+    """The devices of records, in their order."""
+    return list(dict.fromkeys(str(each.axes["device"]) for each in records))
