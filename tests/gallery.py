@@ -48,7 +48,7 @@ class View:
     scheme: str  # light or dark
 
 
-VIEWS = (View("light", 1000, "light"), View("dark", 1000, "dark"), View("phone", 360, "light"))
+VIEWS = (View("light", 1280, "light"), View("dark", 1280, "dark"), View("phone", 360, "light"))
 
 
 @contextmanager

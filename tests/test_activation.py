@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from assay import occasion, record
-from assay.answer import accuracy
+from assay.answer import accuracy, model, verdict
+from assay.answer.model import State
 from assay.record import DatasetInfo, Status, Trial
-from conftest import PROTOCOL, make_record
+from conftest import PROTOCOL, make_record, with_status
 
 SETTINGS = {
     "hidden": [256],
@@ -65,21 +66,6 @@ def arm(name, mean, spread=0.0003, validation=None, digest="weights", rate=0.3):
     return made
 
 
-def test_the_best_in_validation_is_the_reference_not_the_best_on_the_test_images():
-    found = answer.answer(
-        [arm("relu", 0.880, validation=0.89), arm("gelu", 0.882, validation=0.88)]
-    )
-    assert found.sentence.startswith("cpu – ReLU was best in validation")
-    assert found.numbers["cpu"]["reference"] == "relu"
-
-
-def test_a_clear_difference_is_worse_and_a_small_one_is_not():
-    found = answer.answer([arm("relu", 0.880), arm("sigmoid", 0.850), arm("gelu", 0.8797, 0.0001)])
-    words = {name: each["word"] for name, each in found.numbers["cpu"]["arms"].items()}
-    assert words == {"relu": None, "sigmoid": "worse", "gelu": "the same"}
-    assert "worse: Sigmoid" in found.sentence
-
-
 def paired(ratios, twin=(0.995, 1.005)):
     """The record of a trial of steps, as made-up ratios with their intervals."""
     seen = {name: dict(zip(("ratio", "ratio_low", "ratio_high"), values, strict=True))
@@ -94,34 +80,6 @@ def paired(ratios, twin=(0.995, 1.005)):
     return occasion.pooled([made], {})[0]
 
 
-def test_steps_are_judged_with_the_accuracies_as_one_family():
-    steps = paired({"gelu": (1.2, 1.19, 1.21), "tanh": (1.001, 0.996, 1.006)})
-    found = answer.answer([arm("relu", 0.88), arm("gelu", 0.85), steps])
-    words = {name: each["word"] for name, each in found.numbers["cpu"]["steps"].items()}
-    assert words == {"gelu": "slower", "tanh": "the same"}
-    assert any("all its comparisons (3)" in text for text in found.method)
-    told = {row[0]: row[6] for row in found.table.rows}
-    assert told == {"ReLU": "reference", "GELU": "1.20 [1.19, 1.21] × (slower)"}
-    assert any("Tanh 1.00 [1.00, 1.01] × (the same within 2 %)" in t for t in found.findings)
-
-
-def test_no_step_is_told_apart_by_what_the_placebo_shows_as_well():
-    """The placebo does ReLU's own work: where it seems 5 % faster, ELU's 4 % are nothing."""
-    seen = {"placebo": (0.95, 0.94, 0.96), "elu": (1.04, 1.03, 1.05), "gelu": (1.2, 1.19, 1.21)}
-    found = answer.answer([arm("relu", 0.88), arm("gelu", 0.85), paired(seen)])
-    words = {name: each["word"] for name, each in found.numbers["cpu"]["steps"].items()}
-    assert words == {"placebo": "control", "elu": "cannot tell", "gelu": "slower"}
-
-
-def test_a_step_that_could_not_be_timed_is_left_blank():
-    lost = make_record("steps", {"device": "cpu"}, [Trial(
-        what={"phase": "step time"}, status=Status.CONTENDED, reason="3 of 40 rounds kept",
-        result={"arms": {}, "ratios": {}})])  # fmt: skip
-    lost.settings = SETTINGS
-    found = answer.answer([arm("relu", 0.88), arm("gelu", 0.85), lost])
-    assert [row[6] for row in found.table.rows] == [None, None]
-
-
 def diverged(made, *seeds):
     """The same record, in which the runs of some seeds diverged."""
     for trial in made.trials:
@@ -130,47 +88,198 @@ def diverged(made, *seeds):
     return made
 
 
+def on_gpu(made):
+    made.axes["device"] = "cuda:0"
+    return made
+
+
+def words(found, what="arms"):
+    return {name: each["word"] for name, each in found.numbers["cpu"][what].items()}
+
+
+def column(found, name):
+    """What each activation shows in a column of the table."""
+    place = [each.name for each in found.table.columns].index(name)
+    return {row[0]: getattr(row[place], "text", row[place]) for row in found.table.rows}
+
+
+@pytest.fixture
+def families(monkeypatch):
+    """The sizes of the families that were judged."""
+    sizes, judge = [], verdict.judge
+
+    def counted(family):
+        sizes.append(len(family))
+        return judge(family)
+
+    monkeypatch.setattr(verdict, "judge", counted)
+    return sizes
+
+
+# ---- accuracies ----------------------------------------------------------------------------------
+
+
+def test_the_best_in_validation_is_the_reference_not_the_best_on_the_test_images():
+    found = answer.answer(
+        [arm("relu", 0.880, validation=0.89), arm("gelu", 0.882, validation=0.88)]
+    )
+    assert found.numbers["cpu"]["reference"] == "relu"
+    assert found.sentence.startswith("ReLU works best: 88.")
+
+
+def test_what_is_better_on_the_test_images_is_told_and_nothing_is_advised():
+    found = answer.answer([arm("relu", 0.86, validation=0.89), arm("gelu", 0.882, validation=0.88)])
+    assert words(found)["gelu"] == "better"
+    assert found.sentence.startswith("ReLU was best in validation: ")
+    assert "Better: GELU." in found.sentence
+    assert found.so == ""
+
+
+def test_a_clear_difference_is_worse_and_a_small_one_is_not():
+    found = answer.answer([arm("relu", 0.880), arm("sigmoid", 0.850), arm("gelu", 0.8797, 0.0001)])
+    assert words(found) == {"relu": None, "sigmoid": "worse", "gelu": "the same"}
+    assert "The same: GELU." in found.sentence
+    assert found.short == "ReLU; 1 worse, 1 the same"
+    assert found.so == "Use ReLU rather than Sigmoid."
+    assert model.state(found.cells) == State.ANSWERED
+
+
+def test_where_no_other_can_be_told_from_it_the_question_is_open():
+    found = answer.answer([arm("relu", 0.88), arm("gelu", 0.879, spread=0.004)])
+    assert words(found)["gelu"] == "cannot tell"
+    assert found.sentence.startswith("Cannot tell which activation works best: ReLU")
+    assert found.so == ""
+    assert model.state(found.cells) == State.UNKNOWN
+
+
+def test_the_headline_keeps_its_budget_with_every_kind_of_word():
+    records = [
+        arm("relu", 0.88), arm("sigmoid", 0.85), arm("tanh", 0.86), arm("gelu", 0.8797, 0.0001),
+        *(arm(name, 0.879, spread=0.004) for name in ("elu", "silu", "prelu")),
+        diverged(arm("identity", 0.9), 2), arm("placebo", 0.88),
+    ]  # fmt: skip
+    found = answer.answer(records)
+    assert len(found.sentence.split()) <= 25
+    assert len(found.short.split()) <= 12
+    assert len(found.so.split()) <= 20
+    assert ";" not in found.sentence
+    assert "Cannot tell: " in found.sentence
+    assert "Not compared: identity." in found.sentence
+    assert model.state(found.cells) == State.PART
+
+
+def test_two_devices_are_both_told():
+    made = [arm("relu", 0.88), arm("gelu", 0.85)]
+    found = answer.answer(
+        [*made, *(on_gpu(arm(n, m)) for n, m in (("relu", 0.85), ("gelu", 0.88)))]
+    )
+    assert "cpu: ReLU works best" in found.sentence
+    assert "cuda:0: GELU works best" in found.sentence
+    assert len(found.sentence.split()) <= 40
+    assert [view.name for view in found.views] == ["cpu", "cuda:0"]
+
+
 def test_an_arm_of_which_a_run_diverged_is_shown_and_not_compared():
     """Best in validation by the runs that are left, and yet neither reference nor compared."""
     found = answer.answer([arm("relu", 0.88), arm("gelu", 0.87), diverged(arm("silu", 0.9), 2)])
     assert found.numbers["cpu"]["reference"] == "relu"
     assert set(found.numbers["cpu"]["arms"]) == {"relu", "gelu"}
-    assert "not compared: SiLU diverged in 1 of 5 runs." in found.sentence
-    assert found.table.rows[-1][:6] == [
-        "SiLU", "cpu", 0.3, None, None, "diverged in 1 of 5 runs"
-    ]  # fmt: skip
+    assert found.numbers["cpu"]["lost"] == {"silu": "diverged in 1 of 5 runs"}
+    assert "Not compared: SiLU." in found.sentence
+    assert model.state(found.cells) == State.PART
+    assert column(found, "test accuracy")["SiLU"] is None
+    assert column(found, "rate")["SiLU"] == "0.3"
+    assert column(found, "verdict")["SiLU"] == "diverged in 1 of 5 runs"
+
+
+def test_an_arm_that_never_learned_is_named():
+    lost = arm("identity", 0.8)
+    lost.trials, lost.status = lost.trials[1:2], Status.DIVERGED
+    found = answer.answer([arm("relu", 0.88), arm("gelu", 0.87), lost])
+    assert "Not compared: identity." in found.sentence
+    assert column(found, "verdict")["identity"] == "diverged"
 
 
 def test_when_every_arm_lost_a_run_nothing_is_compared():
     found = answer.answer([diverged(arm("relu", 0.88), 1), diverged(arm("gelu", 0.87), 2)])
-    assert found.sentence.startswith("Nothing could be trained")
+    assert found.numbers == {}
+    assert found.sentence.startswith("Cannot tell which activation works best: ReLU diverged")
+    assert (found.so, model.state(found.cells)) == ("", State.NONE)
+
+
+@pytest.mark.parametrize("status", [Status.UNAVAILABLE, Status.CONTENDED, Status.OUT_OF_MEMORY])
+@pytest.mark.parametrize("trials", [True, False])
+def test_without_a_single_run_there_is_an_answer(status, trials):
+    made = [arm("relu", 0.88), arm("gelu", 0.87), paired({"gelu": (1.2, 1.19, 1.21)})]
+    for each in made:
+        each.status, each.reason = status, "so it is"
+        each.trials = with_status(each, status).trials if trials else []
+    found = answer.answer(made)
+    assert (found.so, model.state(found.cells)) == ("", State.NONE)
+    assert len(found.views) == 1
+    assert len(found.frame) >= 3
+
+
+# ---- times ---------------------------------------------------------------------------------------
+
+
+def test_steps_are_judged_with_the_accuracies_as_one_family(families):
+    steps = paired({"gelu": (1.2, 1.19, 1.21), "tanh": (1.001, 0.996, 1.006)})
+    found = answer.answer([arm("relu", 0.88), arm("gelu", 0.85), steps])
+    assert words(found, "steps") == {"gelu": "slower", "tanh": "the same"}
+    assert families == [3]
+    told = column(found, "time of a step against ReLU's")
+    assert told == {"ReLU": "reference", "GELU": "+20.0 % [+19.0, +21.0], slower"}
+
+
+def test_no_step_is_told_apart_by_what_the_placebo_shows_as_well():
+    """The placebo does ReLU's own work: where it seems 5 % faster, ELU's 4 % are nothing."""
+    seen = {"placebo": (0.95, 0.94, 0.96), "elu": (1.04, 1.03, 1.05), "gelu": (1.2, 1.19, 1.21)}
+    found = answer.answer([arm("relu", 0.88), arm("gelu", 0.85), paired(seen)])
+    assert words(found, "steps") == {"placebo": "control", "elu": "cannot tell", "gelu": "slower"}
+
+
+def test_a_step_that_could_not_be_timed_says_why():
+    lost = make_record("steps", {"device": "cpu"}, [Trial(
+        what={"phase": "step time"}, status=Status.CONTENDED, reason="3 of 40 rounds kept",
+        result={"arms": {}, "ratios": {}})])  # fmt: skip
+    lost.settings = SETTINGS
+    found = answer.answer([arm("relu", 0.88), arm("gelu", 0.85), lost])
+    assert {*column(found, "time of a step against ReLU's").values()} == {"disturbed"}
+    assert found.numbers["cpu"]["steps"] == {}
 
 
 def test_the_tidy_table_holds_the_verdicts():
     found = answer.answer(
         [arm("relu", 0.88), arm("gelu", 0.85), paired({"gelu": (1.2, 1.19, 1.21)})]
     )
-    told = found.frame[found.frame["phase"] == "verdict"].set_index(["study", "activation"])
-    assert told["word"].to_dict() == {
-        ("activation", "relu"): "reference",
-        ("activation", "gelu"): "worse",
-        ("steps", "gelu"): "slower",
+    told = found.frame[found.frame["verdict"].notna()].fillna({"group": ""})
+    told = told.set_index(["group", "arm"])
+    assert told["verdict"].to_dict() == {
+        ("", "relu"): "reference",
+        ("", "gelu"): "worse",
+        ("step", "relu"): "reference",
+        ("step", "gelu"): "slower",
     }
-    assert told.loc[("activation", "gelu"), "margin"] == pytest.approx(0.00325, rel=0.01)
-    assert told.loc[("steps", "gelu"), "margin"] == 0.02
-    assert told.loc[("steps", "gelu"), "p"] < 0.001
+    assert told.loc[("", "gelu"), "margin"] == pytest.approx(0.00325, rel=0.01)
+    assert told.loc[("", "gelu"), "test_accuracy"] == pytest.approx(0.85, abs=0.002)
+    assert told.loc[("step", "gelu"), "margin"] == 0.02
+    assert told.loc[("step", "gelu"), "p"] < 0.001
+
+
+# ---- the placebo, and what the seeds can show ---------------------------------------------------
 
 
 def test_the_placebo_is_relu_and_says_so():
     found = answer.answer([arm("relu", 0.88, spread=0), arm("placebo", 0.88)])
     assert found.numbers["cpu"]["placebo_difference"] == 0.0
-    assert any("bit for bit the same" in text for text in found.findings)
+    assert "The placebo is ReLU bit for bit." in found.why
 
 
 def test_a_placebo_that_differs_is_told():
     found = answer.answer([arm("relu", 0.88, spread=0), arm("placebo", 0.88, digest="other")])
     assert found.numbers["cpu"]["placebo_difference"] > 0
-    assert any("mistrust this run" in text for text in found.findings)
+    assert any("mistrust this run" in text for text in found.why)
 
 
 def test_the_sampling_error_of_the_method():
@@ -181,16 +290,10 @@ def test_the_sampling_error_of_the_method():
 
 def test_an_arm_at_the_edge_of_the_grid_is_named():
     found = answer.answer([arm("relu", 0.88, rate=0.3), arm("gelu", 0.87, rate=0.3)])
-    assert any("edge of the grid for ReLU, GELU" in text for text in found.caveats)
+    assert any("edge of the grid for ReLU and GELU" in text for text in found.caveats)
 
 
-def test_an_arm_that_never_learned_is_left_out():
-    lost = arm("identity", 0.8)
-    lost.trials = lost.trials[1:2]
-    found = answer.answer([arm("relu", 0.88), arm("gelu", 0.87), lost])
-    assert "identity" not in found.sentence
-    lost_only = answer.answer([lost])
-    assert lost_only.sentence.startswith("Nothing could be trained")
+# ---- real jobs -----------------------------------------------------------------------------------
 
 
 def test_data_sets_are_not_mixed(tmp_path):
@@ -230,11 +333,12 @@ def run(tmp_path, data, name, **changes):
 
 def test_a_real_placebo_is_relu_bit_for_bit(tmp_path, data):
     before = torch.get_num_threads()
-    seen = [answer.read(run(tmp_path, data, name)) for name in ("relu", "placebo", "tanh")]
+    records = [run(tmp_path, data, name) for name in ("relu", "placebo", "tanh")]
     torch.set_num_threads(before)
-    assert answer.placebo_difference(seen) == 0.0
-    assert seen[0].runs["weights_sha256"][0] != seen[2].runs["weights_sha256"][0]
-    assert seen[0].runs["test_accuracy"].min() > 0.5
+    assert answer.answer(records).numbers["cpu"]["placebo_difference"] == 0.0
+    relu, _, tanh = map(accuracy.runs, records)
+    assert relu["weights_sha256"][0] != tanh["weights_sha256"][0]
+    assert relu["test_accuracy"].min() > 0.5
 
 
 def test_a_rate_that_diverges_is_recorded_and_the_rest_goes_on(tmp_path, data):
@@ -289,4 +393,4 @@ def test_real_steps_are_one_trial_of_every_activation(tmp_path, data):
     assert trial.status == Status.OK, trial.reason
     assert set(trial.result["ratios"]) == {"twin", "tanh", "placebo"}
     (pooled,) = occasion.pooled([seen], {})
-    assert set(answer.read_steps([pooled])["cpu"]) == {"tanh", "placebo"}
+    assert {step.name for step in answer.steps(pooled) if step.seen} == {"tanh", "placebo"}

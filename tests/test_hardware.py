@@ -14,7 +14,8 @@ import measure_hardware
 import pandas as pd
 import pytest
 from assay import hardware, record
-from assay.answer import question
+from assay.answer import model
+from assay.answer.model import State
 from assay.hardware import Item
 from assay.record import Record, Status, Trial
 from conftest import PROTOCOL, make_record
@@ -53,7 +54,7 @@ SETTINGS = {
 class Answered:
     """What one run of the answering script left."""
 
-    answer: question.Answer
+    answer: model.Answer
     table: pd.DataFrame
     figure: Path
 
@@ -71,7 +72,7 @@ def answered(folder: Path, records: Mapping[str, Record]) -> Answered:
             *(str(folder / name) for name in records),
         ]
     )
-    return Answered(question.read(answer), pd.read_csv(table), figure)
+    return Answered(model.read(answer), pd.read_csv(table), figure)
 
 
 def probed(folder: Path, device: str, **changes: Any) -> Record:

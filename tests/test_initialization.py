@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 import torch
 from assay import network, record
-from assay.answer import accuracy
+from assay.answer import accuracy, model, question, verdict
+from assay.answer.model import State
 from assay.record import DatasetInfo, Status, Trial
 from assay.training import Examples
-from conftest import PROTOCOL, make_record
+from conftest import PROTOCOL, make_record, with_status
 from torch import nn
 
 WIDTHS = [784, 256, 256, 10]
@@ -110,7 +111,7 @@ def test_the_published_test_for_a_lazy_layer_would_match_a_lazy_layer():
 
 
 def test_every_initialisation_is_known_to_the_answer_and_to_the_schema():
-    assert set(answer.NAMES) == set(network.INITIALIZERS) == set(answer.COLOURS)
+    assert set(answer.NAMES) == set(network.INITIALIZERS)
 
 
 # ---- what is measured before any step ------------------------------------------------------------
@@ -271,13 +272,35 @@ def arm(name, mean, depth=1, spread=0.0003, digest="weights", diverged=(), **cha
     return made
 
 
-def grid(depths=(1, 4), **means):
+def grid(depths=(1, 4), spread=0.0003, **means):
     """Records of the same arms at some depths; a mean may be given by depth."""
     return [
-        arm(name, mean[depth] if isinstance(mean, dict) else mean, depth)
+        arm(name, mean[depth] if isinstance(mean, dict) else mean, depth, spread)
         for name, mean in means.items()
         for depth in depths
     ]
+
+
+def level(found, depth=1):
+    return found.numbers["cpu"]["depths"][str(depth)]
+
+
+def told(each):
+    """What is told of a record besides its verdict."""
+    return answer.extras(each, accuracy.runs(each))
+
+
+@pytest.fixture
+def families(monkeypatch):
+    """The sizes of the families that were judged."""
+    sizes, judge = [], verdict.judge
+
+    def counted(family):
+        sizes.append(len(family))
+        return judge(family)
+
+    monkeypatch.setattr(verdict, "judge", counted)
+    return sizes
 
 
 def test_it_matters_where_the_scale_is_wrong_and_more_so_in_depth():
@@ -290,88 +313,128 @@ def test_it_matters_where_the_scale_is_wrong_and_more_so_in_depth():
         )
     )
     assert found.sentence.startswith(
-        "cpu – it matters where the scale or the symmetry of the weights is wrong, the more so "
-        "the deeper: with 1 hidden layer U(0, 1) does not learn and the 2 scaled"
+        "The initialisation matters, the more so the deeper: with 4 hidden layers 2 of 4 fail to "
+        "learn, the best reaches 86."
     )
-    assert "with 4 hidden layers N(0, 0.01) and U(0, 1) do not learn" in found.sentence
-    assert found.numbers["cpu"]["depths"]["4"]["arms"]["normal_0_01"]["learned"] is False
+    assert found.short == "Matters: with 4 hidden layers 2 of 4 fail to learn"
+    assert found.so.endswith("as Kaiming normal and Xavier normal do.")
+    assert level(found, 4)["arms"]["normal_0_01"]["learned"] is False
+    assert level(found, 1)["arms"]["normal_0_01"]["learned"] is True
+    assert model.state(found.cells) == State.ANSWERED
+    assert [view.name for view in found.views] == ["4", "1"]
+
+
+def test_the_headline_keeps_its_budget():
+    found = answer.answer(
+        grid(kaiming_normal=0.86, normal_0_1={1: 0.86, 4: 0.84}, zeros=0.1, constant=0.1)
+    )
+    assert "others lose up to 2." in found.sentence
+    assert len(found.sentence.split()) <= 25
+    assert len(found.short.split()) <= 12
+    assert len(found.so.split()) <= 20
+    assert ";" not in found.sentence
+
+
+def test_two_devices_are_both_told():
+    made = grid(kaiming_normal=0.86, uniform_0_1=0.10)
+    for each in (other := grid(kaiming_normal=0.86, default=0.86)):
+        each.axes["device"] = "cuda:0"
+    found = answer.answer([*made, *other])
+    assert "cpu: The initialisation matters" in found.sentence
+    assert "cuda:0: The initialisation does not matter here" in found.sentence
+    assert [view.name for view in found.views] == ["4 (cuda:0)", "1 (cuda:0)"]
 
 
 def test_worse_at_first_and_lost_in_depth_is_more_so():
     found = answer.answer(grid(kaiming_normal=0.86, normal_0_01={1: 0.80, 4: 0.10}))
     assert "the more so the deeper" in found.sentence
-    assert "with 1 hidden layer N(0, 0.01) is worse than Kaiming normal" in found.sentence
+    assert level(found)["arms"]["normal_0_01"]["word"] == "worse"
 
 
 def test_as_bad_with_one_layer_as_with_four_is_not_more_so():
     found = answer.answer(grid(kaiming_normal=0.86, uniform_0_1=0.10))
-    assert "is wrong: with 1 hidden layer" in found.sentence
+    assert found.sentence.startswith(
+        "The initialisation matters: with 4 hidden layers 1 of 2 fails"
+    )
 
 
-def test_equal_arms_cannot_be_told_apart():
+def test_equal_arms_do_not_matter():
     found = answer.answer(grid(kaiming_normal=0.86, default=0.86))
-    assert "no difference between the initialisations could be told" in found.sentence
-    assert "with 1 hidden layer the 2 scaled to the layer's width lie within" in found.sentence
+    assert found.sentence.startswith("The initialisation does not matter here")
+    assert (found.so, model.state(found.cells)) == ("", State.ANSWERED)
+
+
+def test_what_cannot_be_told_is_not_told():
+    found = answer.answer(grid(kaiming_normal=0.86, orthogonal=0.858, depths=(4,), spread=0.005))
+    assert level(found, 4)["arms"]["orthogonal"]["word"] == "cannot tell"
+    assert found.sentence.startswith("Cannot tell whether the initialisation matters")
+    assert (found.so, model.state(found.cells)) == ("", State.UNKNOWN)
 
 
 def test_a_small_difference_matters_a_little():
     found = answer.answer(grid(depths=(4,), kaiming_normal=0.86, default=0.84))
-    assert "it matters a little, all of them learn" in found.sentence
-    assert "worse than Kaiming normal (86.0" in found.sentence
-    assert "PyTorch's default" in found.sentence
+    assert found.sentence.startswith("The initialisation matters a little: all learn")
+    assert "PyTorch's default loses 2." in found.sentence
+    assert len(found.sentence.split()) <= 25
+    assert found.so == ""
 
 
 def test_a_scaled_arm_that_does_not_learn_is_not_laid_to_the_scale():
     found = answer.answer(grid(kaiming_normal=0.86, default={1: 0.86, 4: 0.1}))
-    assert "– it matters, the more so the deeper" in found.sentence
+    assert "matters, the more so the deeper" in found.sentence
+    assert found.so == ""
 
 
 def test_the_best_in_validation_is_the_reference_and_never_the_placebo():
     found = answer.answer(grid(depths=(1,), default=0.86, placebo=0.87))
-    assert found.numbers["cpu"]["depths"]["1"]["reference"] == "default"
+    assert level(found)["reference"] == "default"
 
 
 def test_the_placebo_must_be_the_default_bit_for_bit():
     same = answer.answer([arm("default", 0.86, spread=0), arm("placebo", 0.86)])
     assert same.numbers["cpu"]["placebo_difference"] == 0.0
-    assert any("bit for bit the same" in text for text in same.findings)
+    assert "The placebo is PyTorch's default bit for bit." in same.why
     other = answer.answer([arm("default", 0.86, spread=0), arm("placebo", 0.86, digest="other")])
     assert other.numbers["cpu"]["placebo_difference"] > 0
-    assert any("mistrust this run" in text for text in other.findings)
+    assert any("mistrust this run" in text for text in other.why)
 
 
-def test_an_arm_that_diverges_is_told_with_its_step_and_what_it_came_to_and_not_compared():
+def test_an_arm_that_diverges_is_told_with_what_it_came_to_and_not_compared(families):
     records = [
         arm("kaiming_normal", 0.86), arm("xavier_normal", 0.85),
         arm("normal_1", 0.7, diverged=[3]), arm("uniform_0_1", 0.1, diverged=range(5)),
     ]  # fmt: skip
     found = answer.answer(records)
-    cells = {row[0]: row for row in found.table.rows}
-    assert cells["N(0, 1)"][5:7] == [None, "diverged in 1 of 5 runs, first in step 7"]
-    assert cells["U(0, 1)"][5:7] == [None, "diverged in 5 of 5 runs, first in step 7"]
-    assert "not compared: N(0, 1) diverged in 1 of 5 runs" in found.sentence
-    assert any("all its comparisons (1)" in text for text in found.method)
-    assert "with 1 hidden layer U(0, 1) does not learn" in found.sentence
-    seen = found.numbers["cpu"]["depths"]["1"]["arms"]
+    names = [column.name for column in found.table.columns]
+    cells = {row[0]: dict(zip(names, row, strict=True)) for row in found.table.rows}
+    assert cells["N(0, 1)"]["verdict"] == "diverged in 1 of 5 runs"
+    assert cells["U(0, 1)"]["verdict"] == "diverged in 5 of 5 runs"
+    assert cells["N(0, 1)"]["against the best in validation"] is None
+    assert "2 of 4 fail to learn" in found.sentence
+    assert families == [1]
+    seen = level(found)["arms"]
     assert seen["uniform_0_1"]["word"] is None
     assert seen["uniform_0_1"]["test_accuracy"] == pytest.approx(0.1)
+    assert seen["uniform_0_1"]["diverged_at_step"] == [7] * 5
     assert seen["normal_1"]["test_accuracy"] == pytest.approx((4 * 0.7 + 0.1) / 5, abs=0.002)
+    assert seen["normal_1"]["diverged_at_step"] == [7]
 
 
-def test_all_depths_are_one_family():
+def test_all_depths_are_one_family(families):
     found = answer.answer(grid(kaiming_normal=0.86, default=0.85, xavier_normal=0.84))
-    assert any("all its comparisons (4)" in text for text in found.method)
-    told = found.frame[found.frame["phase"] == "verdict"].set_index(["initialization", "depth"])
-    assert told["word"].value_counts().to_dict() == {"worse": 4, "reference": 2}
-    assert told.loc[("default", 4), "margin"] == pytest.approx(0.00347, rel=0.01)
+    assert families == [4]
+    told = found.frame[found.frame["verdict"].notna()].set_index(["arm", "group"])
+    assert told["verdict"].value_counts().to_dict() == {"worse": 4, "reference": 2}
+    assert told.loc[("default", "4"), "margin"] == pytest.approx(0.00347, rel=0.01)
 
 
 def test_where_every_arm_diverged_nothing_is_compared():
     found = answer.answer(
         [arm("normal_1", 0.7, diverged=[3]), arm("uniform_0_1", 0.1, diverged=range(5))]
     )
-    assert found.numbers["cpu"]["depths"]["1"]["reference"] is None
-    assert "U(0, 1) does not learn" in found.sentence
+    assert level(found)["reference"] is None
+    assert "2 of 2 fail to learn" in found.sentence
+    assert len(found.views) == 1
 
 
 def test_shares_are_told_over_three_sets_of_arms():
@@ -380,39 +443,52 @@ def test_shares_are_told_over_three_sets_of_arms():
     )
     seen = {each["over"]: each for each in found.numbers["cpu"]["variance_shares"]}
     assert [len(each["arms"]) for each in seen.values()] == [4, 3, 2]
-    assert seen["all arms"]["shares"]["initialisation"]["value"] > 0.95
+    assert seen["all"]["shares"]["initialisation"]["value"] > 0.95
     scaled = seen["those scaled to the layer's width"]["shares"]
     assert scaled["initialisation"]["value"] < 0.5
     assert all(s["low"] <= s["value"] <= s["high"] for s in scaled.values())
+    assert len(found.folded[0].table.rows) == 3
 
 
-def test_an_arm_without_one_of_the_depths_has_no_share():
+def test_an_arm_that_was_lost_at_one_depth_is_named_and_has_no_share():
     records = grid(kaiming_normal=0.86, default=0.85, xavier_normal=0.84)
-    records[-1].trials = []  # ran out of memory, say
-    over_all = answer.answer(records).numbers["cpu"]["variance_shares"][0]
+    records[-1].trials, records[-1].status = [], Status.OUT_OF_MEMORY
+    found = answer.answer(records)
+    over_all = found.numbers["cpu"]["variance_shares"][0]
     assert over_all["arms"] == ["Kaiming normal", "PyTorch's default"]
+    assert "Not measured: Xavier normal (4)." in found.sentence
+    assert model.state(found.cells) == State.PART
 
 
 def test_a_better_arm_than_the_best_in_validation_is_told():
     records = grid(depths=(4,), kaiming_normal=0.86, default=0.84)
     for trial in records[1].trials:
         trial.result |= {"validation_accuracy": 0.87}
-    assert "better than PyTorch's default" in answer.answer(records).sentence
+    found = answer.answer(records)
+    assert level(found, 4)["arms"]["kaiming_normal"]["word"] == "better"
+    assert "Kaiming normal gains 2." in found.sentence
 
 
 def test_the_law_and_what_was_measured():
-    seen = answer.read(arm("kaiming_normal", 0.86, depth=4))
-    assert answer.activation_factor(seen) == pytest.approx(0.5)
-    assert answer.gradient_factor(seen) == pytest.approx(0.5)
-    assert answer.law(seen) == pytest.approx(0.5)
-    assert answer.law(answer.read(arm("uniform_0_1", 0.1, depth=4))) is None  # mean is not zero
-    assert answer.activation_factor(answer.read(arm("zeros", 0.1, depth=1))) is None
-    assert answer.gradient_factor(answer.read(arm("constant", 0.1, depth=4))) is None  # rounding
+    seen = told(arm("kaiming_normal", 0.86, depth=4))
+    assert seen["activation_factor"] == pytest.approx(0.5)
+    assert seen["gradient_factor"] == pytest.approx(0.5)
+    assert seen["law"] == pytest.approx(0.5)
+    assert told(arm("uniform_0_1", 0.1, depth=4))["law"] is None  # mean is not zero
+    assert told(arm("zeros", 0.1, depth=1))["activation_factor"] is None
+    assert told(arm("constant", 0.1, depth=4))["gradient_factor"] is None  # rounding
 
 
 @pytest.mark.parametrize("stds", [[0.0, 0.0, 0.0], [None, None, None], [1.0, None, None]])
 def test_a_spread_of_nothing_has_no_factor(stds):
     assert answer.factor(stds) is None
+
+
+def test_the_tidy_table_holds_the_spread_of_every_layer():
+    frame = answer.answer(grid(depths=(4,), kaiming_normal=0.86, default=0.85)).frame
+    layers = frame[frame["layer"].notna()]
+    assert len(layers) == 2 * 5 * 5  # initialisations, seeds, layers
+    assert set(layers["activation_std"]) == {1.0, 0.5, 0.25, 0.125, 0.0625}
 
 
 def test_with_several_rates_the_rate_has_a_share_too():
@@ -428,10 +504,16 @@ def test_with_several_rates_the_rate_has_a_share_too():
     assert any("edge of the grid for Kaiming normal (1)" in text for text in found.caveats)
 
 
-def test_without_a_run_it_says_so():
-    empty = arm("default", 0.86)
-    empty.trials = []
-    assert answer.answer([empty]).sentence.startswith("Nothing could be trained")
+@pytest.mark.parametrize("status", [Status.UNAVAILABLE, Status.CONTENDED, Status.OUT_OF_MEMORY])
+@pytest.mark.parametrize("trials", [True, False])
+def test_without_a_run_it_says_so(status, trials):
+    empty = arm("default", 0.86, depth=4)
+    empty.status, empty.reason = status, "so it is"
+    empty.trials = with_status(empty, status).trials if trials else []
+    found = answer.answer([empty])
+    assert found.sentence == question.NOTHING
+    assert (found.so, model.state(found.cells)) == ("", State.NONE)
+    assert found.numbers == {}
 
 
 # ---- real jobs -----------------------------------------------------------------------------------
@@ -467,20 +549,20 @@ def test_a_real_placebo_is_the_default_bit_for_bit(run):
     records = [run(name) for name in ("default", "placebo", "kaiming_normal")]
     found = answer.answer(records)
     assert found.numbers["cpu"]["placebo_difference"] == 0.0
-    digests = [answer.read(each).runs["weights_sha256"][0] for each in records]
+    digests = [accuracy.runs(each)["weights_sha256"][0] for each in records]
     assert digests[0] == digests[1] != digests[2]
 
 
 def test_units_that_begin_alike_stay_alike(run):
-    alike, different = (answer.read(run(name, depth=1)) for name in ("constant", "default"))
-    assert set(alike.runs["copied_share"]) == {1.0}
-    assert set(different.runs["copied_share"]) == {0.0}
+    alike, different = (accuracy.runs(run(name, depth=1)) for name in ("constant", "default"))
+    assert set(alike["copied_share"]) == {1.0}
+    assert set(different["copied_share"]) == {0.0}
 
 
 def test_all_zeros_guess(run):
-    seen = answer.read(run("zeros"))
-    assert set(seen.runs["test_accuracy"]) == {0.1}
-    assert not seen.learned
+    seen = run("zeros")
+    assert set(accuracy.runs(seen)["test_accuracy"]) == {0.1}
+    assert not told(seen)["learned"]
 
 
 def test_several_rates_are_tuned_and_one_is_not(run):
@@ -496,9 +578,9 @@ def test_a_run_that_diverges_is_a_status_with_its_step_and_what_it_came_to(run):
     seen = run("default", rates=[1e6])
     assert [trial.status for trial in seen.trials[:2]] == [Status.DIVERGED] * 2
     assert "diverged in step" in seen.trials[0].reason
-    came_to = answer.read(seen)
-    assert len(came_to.diverged) == 2
-    assert not came_to.learned
+    (came_to,) = level(answer.answer([seen]), 2)["arms"].values()
+    assert len(came_to["diverged_at_step"]) == 2
+    assert not came_to["learned"]
     assert seen.trials[0].result["test_images"] == 2000
 
 

@@ -12,7 +12,8 @@ import page
 import pytest
 import yaml
 from assay import occasion, record
-from assay.answer import question
+from assay.answer import model, question
+from assay.answer.model import State
 from assay.record import Record, Status, Trial
 from conftest import ROOT, Workflow
 
@@ -22,6 +23,12 @@ CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 QUESTIONS: list[str] = CONFIG["ask"]
 LOST = [status for status in Status if status != Status.OK]
 REASON = "lost by the test"
+ABOUT = {
+    "preset": "lost",
+    "command": "",
+    "questions": QUESTIONS,
+    "protocol": {"confidence": 0.95, "rounds_least": 20, "void_delay_share": 0.02},
+}
 
 Damage = Callable[[Record, Status], Record]
 
@@ -77,8 +84,12 @@ def test_every_question_is_answered(
     measured = [record.read(path) for path in paths(finished, name)]
     damaged = [damage(each, status) if each.trials else each for each in measured]
     found = script(name).answer(occasion.pooled(damaged, {}))
+    assert found.short
     assert found.sentence
     assert "nan" not in found.sentence.split()
+    if damage in (a_whole_job, every_trial):
+        assert model.state(found.cells) in (State.NONE, State.UNKNOWN)
+        assert found.so == ""
     assert any((each.status, each.reason) == (status, REASON) for each in question.missing(damaged))
 
 
@@ -90,7 +101,9 @@ def test_a_question_is_answered_when_one_job_of_several_is_lost(
     measured = [record.read(path) for path in paths(finished, name)]
     for gone in range(0, len(measured), max(1, len(measured) // 3)):
         damaged = [a_whole_job(e, status) if i == gone else e for i, e in enumerate(measured)]
-        assert script(name).answer(occasion.pooled(damaged, {})).sentence
+        found = script(name).answer(occasion.pooled(damaged, {}))
+        assert found.sentence
+        assert found.views
 
 
 @pytest.mark.parametrize("damage", [a_whole_job, every_trial])
@@ -110,9 +123,8 @@ def test_the_page_is_made_of_nothing_but_what_was_lost(
     page.main(
         [
             *("--output", str(results / "report.html")),
-            *("--about", json.dumps({"preset": "lost", "command": "", "questions": QUESTIONS})),
+            *("--about", json.dumps(ABOUT)),
             *("--hardware", *map(str, (results / "records/hardware").rglob("*.json"))),
-            *("--figures", *(str(results / f"figures/{name}.svg") for name in QUESTIONS)),
             *("--", *(str(results / f"answers/{name}.json") for name in QUESTIONS)),
         ]
     )

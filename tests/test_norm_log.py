@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import answer_norm_log as answer
-import matplotlib.pyplot as plt
 import measure_norm_log as measure
 import pytest
 import torch
 from assay import record
-from assay.answer import question
+from assay.answer import model, question
+from assay.answer.model import Answer, Main, State
 from assay.record import Record, Status, Trial
 from assay.trial import Work
 from conftest import PROTOCOL, make_record
@@ -58,13 +57,6 @@ def measured(folder: Path, **changes: Any) -> Record:
     return record.read(path)
 
 
-@pytest.fixture(autouse=True)
-def _close_figures() -> Iterator[None]:
-    """Answers that are not written leave their figure open."""
-    yield
-    plt.close("all")
-
-
 # ---- this machine ----------------------------------------------------------------------------
 
 
@@ -103,13 +95,13 @@ def test_the_published_loop_overflows(here: Record) -> None:
 
 def test_this_machine_is_answered(here: Record, tmp_path: Path) -> None:
     found = answered(tmp_path, here)
-    assert found.sentence.startswith("cpu – 1000 products take ")
-    assert [row[1] for row in found.table.rows] == [
+    assert found.state != State.NONE
+    assert [row[0] for row in found.table.rows] == [
         ".item() each",
         "list, then stack",
         "preallocated buffer",
         "print each",
-        "batched bmm",
+        "batched product",
     ]
     assert found.missing[0].reason.startswith("a CUDA graph needs")
     assert (tmp_path / "figure.png").stat().st_size > 10_000
@@ -239,43 +231,44 @@ GPU_MS = {"item": 30.0, "list": 16.0, "buffer": 15.0, "print": 200.0, "batched":
 
 def test_every_way_gets_its_verdict() -> None:
     found = answer.answer([made_up("cpu", CPU_MS)])
-    words = {row["way"]: row["verdict"] for row in found.numbers["ways"]}
+    words = {row["arm"]: row["verdict"] for row in found.numbers["ways"]}
     assert words == {
-        "item": None,
+        "item": "reference",
         "list": "slower",
         "buffer": "the same",
         "print": "slower",
         "batched": "faster",
     }
-    assert found.sentence == (
-        "cpu – 1000 products take 25 [24.9, 25.1] ms with .item() each, kept on the device and "
-        "transferred once: list, then stack 40 [39.8, 40.2] ms (slower); preallocated buffer 25.1 "
-        "[25, 25.2] ms (the same within 2 %). Fastest: batched bmm, 20 [19.9, 20.1] ms (0.8 "
-        "[0.796, 0.804] × the time: faster)."
-    )
+    assert model.state(found.cells) == State.ANSWERED
+    assert "costs nothing here" in found.sentence
+    assert "the same time within 2 %" in found.sentence
+    assert found.short == "Costs nothing; batched product −20.0 %"
+    assert found.so == "Use batched product."
 
 
 def test_noise_cannot_tell() -> None:
     found = answer.answer([made_up("cpu", CPU_MS, width=0.7)])
-    words = {row["verdict"] for row in found.numbers["ways"] if row["way"] in ("list", "buffer")}
+    words = {row["verdict"] for row in found.numbers["ways"] if row["arm"] in ("list", "buffer")}
     assert words == {"cannot tell"}
+    assert model.state(found.cells) == State.UNKNOWN
+    assert found.sentence.startswith("Cannot tell")
+    assert found.so == ""
 
 
 def test_a_gpu_has_a_graph_and_counted_synchronisations() -> None:
     counts = {"item": 1000, "list": 1, "buffer": 1, "print": 9000, "batched": 1, "graph": 1}
     found = answer.answer([made_up("cpu", CPU_MS), made_up("gpu", GPU_MS, synchronisations=counts)])
-    graph = next(row for row in found.numbers["ways"] if row["way"] == "graph")
+    graph = next(row for row in found.numbers["ways"] if row["arm"] == "graph")
     assert graph["verdict"] == "faster"
     assert graph["synchronisations"] == 1
-    text = " ".join(found.findings)
-    assert "gpu, print each: 200 [199, 201] ms per 1000 products, 9000 synchronisations" in text
-    assert "gpu, preallocated buffer: 15 [14.9, 15.1] ms per 1000 products, 1 synchron" in text
-    assert found.sentence.count("1000 products take") == 2
+    assert [view.name for view in found.views] == ["cpu", "gpu"]
+    assert "cpu: " in found.sentence
+    assert "gpu: Reading back each of 1000 norms costs time" in found.sentence
 
 
 def test_the_norms_and_the_counter_example_are_said() -> None:
-    text = " ".join(answer.answer([made_up("cpu", CPU_MS)]).findings)
-    assert "the mean norm is 1000.2 [999.5, 1000.9], expected 1000" in text
+    text = " ".join(answer.answer([made_up("cpu", CPU_MS)]).why)
+    assert "The mean norm is 1000.2 [999.5, 1000.9], expected 1000" in text
     assert "an infinite norm from iteration 32 and infinite elements from iteration 64" in text
 
 
@@ -284,11 +277,12 @@ def test_a_contended_trial_is_not_judged() -> None:
     busy.trials[0].status, busy.trials[0].reason = Status.CONTENDED, "3 of 20 rounds"
     busy.trials[0].result |= {"arms": {}, "ratios": {}}
     found = answer.answer([busy])
-    assert found.sentence.startswith("Nothing could be measured")
+    assert found.sentence == question.NOTHING
+    assert found.cells == [Main("cpu", lost="disturbed")]
     assert "contended" in set(found.frame["status"])
 
 
-def answered(folder: Path, *records: Record) -> question.Answer:
+def answered(folder: Path, *records: Record) -> Answer:
     """Write the records, answer from them, and read the answer."""
     paths = [folder / f"{i}.json" for i in range(len(records))]
     for path, each in zip(paths, records, strict=True):
@@ -297,7 +291,7 @@ def answered(folder: Path, *records: Record) -> question.Answer:
     ends = (("table", "csv"), ("figure", "svg"), ("answer", "json"))
     out = [f"--{kind}={folder / kind}.{end}" for kind, end in ends]
     answer.main(["--about", about, *out, *map(str, paths)])
-    return question.read(folder / "answer.json")
+    return model.read(folder / "answer.json")
 
 
 def test_the_files_of_an_answer(tmp_path: Path) -> None:
@@ -305,10 +299,3 @@ def test_the_files_of_an_answer(tmp_path: Path) -> None:
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 1 + 5 + 6 + 2
     assert "<svg" in (tmp_path / "figure.svg").read_text()
     assert len(seen.table.rows) == 11
-
-
-def test_the_snippet_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(answer.SNIPPET.code, "snippet", "exec"), {})
-    out = capsys.readouterr().out
-    assert "has norm nan" in out or "has norm inf" in out
-    assert "expected 1000" in out

@@ -9,6 +9,8 @@ import pytest
 import torch
 from assay import blocks, record
 from assay.record import DatasetInfo, Status, Trial
+from assay.answer import model, question
+from assay.answer.model import Main, State
 from assay.answer.verdict import Word
 from conftest import make_record, with_status
 from torch import nn
@@ -76,29 +78,75 @@ RECORDS = [
 ]  # fmt: skip
 
 
-def test_the_sentence_tells_the_silent_case():
-    said = answer.answer(RECORDS).sentence
-    assert "kept in a list, 1 of 2 operations fail silently and 1 with an error" in said
-    assert "1,290 of 235,146 parameters are trained" in said
-    assert "62.0 % of the test images are right instead of 80.0 %" in said
-    assert "14.0 % after saving and loading" in said
-    assert "every operation works with add_module and nn.Sequential" in said
+def trained(found, group=answer.TRAINED):
+    return {row["arm"]: row for row in found.numbers["cpu"]["training"] if row["group"] == group}
+
+
+def words(found, group=answer.TRAINED):
+    return {name: row["verdict"] for name, row in trained(found, group).items()}
+
+
+def test_the_headline_counts_what_fails():
+    found = answer.answer(RECORDS)
+    assert "2 of 2 operations fail, 1 of them without an error" in found.sentence
+    assert len(found.sentence.split()) <= 25
+    assert ";" not in found.sentence
+    assert found.short == "2 of 2 operations fail, 1 silently"
+    assert model.state(found.cells) == State.ANSWERED
+    assert found.so == "Keep blocks in nn.Sequential: every operation works there."
+
+
+def test_the_silent_case_is_told():
+    (text,) = (text for text in answer.answer(RECORDS).why if "in part" in text)
+    assert "1290 of 235,146 parameters are trained" in text
+    assert "62.0 [" in text
+    assert "14.0 [" in text
+
+
+def test_the_card_is_small():
+    (view,) = answer.answer(RECORDS).views
+    cells = [cell for row in view.table.rows for cell in row if cell is not None]
+    shown = [cell if isinstance(cell, str) else f"{cell.sign} {cell.text}" for cell in cells]
+    shown += [column.name for column in view.table.columns]
+    assert len(" ".join(shown).split()) <= 90
+    assert [column.name for column in view.table.columns] == [
+        "operation", "list", "partly registered", "add_module", "nn.Sequential",
+    ]  # fmt: skip
+
+
+def test_a_lost_operation_on_the_list_is_named():
+    damaged = with_status(RECORDS[0], Status.OUT_OF_MEMORY, 1)
+    found = answer.answer([damaged, *RECORDS[1:]])
+    assert "1 of 1 operations fail" in found.sentence
+    assert found.sentence.endswith("Lost: optimiser's step.")
+    assert Main("optimiser's step", lost="out of memory") in found.cells
+    assert model.state(found.cells) == State.PART
+
+
+def test_a_lost_list_is_named():
+    found = answer.answer([with_status(RECORDS[0], Status.CONTENDED), *RECORDS[1:]])
+    assert found.sentence == "Blocks in a Python list: disturbed."
+    assert model.state(found.cells) == State.NONE
+    assert found.so == ""
+
+
+def test_where_nothing_fails_there_is_no_advice():
+    found = answer.answer([made("list", 0.8, 0.8, 9, [cell("list", "repr", "pass")]), RECORDS[3]])
+    assert "do no harm" in found.sentence
+    assert found.so == ""
 
 
 def test_a_clear_loss_is_worse_and_equal_weights_are_the_same():
-    numbers = answer.answer(RECORDS).numbers["cpu"]["training"]
-    assert {name: each["word"] for name, each in numbers.items()} == {
+    found = answer.answer(RECORDS)
+    assert words(found) == {
         "list": Word.SAME,
         "partial": Word.WORSE,
         "add_module": Word.SAME,
-        "sequential": None,
+        "sequential": "reference",
     }
-    assert {name: each["weights_equal_reference"] for name, each in numbers.items()} == {
-        "list": True,
-        "partial": False,
-        "add_module": True,
-        "sequential": None,
-    }
+    assert words(found, answer.RELOADED)["partial"] == Word.WORSE
+    equal = {name: row["weights_equal_reference"] for name, row in trained(found).items()}
+    assert equal == {"list": True, "partial": False, "add_module": True, "sequential": True}
 
 
 def test_a_way_of_which_a_run_diverged_is_shown_and_not_compared():
@@ -109,53 +157,59 @@ def test_a_way_of_which_a_run_diverged_is_shown_and_not_compared():
         update={"status": Status.DIVERGED, "reason": "diverged in step 9", "result": {}}
     )
     found = answer.answer([*RECORDS[:3], lost])
-    assert found.numbers["cpu"]["reference"] == "add_module"
-    assert found.numbers["cpu"]["lost"] == {"sequential": "diverged in 1 of 3 runs"}
-    assert "not compared: nn.Sequential (diverged in 1 of 3 runs)" in found.sentence
-    assert "cpu, nn.Sequential: not compared, diverged in 1 of 3 runs." in found.findings
-    assert any("diverged in 1 of 3 runs" in row for row in found.table.rows)
-    told = found.frame[found.frame["phase"] == "verdict"].set_index("storage")["word"]
-    assert told["partial"] == "worse"
-    assert told["sequential"] == "diverged in 1 of 3 runs"
+    assert words(found)["add_module"] == "reference"
+    assert trained(found)["sequential"]["lost"] == "diverged in 1 of 3 runs"
+    assert any("diverged in 1 of 3 runs" in row for row in found.folded[0].table.rows)
+    assert any("diverged in 1 of 3 runs" in row for row in found.views[0].table.rows)
+    told = found.frame[found.frame["arm"].notna()].set_index("arm")
+    assert told.loc["partial", "verdict"].tolist() == ["worse", "worse"]
+    assert told.loc["sequential", "lost"] == "diverged in 1 of 3 runs"
 
 
 def test_an_operation_that_could_not_be_tried_is_no_pass():
     lost = Trial(what={"storage": "sequential", "operation": "repr"}, status=Status.OUT_OF_MEMORY,
                  reason="out of memory")  # fmt: skip
-    found = answer.answer([made("sequential", 0.8, 0.8, 9, [RECORDS[3].trials[0], lost])])
-    assert "works with" not in found.sentence
-    assert any("1 of 2 operations do what they should" in text for text in found.findings)
+    other = made("sequential", 0.8, 0.8, 9, [RECORDS[3].trials[0], lost])
+    found = answer.answer([RECORDS[0], other])
+    assert found.so == ""
+    assert found.numbers["cpu"]["operations"]["sequential"]["pass"] == 1
+    assert any(
+        cell and cell.text == "out of memory" for row in found.table.rows for cell in row[1:]
+    )
 
 
 def test_unequal_weights_are_told():
     other = made("add_module", 0.8, 0.8, 235_146, RECORDS[2].trials[:3], digest="another")
     found = answer.answer([other, RECORDS[3]])
-    assert any("weights after training NOT equal" in text for text in found.findings)
+    assert not trained(found)["add_module"]["weights_equal_reference"]
+    assert any("NOT the reference's" in str(row[-1]) for row in found.folded[0].table.rows)
 
 
 def test_an_error_is_quoted_and_hooks_are_counted():
-    found = answer.answer(RECORDS).findings
-    assert any(ERROR in text for text in found)
-    assert any("runs once in net(X) and never in net.forward(X)" in text for text in found)
+    found = answer.answer(RECORDS)
+    reasons = [cell.reason for row in found.table.rows for cell in row[1:] if cell]
+    assert ERROR in reasons
+    assert "A forward hook runs 1 time in net(X) and 0 times in net.forward(X)." in found.why
 
 
 def test_without_torchs_own_the_last_way_is_the_reference():
-    numbers = answer.answer(RECORDS[:3]).numbers["cpu"]
-    assert numbers["reference"] == "add_module"
+    assert words(answer.answer(RECORDS[:3]))["add_module"] == "reference"
 
 
 def test_records_without_a_trial_are_no_crash():
     empty = make_record("registration", {"device": "gpu", "storage": "list"}, [])
     empty.settings = SETTINGS
-    assert answer.answer([empty]).sentence.startswith("Nothing could be tried")
+    assert answer.answer([empty]).sentence == question.NOTHING
     both = answer.answer([empty, *RECORDS])
     assert list(both.numbers) == ["cpu"]
+    assert "gpu: Blocks in a Python list: not measured." in both.sentence
+    assert model.state(both.cells) == State.PART
 
 
 def test_a_way_whose_training_diverged_keeps_its_column():
     lost = RECORDS[1].model_copy(update={"trials": RECORDS[1].trials[:2]})
     found = answer.answer([RECORDS[0], lost, RECORDS[3]])
-    assert "partial" not in found.numbers["cpu"]["training"]
+    assert "partial" not in trained(found)
     assert "partial" in found.numbers["cpu"]["operations"]
 
 
@@ -163,29 +217,26 @@ def test_all_differences_of_all_devices_are_one_family():
     """p-values are corrected over every difference in which chance has a part, and no other."""
     other = [each.model_copy(update={"axes": each.axes | {"device": "gpu"}}) for each in RECORDS]
     found = answer.devices([*RECORDS, *other])
-    seen = answer.comparisons(found)
+    seen = [arm.seen for each in found for arm in each.learned if arm.seen]
     assert len(seen) == 2 * (3 + 4)
     # Of each device: the partly registered way's, and what it and the list lose in loading.
     assert sum(map(answer.chancy, seen)) == 6
-    assert any(
-        "over all its comparisons (6)" in text for text in answer.answer(RECORDS + other).method
-    )
 
 
 def test_the_csv_holds_what_the_verdicts_rest_on():
     frame = answer.answer(RECORDS).frame
-    verdicts = frame[frame["phase"] == "verdict"].set_index("storage")
-    partial = verdicts.loc["partial"]
-    assert partial["word"] == partial["reload_word"] == Word.WORSE
-    rest = ["p", "bound", "margin"]
-    assert partial[[*rest, *(f"reload_{name}" for name in rest)]].notna().all()
-    assert verdicts.loc["sequential", "word"] == "reference"
+    verdicts = frame[frame["arm"].notna()].set_index(["arm", "group"])
+    for group in (answer.TRAINED, answer.RELOADED):
+        partial = verdicts.loc[("partial", group)]
+        assert partial["verdict"] == Word.WORSE
+        assert partial[["difference", "p", "bound", "margin", "test_accuracy"]].notna().all()
+    assert verdicts.loc[("sequential", answer.TRAINED), "verdict"] == "reference"
 
 
 def test_sameness_says_within_what():
-    rows = {row[1]: row for row in answer.answer(RECORDS).table.rows}
-    assert "the same within 0.4 points" in rows["list"]
-    assert "worse" in rows["list"]
+    rows = [row for row in answer.answer(RECORDS).folded[0].table.rows if row[0] == "list"]
+    assert "the same within 0.4 points" in rows[0]
+    assert "worse" in rows[1]
 
 
 @pytest.mark.parametrize("lost", range(6))
@@ -198,13 +249,14 @@ def test_whatever_trial_is_lost_the_question_is_answered(lost):
 @pytest.mark.parametrize("status", [Status.CONTENDED, Status.OUT_OF_MEMORY, Status.UNAVAILABLE])
 def test_when_everything_is_lost_the_sentence_says_so(status):
     found = answer.answer([with_status(each, status) for each in RECORDS])
-    assert found.sentence == "Nothing could be tried; the reasons are below."
+    assert found.sentence == question.NOTHING
+    assert model.state(found.cells) == State.NONE
 
 
-def test_when_all_training_diverged_the_sentence_says_so():
+def test_when_all_training_diverged_the_table_says_so():
     runs = range(len(RECORDS[3].trials) - 3, len(RECORDS[3].trials))
     found = answer.answer([with_status(RECORDS[3], Status.DIVERGED, *runs)])
-    assert "nn.Sequential (diverged in 3 of 3 runs)" in found.sentence
+    assert any("diverged in 3 of 3 runs" in row for row in found.folded[0].table.rows)
 
 
 # ---- the operations ------------------------------------------------------------------------------
@@ -299,17 +351,16 @@ def test_one_layer_of_three_is_trained_and_the_rest_is_lost(tmp_path, data):
     """The trap: 1,290 of 235,146 parameters, a worse network, and near guessing after reload."""
     seen = measured(tmp_path, data, "partial+list+add_module+sequential")
     found = answer.answer([seen])
-    trained = found.numbers["cpu"]["training"]
-    assert trained["partial"]["parameters_registered"] == 1_290
-    assert trained["partial"]["parameters"] == 235_146
-    assert trained["partial"]["word"] == Word.WORSE
-    assert trained["partial"]["test_accuracy_reloaded"] < 0.35
-    assert trained["list"]["test_accuracy_reloaded"] < 0.35
+    before, after = trained(found), trained(found, answer.RELOADED)
+    assert before["partial"]["parameters_registered"] == 1_290
+    assert before["partial"]["parameters"] == 235_146
+    assert before["partial"]["verdict"] == Word.WORSE
+    assert after["partial"]["test_accuracy"] < 0.35
+    assert after["list"]["test_accuracy"] < 0.35
     for name in ("list", "add_module"):  # the list's parameters were given by hand
-        assert trained[name]["weights_equal_reference"]
-    reference = trained["sequential"]
-    assert reference["test_accuracy"] > 0.6
-    assert reference["test_accuracy_reloaded"] == reference["test_accuracy"]
+        assert before[name]["weights_equal_reference"]
+    assert before["sequential"]["test_accuracy"] > 0.6
+    assert after["sequential"]["test_accuracy"] == before["sequential"]["test_accuracy"]
 
 
 def test_built_anew_with_the_same_seed_the_loss_hides():

@@ -11,6 +11,7 @@ import pytest
 import torch
 from answer_reproduction import Said
 from assay import flawed, network, record, textbook, training
+from assay.answer import model
 from assay.job import Job
 from assay.record import Status, Trial
 from assay.statistic import Interval
@@ -146,12 +147,12 @@ def made(exercise, wrong, right, device="cpu", **changes):
     return make_record("reproduction", axes, trials, settings=SETTINGS, **changes)
 
 
-def sizes(cold):
+def sizes(cold, device="cpu"):
     """A cold 1024 that takes so many times as long as the other sizes; warm, they are equal."""
     times = {f"n {n}": 2.4e-4 for n in (1025, 1026, 1028, 1032)}
     warm = dict.fromkeys(times, (0.00024, 0.000239, 0.000241))
     right = {"n 1024": (2.401e-4, 2.39e-4, 2.41e-4), **warm}
-    return made("sizes", {"n 1024": cold * 2.4e-4, **times}, right)
+    return made("sizes", {"n 1024": cold * 2.4e-4, **times}, right, device)
 
 
 def unavailable():
@@ -166,21 +167,47 @@ def verdicts(found):
     }
 
 
+def check_budgets(found):
+    """The words that the page has room for."""
+    assert len(found.short.split()) <= 12
+    assert len(found.sentence.split()) <= 25
+    assert len(found.so.split()) <= 20
+    assert sum(len(text.split()) for text in found.why) <= 120
+    assert sum(len(text.split()) for text in found.method) <= 120
+    assert sum(len(text.split()) for text in found.caveats) <= 60
+    assert ";" not in found.sentence
+    for view in found.views:
+        assert words_of(view.table) <= 170 - len(found.sentence.split()) - len(found.so.split())
+
+
+def words_of(table):
+    texts = [column.name for column in table.columns]
+    for row in table.rows:
+        texts += [getattr(cell, "text", cell) or "" for cell in row]
+    return sum(len(text.split()) for text in texts)
+
+
 def test_the_wrong_number_that_appears_here_too_is_reproduced():
     found = answer.answer([sizes(cold=8)])
     assert verdicts(found)["sizes", "1024 / the other sizes"] == "reproduced"
-    assert found.sentence.startswith("cpu – run as published, 1 of 1 figures err here")
-    row = next(row for row in found.table.rows if row[2] == "1024 / the other sizes")
-    assert row[3].startswith("19.8")
-    assert row[4].startswith("8\u00a0× (1.92\u00a0ms)")
-    assert row[5].startswith("1 [0.995, 1.01]")  # in quadrature
+    assert "1 of 1 published figures come out wrong here, too" in found.sentence
+    assert found.so
+    row = next(row for row in found.table.rows if "1024 / the other sizes" in row[0])
+    assert [cell.text for cell in row[1:]] == [
+        "19.8 ×",
+        "8.00 ×",
+        "1.000 [0.995, 1.006] ×",  # in quadrature
+        "reproduced",
+    ]
+    assert "cpu" not in found.short  # there is one device
+    check_budgets(found)
 
 
 def test_the_wrong_number_that_does_not_appear_is_not_claimed():
     found = answer.answer([sizes(cold=1)])
     assert verdicts(found)["sizes", "1024 / the other sizes"] == "not reproduced here"
-    assert "0 of 1 figures err here" in found.sentence
-    assert "not reproduced here: sizes near 1024" in found.sentence
+    assert "0 of 1" in found.sentence
+    assert found.so == ""
 
 
 def test_what_needs_a_gpu_says_so_and_shows_what_the_time_implies():
@@ -188,19 +215,50 @@ def test_what_needs_a_gpu_says_so_and_shows_what_the_time_implies():
     rows = [row for row in found.numbers["contrasts"] if row["exercise"] == "two_gpus"]
     assert {row["verdict"] for row in rows} == {"cannot be run here"}
     assert {row["reason"] for row in rows} == {"needs an NVIDIA GPU"}
-    text = " ".join(found.findings)
-    assert "speed, 10000², two GPUs (published: 1,334\u00a0TFLOP/s" in text
-    assert "speed, 10000², elsewhere (published: 178,571\u00a0TFLOP/s" in text
-    assert "4 of the 4 imply more than the highest float32 peak" in text
+    told = {row[0]: row[1].text for row in found.table.rows if row[1]}
+    assert told["two GPUs: speed, 10000², two GPUs"] == "1.33 PFLOP/s"
+    assert told["two GPUs: speed, 10000², elsewhere"] == "179 PFLOP/s"
+    assert "4 of 4 imply more than the highest float32 peak" in found.why[-1]
+    assert "Not available: two GPUs." in found.sentence
+    assert model.state(found.cells) == "not measured"
 
 
 def test_an_exercise_that_was_not_asked_for_still_shows_what_was_published():
     found = answer.answer([sizes(cold=8)])
-    row = next(row for row in found.table.rows if row[2] == "best rate")
-    assert row[3].startswith("0.01")
-    assert row[4] is None
+    row = next(row for row in found.table.rows if "best rate" in row[0])
+    assert row[1].text == "0.01"
+    assert row[2] is None
     assert verdicts(found)["rates", "best rate"] == "not asked for"
-    assert "Not asked for, wholly or in part: framework against scratch" in found.sentence
+    assert "Not asked for: framework, activations and 5 more." in found.sentence
+    assert model.state(found.cells) == "in part"
+
+
+def test_a_disturbed_exercise_is_named_and_lowers_the_state():
+    lost = {"status": Status.CONTENDED, "reason": "3 of 20 rounds could be kept"}
+    axes = {"device": "cpu", "exercise": "rates"}
+    found = answer.answer(
+        [sizes(cold=8), make_record("reproduction", axes, [], settings=SETTINGS, **lost)]
+    )
+    assert "Disturbed: learning rates." in found.sentence
+    cells = [cell for cell in found.cells if cell.name in ("sizes near 1024", "learning rates")]
+    assert model.state(cells) == "in part"
+
+
+def test_a_right_figure_that_was_disturbed_is_named():
+    seen = sizes(cold=8)
+    seen.trials[1] = Trial(what={"method": "corrected"}, status=Status.CONTENDED, reason="busy")
+    found = answer.answer([seen])
+    assert verdicts(found)["sizes", "1024 / the other sizes"] == "cannot tell"
+    assert "Disturbed: sizes near 1024." in found.sentence
+
+
+def test_every_device_has_its_three_numbers():
+    found = answer.answer([sizes(cold=8), sizes(cold=1, device="gpu")])
+    assert [view.name for view in found.views] == ["cpu", "gpu"]
+    assert "cpu: 1 of 1 and gpu: 0 of 1" in found.sentence
+    assert len(found.sentence.split()) <= 40
+    for view in found.views:
+        assert len(view.table.rows) == len(answer.EXERCISES)
 
 
 def test_a_device_that_can_replaces_one_that_cannot():
@@ -238,12 +296,6 @@ def test_published_figures_are_never_ours():
     found = answer.answer([unavailable()])
     assert all(row["reproduced"] is None for row in found.numbers["contrasts"])
     assert all(row["corrected"] is None for row in found.numbers["contrasts"])
-
-
-def test_the_snippet_runs(capsys):
-    exec(compile(answer.SNIPPET.code, "snippet", "exec"), {})
-    said = capsys.readouterr().out
-    assert said.count("one cold sample") == said.count("median of 51") == 5
 
 
 # ---- the flaws -----------------------------------------------------------------------------------
@@ -463,7 +515,9 @@ def test_every_exercise_runs_and_is_answered(tmp_path, data):
     found = answer.answer([*seen.values()])
     assert verdicts(found)["activations", answer.NETWORKS] == "reproduced"
     assert verdicts(found)["two_gpus", "speed, 5000², one GPU"] == "cannot be run here"
-    assert "Cannot be run here, wholly or in part: CPU and GPU, two GPUs." in found.sentence
+    assert "Not available: CPU against GPU and two GPUs." in found.sentence
+    assert model.state(found.cells) == "in part"
+    check_budgets(found)
 
 
 def test_an_unknown_exercise_is_one_sentence(tmp_path, data, capsys):

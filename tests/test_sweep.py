@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 from assay import grid, record, training
-from assay.answer import sweep
+from assay.answer import model, sweep, verdict
+from assay.answer.model import State
 from assay.record import DatasetInfo, Status, Trial
-from conftest import PROTOCOL, make_record
+from conftest import PROTOCOL, make_record, with_status
 
 SETTINGS = {
     "batch": 256,
@@ -34,11 +35,11 @@ def noise(spread, seed):
     return draws - draws.mean()
 
 
-def cell(hidden, mean, rate=0.1, validation=None, lost=(), device="cpu", **result):
+def cell(hidden, mean, rate=0.1, validation=None, lost=(), device="cpu", spread=0.0003, **result):
     """A record whose five runs scatter about a mean; those of the lost seeds diverged."""
     widths = [784, *measure.hidden_layers(hidden), 10]
     described = {"widths": widths, "parameters": measure.parameters(widths)}
-    scores = mean + noise(0.001, seed=0) + noise(0.0003, seed=sum(widths) + round(1000 * rate))
+    scores = mean + noise(0.001, seed=0) + noise(spread, seed=sum(widths) + round(1000 * rate))
     best, trials = validation or mean, []
     for seed in range(5):
         what = {"phase": "training", "rate": rate, "seed": seed}
@@ -60,33 +61,114 @@ def cell(hidden, mean, rate=0.1, validation=None, lost=(), device="cpu", **resul
     return made
 
 
+def absent(hidden="256", rate=0.1, device="cpu", status=Status.UNAVAILABLE):
+    """The record of a job that measured nothing."""
+    axes = {"device": device, "hidden": hidden, "rate": rate}
+    made = make_record("perceptron", axes, [], status=status, reason="gone")
+    made.settings = SETTINGS
+    return made
+
+
 def words(found, device="cpu"):
     return {name: each["word"] for name, each in found.numbers[device]["levels"].items()}
 
 
+def state(found):
+    return model.state(found.cells)
+
+
 # ---- what the four share ------------------------------------------------------------------------
 
+CELLS = {
+    answer_width: [cell("16", 0.82), cell("64", 0.8699), cell("128", 0.87)],
+    answer_depth: [cell("none", 0.83), cell("256", 0.87), cell("256-256", 0.88)],
+    answer_bottleneck: [
+        cell("256-1", 0.4, classes_named=5),
+        cell("256-8", 0.87),
+        cell("256", 0.87),
+    ],
+    answer_rate: [cell("256", m, rate) for rate, m in ((0.01, 0.8), (0.1, 0.8699), (0.3, 0.87))],
+}
+MAIN = {answer_width: 0, answer_depth: 2, answer_bottleneck: 0, answer_rate: 1}  # in CELLS
+
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_one_cell_alone_is_an_answer(question):
-    found = question.answer([cell("256", 0.87)])
-    assert "87.0" in found.sentence
+def test_the_card_keeps_its_budgets_and_its_headline_one_interval(question):
+    found = question.answer(CELLS[question])
+    assert state(found) == State.ANSWERED
+    assert len(found.sentence.split()) <= 25
     assert found.sentence.endswith(".")
-    assert len(found.table.rows) == 1
-    assert not any("inf" in text for text in found.findings)
+    assert ";" not in found.sentence
+    assert found.sentence.count("[") == 1
+    assert len(found.short.split()) <= 12
+    assert 0 < len(found.so.split()) <= 20
+    assert sum(len(text.split()) for text in found.method) <= 120
+    assert sum(len(text.split()) for text in found.caveats) <= 60
+    assert sum(len(text.split()) for text in found.why) <= 120
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_device_that_is_not_there_is_left_out(question):
-    absent = make_record("perceptron", {"device": "gpu", "hidden": "256", "rate": 0.1}, [])
-    absent.settings = SETTINGS
-    assert question.answer([absent]).sentence == sweep.NOTHING
-    found = question.answer([absent, cell("256", 0.87)])
-    assert found.sentence.startswith("cpu – ")
-    assert "gpu" not in found.sentence
+@pytest.mark.parametrize("status", [Status.CONTENDED, Status.OUT_OF_MEMORY])
+def test_a_main_cell_that_was_lost_is_named_and_lowers_the_state(question, status):
+    records = [*CELLS[question]]
+    records[MAIN[question]] = gone = absent(status=status)
+    gone.axes = dict(CELLS[question][MAIN[question]].axes)
+    found = question.answer(records)
+    assert state(found) != State.ANSWERED
+    assert model.lost(status) in found.sentence
+    assert len(found.sentence.split()) <= 30
+    assert model.lost(status) in str(found.table)
 
 
-def test_every_device_has_its_own_reference():
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_what_seeds_cannot_decide_is_said_plainly_and_advises_nothing(question):
+    """Everything within the noise of the seeds."""
+    noisy = {
+        answer_width: [cell("16", 0.86, spread=0.02), cell("64", 0.87, spread=0.02)],
+        answer_depth: [cell("256", 0.86, spread=0.02), cell("256-256", 0.87, spread=0.02)],
+        answer_bottleneck: [cell("256-1", 0.86, spread=0.02), cell("256", 0.87, spread=0.02)],
+        answer_rate: [cell("256", 0.86, 0.1, spread=0.02), cell("256", 0.87, 1, spread=0.02)],
+    }
+    found = question.answer(noisy[question])
+    assert found.sentence.startswith("Cannot tell ")
+    assert found.short.startswith("Cannot tell")
+    assert found.so == ""
+    assert state(found) == State.UNKNOWN
+    assert found.sentence.count("[") == 1
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_one_cell_alone_cannot_tell(question):
+    found = question.answer([cell("256", 0.87)])
+    assert found.sentence.startswith("Cannot tell ")
+    assert state(found) in (State.UNKNOWN, State.NONE)
+    assert len(found.table.rows) == 1
+    assert "inf" not in " ".join([*found.why, str(found.table)])
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_device_that_is_not_there_is_named(question):
+    assert question.answer([absent()]).sentence == sweep.NOTHING
+    assert state(question.answer([absent()])) == State.NONE
+    found = question.answer([absent(device="gpu"), *CELLS[question]])
+    assert found.sentence.startswith("cpu: ")
+    assert found.sentence.endswith(" gpu: not available.")
+    assert state(found) == State.PART
+    assert len(found.views) == 1
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("status", [each for each in Status if each != Status.OK])
+def test_lost_trials_are_an_answer(question, status):
+    for which in ((), (0,), (1, 3)):
+        damaged = [with_status(each, status, *which) for each in CELLS[question]]
+        found = question.answer(damaged)
+        assert found.sentence == sweep.NOTHING
+        mixed = question.answer([damaged[0], *CELLS[question][1:]])
+        assert len(mixed.table.rows) == 3
+
+
+def test_every_device_has_its_own_reference_and_view():
     found = answer_rate.answer(
         [
             *(cell("256", mean, rate) for mean, rate in ((0.85, 0.1), (0.87, 0.3))),
@@ -94,8 +176,10 @@ def test_every_device_has_its_own_reference():
         ]
     )
     assert [found.numbers[device]["reference"] for device in ("cpu", "gpu")] == ["0.3", "0.1"]
-    assert "cpu – 0.3 was best" in found.sentence
-    assert "gpu – 0.1 was best" in found.sentence
+    assert found.sentence.startswith("cpu: Learning rate 0.3 is best: 87.0 [")
+    assert "gpu: Learning rate 0.1 is best: 87.0 [" in found.sentence
+    assert [view.name for view in found.views] == ["cpu", "gpu"]
+    assert found.switch == "Device"
 
 
 def test_survivors_of_a_divergence_are_not_compared():
@@ -104,13 +188,16 @@ def test_survivors_of_a_divergence_are_not_compared():
     assert found.numbers["cpu"]["reference"] == "0.1"
     assert words(found) == {"0.1": None}
     assert found.numbers["cpu"]["lost"] == {"1": "diverged in 1 of 5 runs"}
-    assert "not compared: 1 diverged in 1 of 5 runs" in found.sentence
+    assert "At 1: diverged." in found.sentence
     assert [row[0] for row in found.table.rows] == ["0.1", "1"]
-    assert [row[7] for row in found.table.rows] == [None, "diverged in 1 of 5 runs"]
+    assert [row[3] for row in found.table.rows] == ["reference", "diverged in 1 of 5 runs"]
 
 
-def test_nothing_is_answered_when_everything_diverged():
-    assert answer_rate.answer([cell("256", 0.9, lost=range(5))]).sentence == sweep.NOTHING
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_nothing_is_answered_when_everything_diverged(question):
+    found = question.answer([cell("256", 0.9, lost=range(5))])
+    assert found.sentence == sweep.NOTHING
+    assert state(found) == State.NONE
 
 
 def test_the_tidy_table_holds_every_trial_and_every_verdict():
@@ -126,16 +213,26 @@ def test_the_tidy_table_holds_every_trial_and_every_verdict():
     assert step["p"] < 0.001
 
 
-def test_steps_and_levels_are_one_family():
-    alone = answer_depth.answer([cell("256", 0.87), cell("256-256", 0.86)])
-    assert any("all its comparisons (1)" in text for text in alone.method)
-    many = answer_width.answer([cell(w, 0.87) for w in ("16", "32", "64")])
-    assert any("all its comparisons (4)" in text for text in many.method)
+def test_steps_and_levels_are_one_family(monkeypatch):
+    sizes = []
+    judge = verdict.judge
+    monkeypatch.setattr(verdict, "judge", lambda each: sizes.append(len(each)) or judge(each))
+    answer_depth.answer([cell("256", 0.87), cell("256-256", 0.86)])
+    answer_width.answer([cell(w, 0.87) for w in ("16", "32", "64")])
+    assert sizes == [1, 4]
 
 
 def test_the_same_says_within_what():
     found = answer_depth.answer([cell("256", 0.87), cell("256-256", 0.8701)])
-    assert "a second hidden layer: the same within 0.34 points (" in found.sentence
+    assert "the same within 0.34." in found.sentence
+    assert found.so == "Stay with one hidden layer."
+
+
+def test_intervals_of_few_seeds_stay_within_a_hundred_per_cent():
+    found = answer_bottleneck.answer([cell("256-1", 0.5, spread=0.9), cell("256", 0.87)])
+    shown = next(row for row in found.table.rows if row[0] == "1")[1]
+    assert shown.text.endswith("[0.0, 100.0] %")
+    assert "−100]" not in found.sentence
 
 
 # ---- width --------------------------------------------------------------------------------------
@@ -149,7 +246,9 @@ def test_the_best_width_in_validation_is_the_reference_not_the_best_on_the_test_
     found = answer_width.answer(
         [cell("64", 0.87, validation=0.88), cell("128", 0.88, validation=0.87)]
     )
-    assert found.sentence.startswith("cpu – 64 hidden units were best in validation")
+    assert found.numbers["cpu"]["reference"] == "64"
+    assert words(found) == {"64": None, "128": "better"}
+    assert "against 64, best in validation" in found.sentence
 
 
 def test_what_each_step_brings_and_from_where_on_it_is_enough():
@@ -158,21 +257,35 @@ def test_what_each_step_brings_and_from_where_on_it_is_enough():
     assert steps == {
         "16 → 32": "better", "32 → 64": "better", "64 → 128": "the same", "128 → 256": "the same"
     }  # fmt: skip
-    assert "from 64 on, none can be told from that" in found.sentence
-    assert "better: 16 → 32 (+3.0" in found.sentence
+    assert found.sentence.startswith("64 hidden units are enough: 64 bring −0.0")
     assert found.numbers["cpu"]["steps"]["16 → 32"]["difference"] == pytest.approx(0.03, abs=1e-3)
+    assert [str(row[4].text).endswith("better") for row in found.table.rows[1:3]] == [True, True]
 
 
 def test_widths_come_in_their_order_whatever_the_order_of_the_records():
     found = answer_width.answer(widths(w256=0.87, w16=0.82, w64=0.85))
     assert [row[0] for row in found.table.rows] == ["16", "64", "256"]
-    assert [row[-1] is None for row in found.table.rows] == [True, False, False]
+    assert [row[4] is None for row in found.table.rows] == [True, False, False]
+    assert found.sentence.startswith("64 hidden units are too few: 64 bring −2.0")
+    assert found.so == "Take more than 64 hidden units."
 
 
 def test_a_gap_in_the_middle_is_not_enough():
     """32 cannot be told from the best, but 64 is worse than it: enough begins behind 64."""
     found = answer_width.answer(widths(w32=0.8699, w64=0.85, w128=0.87, w256=0.8701))
-    assert "from 128 on" in found.sentence
+    assert found.short == "128 are enough"
+
+
+def test_where_the_narrowest_is_best_it_is_enough():
+    found = answer_width.answer(widths(w16=0.87, w64=0.85))
+    assert found.sentence.startswith("16 hidden units are enough: 64 bring −2.0")
+
+
+def test_an_undecided_width_is_named_beside_the_one_that_is_enough():
+    noisy = cell("16", 0.865, spread=0.02)
+    found = answer_width.answer([noisy, *widths(w64=0.8699, w128=0.87)])
+    assert found.sentence.endswith("At 16: cannot tell.")
+    assert state(found) == State.PART
 
 
 # ---- depth --------------------------------------------------------------------------------------
@@ -183,14 +296,27 @@ def test_depth_is_judged_against_one_hidden_layer():
         [cell("none", 0.83), cell("256", 0.87), cell("256-256", 0.8701), cell("256-256-256", 0.86)]
     )
     assert words(found) == {"0": "worse", "1": None, "2": "the same", "3": "worse"}
-    assert "; against it, a second hidden layer: the same within" in found.sentence
-    assert "no hidden layer: worse (−4.0" in found.sentence
-    assert found.sentence.startswith("cpu – one hidden layer: 87.00 % of test images, at rate 0.1")
+    assert found.sentence.startswith("A second hidden layer changes nothing: +0.0")
+
+
+@pytest.mark.parametrize(("mean", "told"), [(0.89, "helps: +2.0"), (0.85, "hurts: −2.0")])
+def test_a_second_layer_helps_or_hurts(mean, told):
+    found = answer_depth.answer([cell("256", 0.87), cell("256-256", mean)])
+    assert told in found.sentence
+    assert told.partition(": ")[2][:3] in found.short
 
 
 def test_without_one_layer_the_nearest_depth_is_the_reference():
     found = answer_depth.answer([cell("256-256", 0.87), cell("256-256-256", 0.86)])
     assert found.numbers["cpu"]["reference"] == "2"
+    assert "one hidden layer: not measured" in found.sentence
+    assert state(found) == State.NONE
+
+
+def test_a_second_layer_that_diverges_cannot_be_told():
+    found = answer_depth.answer([cell("256", 0.87), cell("256-256", 0.87, lost=[0])])
+    assert "diverged in 1 of 5 runs" in found.sentence
+    assert state(found) == State.UNKNOWN
 
 
 # ---- bottleneck ---------------------------------------------------------------------------------
@@ -207,14 +333,17 @@ def test_a_bottleneck_is_judged_against_the_network_without_it():
     )
     assert found.numbers["cpu"]["reference"] == "none"
     assert words(found) == {"1": "worse", "8": "the same", "256": "better", "none": None}
-    assert "1 neuron: 4" in found.sentence
-    assert "naming 5 of 10 classes (worse)" in found.sentence
-    assert "8 neurons: 8" in found.sentence
+    assert found.sentence.startswith("A layer of one neuron hurts: −47.0")
+    assert "never named" in found.sentence
+    assert found.short.endswith("names 5 of 10 classes")
+    assert found.so == "Give an inserted layer 8 neurons or more."
+    assert [row[4].value for row in found.table.rows] == [5, 10, 10, 10]
 
 
 def test_without_the_plain_network_the_widest_layer_is_the_reference():
     found = answer_bottleneck.answer([cell("256-1", 0.4), cell("256-8", 0.86)])
-    assert found.sentence.endswith("8 neurons: 86.00 %, the reference.")
+    assert found.numbers["cpu"]["reference"] == "8"
+    assert found.so == "Insert no layer of one neuron."
 
 
 def test_the_first_layer_is_no_bottleneck():
@@ -224,16 +353,23 @@ def test_the_first_layer_is_no_bottleneck():
 # ---- rate ---------------------------------------------------------------------------------------
 
 
-def test_rates_are_grouped_by_their_word():
+def test_rates_are_told_by_their_word():
     found = answer_rate.answer(
         [cell("256", mean, rate) for rate, mean in ((0.01, 0.8), (0.1, 0.8699), (0.3, 0.87))]
         + [cell("256", 0.1, rate=3.0, lost=range(5))]
     )
-    assert found.sentence.startswith("cpu – 0.3 was best in validation (8")
-    assert (
-        "against it, the same within 0.34 points: 0.1; worse: 0.01; not compared: 3 diverged in"
-        in found.sentence
-    )
+    assert found.sentence.startswith("Learning rate 0.3 was best in validation: 87.0 [")
+    assert found.sentence.endswith("The same within 0.34 points: 0.1. At 3: diverged.")
+    assert found.so == "Use a learning rate of 0.1 or 0.3."
+    assert state(found) == State.ANSWERED  # that a rate diverges is an outcome
+
+
+def test_where_some_rates_are_undecided_the_worse_are_to_be_avoided():
+    noisy = cell("256", 0.865, rate=0.1, spread=0.02)
+    found = answer_rate.answer([cell("256", 0.8, 0.01), noisy, cell("256", 0.87, 0.3)])
+    assert found.sentence.endswith("At 0.1: cannot tell.")
+    assert found.so == "Avoid 0.01."
+    assert state(found) == State.PART
 
 
 @pytest.mark.parametrize(("rates", "told"), [((0.1, 0.3), True), ((0.1, 0.3, 1.0), False)])
@@ -246,7 +382,7 @@ def test_a_best_rate_at_the_edge_is_told(rates, told):
 @pytest.mark.parametrize(("falls", "told"), [(0.3, True), (0.001, False)])
 def test_a_rate_that_is_unsteady_is_told(falls, told):
     found = answer_rate.answer([cell("256", 0.87), cell("256", 0.86, rate=1.0, falls=falls)])
-    assert any("at rate 1 the last epoch lies 30.00 points" in t for t in found.findings) == told
+    assert any("rate 1 the last epoch lies 30.0 points" in text for text in found.why) == told
 
 
 # ---- measuring ----------------------------------------------------------------------------------
@@ -287,7 +423,8 @@ def test_a_rate_that_diverges_is_a_record_and_an_answer(tmp_path, data):
     lost = run(tmp_path, data, "16", "1000")
     assert lost.status == Status.DIVERGED
     found = answer_rate.answer([lost, run(tmp_path, data, "16")])
-    assert "not compared: 1000 diverged in 2 of 2 runs" in found.sentence
+    assert found.numbers["cpu"]["lost"] == {"1000": "diverged in 2 of 2 runs"}
+    assert "At 1000: diverged." in found.sentence
 
 
 def test_the_textbooks_network_has_203530_parameters():

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import math
 import os
 import shlex
 import sys
@@ -9,6 +10,7 @@ from functools import cache
 from itertools import chain
 from pathlib import Path
 
+import yaml
 from snakemake.exceptions import WorkflowError
 
 WORKFLOW = Path(str(workflow.current_basedir.join("..")))
@@ -27,6 +29,7 @@ CITED = {
         f"{RESOURCES}/peak-flops/peak_flops.csv",
     ],
 }
+TOLD = ("confidence", "rounds_least", "void_delay_share")  # of the protocol, by the page
 RECORDS = {}  # study -> path of its records, filled by the files beside this one
 
 try:
@@ -117,6 +120,13 @@ def by_occasion(wildcards):
     return 1 - int(wildcards.occasion)
 
 
+def told(values):
+    """Values as one argument: YAML on one line, which a person can read in Snakemake's report."""
+    plain = json.loads(json.dumps(values))  # no ordered dictionaries, no aliases
+    one_line = {"default_flow_style": True, "width": math.inf, "allow_unicode": True}
+    return yaml.safe_dump(plain, **one_line).strip()
+
+
 def settings(study):
     """What a measuring script is given besides its axes, as one order-proof argument."""
     shared = {key: config[key] for key in ("seed", "protocol")}
@@ -137,7 +147,7 @@ def grid(wildcards, output):
     ]
     others = [folder.as_posix() for folder in OTHERS]
     words = {"own": own, "others": others, "studies": studies, "only_own_cells": "axes" in block}
-    return json.dumps(words, sort_keys=True)
+    return told(words)
 
 
 def axes(study, question):
@@ -194,7 +204,7 @@ def between(wildcards):
     """What is known of the spread between occasions of a question's studies, as one argument."""
     studies = config["questions"][wildcards.question]["studies"]
     named = {study: config["studies"][study].get("between_occasions", {}) for study in studies}
-    return json.dumps(named, sort_keys=True)
+    return told(named)
 
 
 def others(study):
@@ -225,10 +235,35 @@ def tables(wildcards):
     return CITED.get(wildcards.question, [])
 
 
-def about(wildcards):
-    """Title and exercise of a question, as one argument."""
+def snippet(wildcards):
+    """The lines to run at home that come with an answer, where there are some."""
+    path = f"{RESOURCES}/snippets/{wildcards.question}.py"
+    return path if os.path.exists(path) else []
+
+
+def category(wildcards):
+    """The group of a question, numbered: Snakemake's report sorts its categories."""
+    groups = list(dict.fromkeys(block["group"] for block in config["questions"].values()))
+    group = config["questions"][wildcards.question]["group"]
+    return f"{groups.index(group) + 1} {group}"
+
+
+def labels(wildcards, output):
+    """What Snakemake's report calls a figure.
+
+    Captions cannot read files, so the measured answer is left in the configuration, where the
+    caption finds it.
+    """
     block = config["questions"][wildcards.question]
-    return json.dumps({key: block[key] for key in ("title", "exercise")}, sort_keys=True)
+    text = Path(output.answer).read_text(encoding="utf-8")
+    block["sentence"] = json.loads(text)["sentence"]
+    return {"question": block["title"]}
+
+
+def about(wildcards):
+    """Title, group and exercise of a question, as one argument."""
+    block = config["questions"][wildcards.question]
+    return told({key: block[key] for key in ("title", "group", "exercise")})
 
 
 def measure_again():
@@ -245,8 +280,9 @@ def run_in_words():
         "command": "snakemake --cores all --resources gpu=1",
         "again": measure_again(),
         "questions": config["ask"],
+        "protocol": {key: config["protocol"][key] for key in TOLD},
     }
-    return json.dumps(words, sort_keys=True)
+    return told(words)
 
 
 OTHERS = other_runs()

@@ -27,21 +27,17 @@ rule answer:
     input:
         script="<scripts>/answer_{question}.py",
         library=lambda wildcards: sources(f"answer_{wildcards.question}.py"),
+        snippet=snippet,
         tables=tables,
         lost=listing,
         records=records,
     output:
-        table=report(
-            "<results>/tables/{question}.csv",
-            caption="../report/answer.rst",
-            category="{question}",
-            labels={"question": "{question}", "kind": "table"},
-        ),
+        table="<results>/tables/{question}.csv",
         figure=report(
             "<results>/figures/{question}.svg",
             caption="../report/answer.rst",
-            category="{question}",
-            labels={"question": "{question}", "kind": "figure"},
+            category=category,
+            labels=labels,
         ),
         picture="<results>/figures/{question}.png",
         answer="<results>/answers/{question}.json",
@@ -69,15 +65,16 @@ rule page:
         library=sources("page.py"),
         template=f"{os.path.relpath(WORKFLOW)}/report/page.html.j2",
         style=f"{os.path.relpath(WORKFLOW)}/report/page.css",
+        program=f"{os.path.relpath(WORKFLOW)}/report/page.js",
         hardware=[*collect(RECORDS["hardware"], device=DEVICES), *others("hardware")],
-        figures=expand("<results>/figures/{question}.svg", question=config["ask"]),
+        tables=expand("<results>/tables/{question}.csv", question=config["ask"]),
         answers=expand("<results>/answers/{question}.json", question=config["ask"]),
     output:
         report(
             "<results>/report.html",
             caption="../report/page.rst",
-            category="Report",
-            labels={"page": "answers"},
+            category="0 Answers",
+            labels={"page": "All answers"},
         ),
     log:
         "<logs>/page.log",
@@ -89,6 +86,5 @@ rule page:
     shell:
         """
         python {input.script:q} --output {output:q} --about {params.about:q} \
-            --hardware {input.hardware:q} --figures {input.figures:q} \
-            -- {input.answers:q} >{log:q} 2>&1
+            --hardware {input.hardware:q} -- {input.answers:q} >{log:q} 2>&1
         """

@@ -1,7 +1,7 @@
-"""Which activation works best? Test accuracy by arm, paired by seed.
+"""Which activation works best? Test accuracy by activation, paired by seed.
 
-The reference is the arm with the best accuracy on the validation images, so that the test images
-choose nothing; every other arm is compared with it, seed by seed, on the test images.
+The reference is the one with the best accuracy on the validation images, so that the test images
+choose nothing; every other is compared with it, seed by seed, on the test images.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from assay import occasion
-from assay.answer import accuracy, question, verdict
-from assay.answer import old_figure as figure
-from assay.answer.question import Column, Findings, Picture, Snippet, Table
-from assay.record import Phase, Record, Status, Trial
-from assay.answer.verdict import Comparison, Word
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from assay.answer import accuracy, arms, figure, model, question, say, trials, verdict
+from assay.answer.arms import Arm, Role
+from assay.answer.figure import Axis, Band, Line, Row
+from assay.answer.model import Cell, Table
+from assay.answer.question import Findings, Shown
+from assay.answer.verdict import Word
+from assay.record import Phase, Record, Status
+from assay.statistic import Interval
 
 PLACEBO, IGNORED_AS = "placebo", "relu"  # the arm whose argument is ignored, and what it then is
 NAMES = {
@@ -36,87 +35,8 @@ NAMES = {
     "identity": "identity",
     "placebo": "placebo (ReLU)",
 }
-
-
-@dataclass(frozen=True)
-class Arm:
-    """What one device and activation came to."""
-
-    device: str
-    activation: str
-    runs: pd.DataFrame  # one row per seed: status, validation_accuracy, test_accuracy, …
-    curves: list[list[float]]  # validation accuracy after each epoch, per seed that ended well
-    tuning: dict[float, float | None]  # validation accuracy by rate, None where it diverged
-    rate: float | None  # the best of them
-
-    @property
-    def name(self) -> str:
-        """How the report calls the arm."""
-        return NAMES[self.activation]
-
-    @property
-    def lost(self) -> str | None:
-        """In how many runs it diverged; None if in none."""
-        return accuracy.lost(self.runs)
-
-
-def read(each: Record) -> Arm:
-    """The arm of one record."""
-    done = [trial for trial in each.trials if trial.status == Status.OK]
-    runs = [trial for trial in done if trial.what["phase"] == Phase.TRAINING]
-    tuning = [trial for trial in each.trials if trial.what["phase"] == Phase.TUNING]
-    return Arm(
-        device=str(each.axes["device"]),
-        activation=str(each.axes["activation"]),
-        runs=accuracy.runs(each),
-        curves=[[*map(float, _numbers_of(trial, "validation_accuracy"))] for trial in runs],
-        tuning={float(str(t.what["rate"])): _number(t, "validation_accuracy") for t in tuning},
-        rate=float(str(runs[0].what["rate"])) if runs else None,
-    )
-
-
-Steps = dict[str, dict[str, Comparison]]  # by device, then by activation
-
-
-def read_steps(records: Sequence[Record]) -> Steps:
-    """The time of a step with each activation relative to ReLU's, where it was measured.
-
-    The placebo does ReLU's very work: like the twin, it tells how far apart two equal things come.
-    """
-    found: Steps = {}
-    for each in records:
-        for trial in each.trials:
-            ratios: Any = trial.result.get("ratios") or {}
-            if trial.status == Status.OK:
-                seen = {
-                    name: verdict.paired(trial.result, name) for name in ratios if name in NAMES
-                }
-                control = seen.get(PLACEBO)
-                reach = max(abs(control.low - 1), abs(control.high - 1)) if control else 0.0
-                found.setdefault(str(each.axes["device"]), {}).update(
-                    {name: replace(one, noise=max(one.noise, reach)) for name, one in seen.items()}
-                )
-    return found
-
-
-def _numbers_of(trial: Trial, name: str) -> list[Any]:
-    return list(trial.samples[name])
-
-
-def _number(trial: Trial, name: str) -> float | None:
-    value: Any = trial.result.get(name)
-    return value
-
-
-# ---- comparing ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Placed:
-    """An arm beside the reference of its device."""
-
-    arm: Arm
-    seen: accuracy.Standing
+STEP = "step"  # the group of the arms that are times
+TITLE = "Test accuracy against the best activation in validation"
 
 
 @dataclass(frozen=True)
@@ -124,435 +44,345 @@ class Device:
     """What was found on one device."""
 
     name: str
-    placed: list[Placed]  # the arms that could be compared, best test accuracy first
-    lost: list[Arm]  # of which a run diverged
-    steps: dict[str, Comparison]  # time of a step relative to ReLU's
-    words: Mapping[Comparison, Word]  # of the question
+    records: Mapping[str, Record]  # by activation, like the runs and the steps
+    runs: Mapping[str, pd.DataFrame]
+    arms: Sequence[Arm]  # of accuracies: the best first, then those of which a run was lost
+    steps: Mapping[str, Arm]  # the time of a step beside ReLU's
 
     @property
-    def comparisons(self) -> list[Comparison]:
-        """All that is given a word."""
-        differences = [each.seen.difference for each in self.placed if each.seen.difference]
-        return [*differences, *(seen for name, seen in self.steps.items() if name != PLACEBO)]
+    def reference(self) -> Arm | None:
+        """What the others were compared with; None where each lost a run."""
+        return next((arm for arm in self.arms if arm.role == Role.ANCHOR), None)
 
     @property
-    def reference(self) -> Arm:
-        """The arm that the others were compared with."""
-        return next(each.arm for each in self.placed if each.seen.is_reference)
+    def others(self) -> list[Arm]:
+        """All but the reference and the placebo."""
+        return [arm for arm in self.arms if arm.role == Role.TARGET and arm.name != PLACEBO]
 
-    def judged(self, words: Mapping[Comparison, Word]) -> Device:
-        """The same with the words of the question's family."""
-        placed = [replace(each, seen=each.seen.judged(words)) for each in self.placed]
-        return replace(self, placed=placed, words=words)
+    @property
+    def smallest_detectable(self) -> float:
+        """Smallest difference that the seeds would have shown, median over all but the placebo."""
+        if not self.reference:
+            return math.inf
+        runs = {name: own for name, own in self.runs.items() if name != PLACEBO}
+        runs[self.reference.name] = self.runs[self.reference.name]
+        return accuracy.smallest_detectable(runs, self.reference.name)
+
+    @property
+    def placebo_difference(self) -> float | None:
+        """Difference between the placebo and ReLU; None when one of the two was not measured."""
+        runs = accuracy.whole(self.runs)
+        if not {PLACEBO, IGNORED_AS} <= set(runs):
+            return None
+        return accuracy.placebo_difference(runs[PLACEBO], runs[IGNORED_AS])
 
 
-def compared(arms: Sequence[Arm], steps: Steps) -> list[Device]:
-    """Every device on which an arm was trained with every seed; all is judged as one family."""
-    found = []
-    for device in dict.fromkeys(arm.device for arm in arms):
-        here = [arm for arm in arms if arm.device == device and len(arm.runs)]
-        placed = standings(here)
-        if placed:
-            lost = [arm for arm in here if arm.lost]
-            found.append(Device(device, placed, lost, steps.get(device, {}), {}))
-    words = verdict.words(seen for each in found for seen in each.comparisons)
-    return [each.judged(words) for each in found]
+def compared(records: Sequence[Record]) -> list[Device]:
+    """Every device; accuracies and times are judged as one family."""
+    trained: dict[str, dict[str, Record]] = {}
+    for each in records:
+        if each.study == "activation":
+            device = trained.setdefault(str(each.axes["device"]), {})
+            device[str(each.axes["activation"])] = each
+    found = [arm for device, own in trained.items() for arm in learned(device, own)]
+    found += [arm for each in records if each.study == "steps" for arm in steps(each)]
+    judged = arms.judged(found)
+    return [
+        Device(
+            device,
+            own,
+            {name: accuracy.runs(each) for name, each in own.items()},
+            [arm for arm in judged if arm.device == device and arm.group != STEP],
+            {arm.name: arm for arm in judged if arm.device == device and arm.group == STEP},
+        )
+        for device, own in trained.items()
+    ]
 
 
-def standings(arms: Sequence[Arm]) -> list[Placed]:
-    """Every arm of one device against the reference, best test accuracy first."""
-    by_name = {arm.activation: arm for arm in arms}
-    runs = {name: arm.runs for name, arm in by_name.items()}
+def learned(device: str, records: Mapping[str, Record]) -> list[Arm]:
+    """The accuracies of one device."""
+    runs = {name: accuracy.runs(each) for name, each in records.items()}
     # A placebo cannot be the reference, but for want of any other.
-    real = accuracy.best({name: own for name, own in runs.items() if name != PLACEBO})
-    found = accuracy.standings(runs, real or accuracy.best(runs))
-    return [Placed(by_name[name], seen) for name, seen in found.items()]
+    best = accuracy.best({name: own for name, own in runs.items() if name != PLACEBO})
+    return arms.learned(
+        device,
+        runs,
+        NAMES,
+        best or accuracy.best(runs),
+        extras={name: _extras(own) for name, own in runs.items()},
+        missing={name: model.lost(each.status) for name, each in records.items()},
+    )
 
 
-def placebo_difference(arms: Sequence[Arm]) -> float | None:
-    """Difference between the placebo and ReLU; None when one of the two was not measured."""
-    runs = accuracy.whole({arm.activation: arm.runs for arm in arms})
-    if not {PLACEBO, IGNORED_AS} <= set(runs):
-        return None
-    return accuracy.placebo_difference(runs[PLACEBO], runs[IGNORED_AS])
+def _extras(own: pd.DataFrame) -> dict[str, float]:
+    """The rate, and what else the runs showed if all ended well."""
+    if own.empty:
+        return {}
+    seen = [] if accuracy.lost(own) else ["dead_share", "gradient_norm_start"]
+    return {"rate": float(own["rate"].iloc[0])} | {key: float(own[key].mean()) for key in seen}
 
 
-def smallest_detectable(found: Device) -> float:
-    """Smallest difference that the seeds would have shown, median over the real arms."""
-    runs = {e.arm.activation: e.arm.runs for e in found.placed if e.arm.activation != PLACEBO}
-    reference = found.reference
-    return accuracy.smallest_detectable(
-        runs | {reference.activation: reference.runs}, reference.activation
+def steps(each: Record) -> list[Arm]:
+    """The time of a step with each activation beside ReLU's.
+
+    The placebo does ReLU's very work: like the control copy, it tells how far apart two equal
+    things come.
+    """
+    options: dict[str, Any] = {"group": STEP, "anchor": IGNORED_AS, "controls": [PLACEBO]}
+    found = [arm for one in each.trials for arm in arms.timed(each, one, NAMES, **options)]
+    control = next((arm.seen for arm in found if arm.name == PLACEBO and arm.seen), None)
+    reach = max(abs(control.low - 1), abs(control.high - 1)) if control else 0.0
+    return [
+        replace(arm, seen=replace(arm.seen, noise=max(arm.seen.noise, reach))) if arm.seen else arm
+        for arm in found
+    ]
+
+
+def answer(records: list[Record]) -> Findings:
+    """Answer from one record per device and activation, and one per device of the steps."""
+    devices = compared(records)
+    on = {here.name: say.on(here.name, [each.name for each in devices]) for here in devices}
+    every = [arm for here in devices for arm in (*here.arms, *here.steps.values())]
+    return Findings(
+        short=say.capital("; ".join(on[here.name] + _short(here) for here in devices))
+        or "Not measured",
+        cells=[arm.main for here in devices for arm in here.others],
+        sentence=" ".join(on[here.name] + _sentence(here) for here in devices) or question.NOTHING,
+        so=" ".join(on[here.name] + text for here in devices if (text := _so(here))),
+        numbers={here.name: _numbers(here) for here in devices if here.reference},
+        why=[on[here.name] + text for here in devices for text in _why(here)],
+        method=_method(records),
+        caveats=_caveats(devices),
+        views=[view for here in devices for view in _differences(here)] or question.nothing(TITLE),
+        switch="Device",
+        folded=[view for here in devices for view in _curves(here)],
+        table=_table(devices),
+        frame=trials.frame(records, map(arms.flat, every)),
     )
 
 
 # ---- telling ------------------------------------------------------------------------------------
 
 
-def answer(records: list[Record]) -> Findings:
-    """Answer from one record per device and activation, and one per device of the steps."""
-    trained = [each for each in records if each.study == "activation"]
-    arms = [read(each) for each in trained]
-    found = compared(arms, read_steps([each for each in records if each.study == "steps"]))
-    return Findings(
-        sentence=" ".join(map(_sentence, found))
-        or "Nothing could be trained; the reasons are below.",
-        findings=[text for each in found for text in _findings(each)],
-        numbers={each.name: _numbers(each) for each in found},
-        method=_method(records, found),
-        caveats=_caveats(arms),
-        picture=Picture(
-            title="Test accuracy, learning curves, and accuracy by learning rate",
-            alternative=_alternative(found),
-        ),
-        table=_table(found),
-        frame=_frame(records, found),
-        figure=_figure(found[0], arms) if found else figure.nothing(),
-    )
+def _sentence(here: Device) -> str:
+    """The best in validation with its test accuracy, and what cannot be told from it."""
+    best = here.reference
+    by_word = {word: [arm.label for arm in here.others if arm.word == word] for word in Word}
+    lost = [arm for arm in here.others if arm.lost]
+    if best is None or best.value is None:
+        named = say.few([f"{arm.label} {arm.lost}" for arm in here.arms], 1)
+        return f"Cannot tell which activation works best: {named}."
+    share = f"{say.accuracy(best.value)} of test images."
+    unknown = by_word[Word.UNKNOWN]
+    if unknown and len(unknown) + len(lost) == len(here.others):
+        first = f"Cannot tell which activation works best: {best.label}, best in validation, has {share}"  # noqa: E501
+        unknown = []
+    else:
+        verb = "was best in validation" if by_word[Word.BETTER] else "works best"
+        first = f"{best.label} {verb}: {share}"
+    told = {
+        "Better": by_word[Word.BETTER],
+        "The same": by_word[Word.SAME],
+        "Cannot tell": unknown,
+        "Not compared": [arm.label for arm in lost],
+    }
+    return " ".join([first, *(f"{k}: {say.few(names, 1)}." for k, names in told.items() if names)])
 
 
-def _sentence(found: Device) -> str:
-    best = next(each for each in found.placed if each.seen.is_reference)
-    groups: dict[str, list[str]] = {}
-    for word in (Word.WORSE, Word.SAME, Word.UNKNOWN, Word.BETTER):
-        for each in found.placed:
-            if each.seen.word == word and each.arm.activation != PLACEBO:
-                said = "cannot be told from it" if word == Word.UNKNOWN else str(each.seen.said)
-                groups.setdefault(said, []).append(each.arm.name)
-    parts = [f"{found.name} – {best.arm.name} was best in validation ({_percent(best)} of test "
-             "images)"]  # fmt: skip
-    parts += [f"{said}: {', '.join(names)}" for said, names in groups.items()]
-    if found.lost:
-        named = ", ".join(f"{arm.name} {arm.lost}" for arm in found.lost)
-        parts.append(f"not compared: {named}")
-    return "; ".join(parts) + "."
+def _short(here: Device) -> str:
+    """The best, and how many came out how."""
+    if not here.reference:
+        return "nothing to compare"
+    words = (Word.BETTER, Word.WORSE, Word.SAME, Word.UNKNOWN)
+    counts = {word.value: sum(arm.word == word for arm in here.others) for word in words}
+    counts["lost"] = sum(bool(arm.lost) for arm in here.others)
+    told = ", ".join(f"{number} {word}" for word, number in counts.items() if number)
+    return here.reference.label + (f"; {told}" if told else "")
 
 
-def _percent(each: Placed) -> str:
-    return f"{accuracy.points(each.seen.accuracy.value)} %"
+def _so(here: Device) -> str:
+    """What to prefer to what: only where something was found worse, and nothing better."""
+    worse = [arm.label for arm in here.others if arm.word == Word.WORSE]
+    if not here.reference or not worse or any(arm.word == Word.BETTER for arm in here.others):
+        return ""
+    return f"Use {here.reference.label} rather than {say.few(worse, 4)}."
 
 
-def _findings(found: Device) -> list[str]:
-    best = found.reference
-    texts = [
-        f"{found.name}, {each.arm.name}: {each.seen.against} points against {best.name} "
-        f"({each.seen.said})."
-        for each in found.placed
-        if each.seen.difference and each.arm.activation != PLACEBO
-    ]
-    error, images = accuracy.sampling_error(best.runs), accuracy.tested_images(best.runs)
-    smallest = smallest_detectable(found)
-    if math.isfinite(smallest):
+def _why(here: Device) -> list[str]:
+    """What the seeds could have shown, and whether the placebo is what it must be."""
+    texts, same = [], here.placebo_difference
+    if here.reference and math.isfinite(here.smallest_detectable):
+        best = here.runs[here.reference.name]
         texts.append(
-            f"{found.name}: the smallest difference that these seeds would have shown is "
-            f"{accuracy.points(smallest)} points (80 % power, median over the arms); the "
-            f"{images:,} test images alone leave a standard error of {accuracy.points(error)} "
-            "points."
+            f"These seeds would have shown a difference of {_points(here.smallest_detectable)} "
+            "points (80 % power, median over the activations). The "
+            f"{say.count(accuracy.tested_images(best))} test images alone leave a standard error "
+            f"of {_points(accuracy.sampling_error(best))}."
         )
-    same = placebo_difference([each.arm for each in found.placed])
-    if same is not None:
+    if same == 0:
+        texts.append("The placebo, a network that ignores its argument, is ReLU bit for bit.")
+    elif same is not None:
         texts.append(
-            f"{found.name}: the placebo, whose argument is ignored, differs from ReLU by {same:.1f}"
-            + (": bit for bit the same." if same == 0 else " – and it must not: mistrust this run.")
+            "The placebo, a network that ignores its argument, differs from ReLU by "
+            f"{say.number(100 * same)} points, and it must not: mistrust this run."
         )
-    if found.steps:
-        each = "; ".join(f"{NAMES[name]} {_step(found, name)}" for name in found.steps)
-        texts.append(f"{found.name}, time of a step relative to ReLU's: {each}.")
     return texts
 
 
-def _step(found: Device, name: str) -> str | None:
-    """The time of a step relative to ReLU's, with its verdict; None where it was not timed."""
-    if name == IGNORED_AS and found.steps:
-        return "reference"
-    if name not in found.steps:
-        return None
-    seen = found.steps[name]
-    told = "control" if name == PLACEBO else verdict.told(seen, found.words[seen])
-    return f"{seen.value:.2f} [{seen.low:.2f}, {seen.high:.2f}] × ({told})"
+def _points(share: float) -> str:
+    return say.fixed(100 * share, 2)
 
 
-def _step_word(found: Device, name: str) -> str:
-    return "control" if name == PLACEBO else found.words[found.steps[name]].value
-
-
-def _numbers(found: Device) -> dict[str, Any]:
+def _numbers(here: Device) -> dict[str, Any]:
     return {
-        "reference": found.reference.activation,
-        "smallest_detectable_difference": accuracy.finite(smallest_detectable(found)),
-        "placebo_difference": placebo_difference([each.arm for each in found.placed]),
+        "reference": here.reference.name if here.reference else None,
+        "smallest_detectable_difference": accuracy.finite(here.smallest_detectable),
+        "placebo_difference": here.placebo_difference,
         "arms": {
-            each.arm.activation: {"rate": each.arm.rate, **each.seen.numbers}
-            for each in found.placed
+            arm.name: {**arm.extras, **accuracy.verdict_numbers(arm.seen, arm.word)}
+            for arm in here.arms
+            if not arm.lost
         },
-        "lost": {arm.activation: arm.lost for arm in found.lost},
+        "lost": {arm.name: arm.lost for arm in here.arms if arm.lost},
         "steps": {
-            name: verdict.row(seen) | {"word": _step_word(found, name)}
-            for name, seen in found.steps.items()
+            name: verdict.row(step.seen) | {"word": (step.word or step.role).value}
+            for name, step in here.steps.items()
+            if step.seen
         },
     }
 
 
-def _method(records: Sequence[Record], found: Sequence[Device]) -> list[str]:
-    trained = [each for each in records if each.study == "activation"]
-    return [
-        *(_training_method(trained[0]) if trained else []),
-        "The reference is the best arm in validation. "
-        + accuracy.method(sum(len(each.comparisons) for each in found)),
-        *_step_method([each for each in records if each.study == "steps"]),
-    ]
+def _method(records: Sequence[Record]) -> list[str]:
+    trained: Any = next((each for each in records if each.study == "activation"), None)
+    threads = sorted({e.conditions.threads_used for e in records if e.study == "steps"})
+    texts = []
+    if trained:
+        settings, data = trained.settings, trained.provenance.dataset
+        rates = say.listed(map(say.setting, settings["rates"]), "or")
+        texts = [
+            f"A {'-'.join(map(str, [784, *settings['hidden'], 10]))} perceptron, SGD with batches "
+            f"of {settings['batch']}, pixels between 0 and 1, torch's initialisation"
+            f"{f', {data.name}' if data else ''}. Each activation's rate is the best of {rates} "
+            f"after {say.plural(settings['tuning_epochs'], 'epoch')}, judged on validation images "
+            "with a seed that is not used again.",
+            f"Then {settings['seeds']} runs of {say.plural(settings['epochs'], 'epoch')}: those of "
+            "one seed begin with the same weights and see the same batches. The weights of the "
+            "best epoch in validation are tested, once.",
+        ]
+    if threads:
+        texts.append(
+            f"Steps were timed apart from the trainings, on {say.listed(threads, 'or')} "
+            f"thread{'s' if threads != [1] else ''}. The placebo's step is ReLU's, and no "
+            "difference is told that it reached as well."
+        )
+    return texts
 
 
-def _training_method(trained: Record) -> list[str]:
-    settings: Any = trained.settings
-    widths = "-".join(map(str, [784, *settings["hidden"], 10]))
-    data = trained.provenance.dataset
-    return [
-        f"A {widths} perceptron, plain SGD with batches of {settings['batch']}, pixels between 0 "
-        f"and 1, torch's default initialisation; data: {data.name if data else 'unknown'}.",
-        f"Each arm's rate is the best of {_listed(settings['rates'])} after "
-        f"{settings['tuning_epochs']} epochs, judged on images set aside from the training images, "
-        "with a seed that is not used again. Every arm has the same budget.",
-        f"Then {settings['seeds']} runs of {settings['epochs']} epochs. Runs of one seed begin "
-        "with the same weights and see the same batches in every arm. A run ends with the weights "
-        "of its best epoch in validation; with those the test images are read, once.",
-    ]
-
-
-def _step_method(timed: Sequence[Record]) -> list[str]:
-    """How steps were timed: apart from the trainings, which share the machine."""
-    if not timed:
-        return []
-    settings: Any = timed[0].settings
-    threads = sorted({each.conditions.threads_used for each in timed})
-    return [
-        "The time of a step is relative to ReLU's, from jobs that had the machine to themselves: "
-        f"one paired trial with every activation, the placebo and a twin in the same rounds, "
-        f"batches of {settings['batch']}, on {' or '.join(map(str, threads))} "
-        f"thread{'s' if threads != [1] else ''}. The placebo's step is ReLU's; no difference is "
-        "told that it, or the twin, reached as well. The trainings take one thread each and are "
-        f"not timed. {occasion.told(timed)}",
-    ]
-
-
-def _listed(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
-
-
-def _caveats(arms: Sequence[Arm]) -> list[str]:
-    edge = [
-        arm.name
-        for arm in arms
-        if arm.tuning
-        and arm.rate in (min(arm.tuning), max(arm.tuning))
-        and arm.activation != PLACEBO
-    ]
-    caveats = [
+def _caveats(devices: Sequence[Device]) -> list[str]:
+    edge = dict.fromkeys(
+        arm.label
+        for here in devices
+        for arm in here.arms
+        if arm.name != PLACEBO
+        and (rates := _tried(here.records[arm.name]))
+        and arm.extras.get("rate") in (min(rates), max(rates))
+    )
+    texts = [
         "One architecture, one data set: another depth can order the activations otherwise.",
-        "The intervals are over seeds, with one and the same set of test images.",
         "A published answer compared ReLU with itself five times: its network ignored the "
-        "argument. The placebo does the same here. Another published slip, training on pixels "
-        "between 0 and 1 and testing on 0 to 255, costs each arm differently.",
+        "argument, as the placebo does.",
     ]
-    if edge:
-        caveats.append(
-            f"The best rate lies at the edge of the grid for {', '.join(dict.fromkeys(edge))}: "
-            "a wider grid (studies.activation.settings.rates) could serve them better."
-        )
-    return caveats
+    return texts + (
+        [f"The best rate lies at the edge of the grid for {say.few([*edge])}."] if edge else []
+    )
 
 
-def _table(found: Sequence[Device]) -> Table:
-    columns = [
-        Column(name="activation"),
-        Column(name="device"),
-        Column(name="rate"),
-        Column(name="test accuracy", unit="%, mean [95 %]"),
-        Column(name="difference", unit="points [95 %]"),
-        Column(name="verdict"),
-        Column(name="time of a step", unit="relative to ReLU"),
-        Column(name="dead units", unit="%", digits=2),
-        Column(name="gradient norm", unit="at the start", digits=3),
-    ]
-    rows = [
-        row
-        for device in found
-        for row in (
-            *(_row(device, each) for each in device.placed),
-            *(_lost_row(device, arm) for arm in device.lost),
-        )
-    ]
-    return Table(columns=columns, rows=rows)
+def _tried(each: Record) -> list[float]:
+    tuning = (trial for trial in each.trials if trial.what["phase"] == Phase.TUNING)
+    return [float(str(trial.what["rate"])) for trial in tuning]
 
 
-def _row(device: Device, each: Placed) -> list[str | float | int | None]:
-    return [
-        each.arm.name,
-        device.name,
-        each.arm.rate,
-        accuracy.interval(each.seen.accuracy),
-        each.seen.against,
-        each.seen.said,
-        _step(device, each.arm.activation),
-        100 * float(each.arm.runs["dead_share"].mean()),
-        float(each.arm.runs["gradient_norm_start"].mean()),
-    ]
+def _table(devices: Sequence[Device]) -> Table:
+    timed = {(here.name, name): step for here in devices for name, step in here.steps.items()}
+    return arms.table(
+        [arm for here in devices for arm in here.arms],
+        "activation",
+        value="test accuracy",
+        unit="%",
+        scale=100,
+        against="against the best in validation",
+        extra={
+            "time of a step against ReLU's": lambda arm: _step(timed.get((arm.device, arm.name))),
+            "rate": arms.extra("rate", say.setting),
+            "dead units": arms.extra("dead_share", say.share),
+            "gradient norm at the start": arms.extra("gradient_norm_start", say.number),
+        },
+    )
 
 
-def _lost_row(device: Device, arm: Arm) -> list[str | float | int | None]:
-    step = _step(device, arm.activation)
-    return [arm.name, device.name, arm.rate, None, None, arm.lost, step, None, None]
-
-
-def _frame(records: Sequence[Record], found: Sequence[Device]) -> pd.DataFrame:
-    """Tidy: one row per trial, then one per verdict."""
-    rows: list[dict[str, Any]] = []
-    for each in records:
-        for trial in each.trials:
-            plain = {k: v for k, v in trial.result.items() if not isinstance(v, dict | list)}
-            row = {"study": each.study, **each.axes, **trial.what, "status": trial.status.value}
-            rows.append(row | plain | {"reason": trial.reason})
-    for device in found:
-        for placed in device.placed:
-            where = {"study": "activation", "activation": placed.arm.activation}
-            rows.append({**where, "device": device.name, **placed.seen.row})
-        for arm in device.lost:
-            where = {"study": "activation", "activation": arm.activation, "device": device.name}
-            rows.append({**where, "phase": "verdict", "word": arm.lost})
-        for name, seen in device.steps.items():
-            where = {"study": "steps", "activation": name, "device": device.name}
-            row = {**where, "phase": "verdict", **verdict.row(seen)}
-            rows.append(row | {"word": _step_word(device, name)})
-    return pd.DataFrame(rows)
-
-
-def _alternative(found: Sequence[Device]) -> str:
-    parts = [
-        f"{device.name}: "
-        + ", ".join(f"{each.arm.name} {_percent(each)}" for each in device.placed)
-        for device in found
-    ]
-    if not parts:
-        return "Nothing could be trained."
-    return "Mean test accuracy of each activation, best first. " + "; ".join(parts) + "."
+def _step(step: Arm | None) -> Cell | str | None:
+    """The time of a step relative to ReLU's, with its verdict."""
+    if step is None or step.seen is None:
+        return step and (step.lost or step.role.value)
+    return Cell(text=f"{say.ratio(step.seen)}, {arms.word_cell(step)}", value=step.seen.value)
 
 
 # ---- drawing ------------------------------------------------------------------------------------
 
 
-def _figure(device: Device, arms: Sequence[Arm]) -> Figure:
-    """Accuracy and curves side by side, the heat map of rates below."""
-    standing = device.placed
-    order = [each.arm.activation for each in standing]
-    order += [arm.activation for arm in device.lost]
-    here = [arm for arm in arms if arm.device == device.name and arm.activation in order]
-    drawn, axes = figure.mosaic("ac\nhh", height_in=6.2, height_ratios=[3, 2])
-    colours = {
-        each.arm.activation: figure.CYCLE[i % len(figure.CYCLE)] for i, each in enumerate(standing)
-    }
-    _accuracies(axes["a"], standing, colours)
-    _curves(axes["c"], standing, colours)
-    _rates(axes["h"], here, order)
-    return drawn
-
-
-def _accuracies(axes: Axes, standing: Sequence[Placed], colours: dict[str, str]) -> None:
-    axes.set_title("test accuracy")
-    for place, each in enumerate(reversed(standing)):
-        colour = colours[each.arm.activation]
-        seeds = 100 * each.arm.runs["test_accuracy"]
-        axes.plot(seeds, [place] * len(seeds), "|", color=colour, alpha=0.5, markersize=7)
-        level = each.seen.accuracy
-        low, high = 100 * level.low, 100 * level.high
-        if math.isfinite(low):
-            axes.plot([low, high], [place, place], color=colour, linewidth=1.6)
-        hollow = each.arm.activation == PLACEBO
-        axes.plot(
-            100 * level.value,
-            place,
-            "o",
-            color=colour,
-            markerfacecolor="none" if hollow else colour,
-        )
-    axes.set_yticks(range(len(standing)), [each.arm.name for each in reversed(standing)])
-    axes.set_xlabel("% of the test images; line: 95 %, ticks: seeds")
-
-
-def _curves(axes: Axes, standing: Sequence[Placed], colours: dict[str, str]) -> None:
-    axes.set_title("learning curves")
-    shown = [each for each in standing if each.arm.activation != PLACEBO] or standing
-    means = [100 * np.mean(each.arm.curves, axis=0) for each in shown]
-    epochs = np.arange(1, len(means[0]) + 1)
-    bottom = min(float(mean[len(mean) // 2]) for mean in means)
-    for i, (each, mean) in enumerate(zip(shown, means, strict=True)):
-        axes.plot(epochs, mean, _dash(i), color=colours[each.arm.activation], linewidth=1.5)
-    top = max(float(mean.max()) for mean in means)
-    axes.set_ylim(bottom - 0.4 * (top - bottom) - 0.5, top + 0.5)
-    low, high = axes.get_ylim()
-    ends = figure.spread([float(mean[-1]) for mean in means], 0.06 * (high - low), high)
-    for i, (each, mean, end) in enumerate(zip(shown, means, ends, strict=True)):
-        colour = colours[each.arm.activation]
-        axes.annotate(
-            each.arm.name,
-            xy=(epochs[-1], mean[-1]),
-            xytext=(epochs[-1] + 0.12 * len(epochs), end),
-            fontsize=8,
-            va="center",
-            color=colour,
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "relpos": (0, 0.5),  # to the label's left end
-                "color": colour,
-                "linewidth": 0.7,
-                "linestyle": _dash(i),
-            },
-        )
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("% of the validation images")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-
-
-def _dash(i: int) -> str:
-    """Line style of the i-th arm: dashed where the colours begin anew."""
-    return "-" if i < len(figure.CYCLE) else "--"
-
-
-def _rates(axes: Axes, arms: Sequence[Arm], order: Sequence[str]) -> None:
-    axes.set_title("validation accuracy while tuning, by learning rate (boxed: chosen)")
-    shown = sorted(arms, key=lambda arm: order.index(arm.activation))
-    rates = sorted({rate for arm in shown for rate in arm.tuning})
-    grid = [[arm.tuning.get(rate) for arm in shown] for rate in rates]
-    values = 100 * np.array(grid, dtype=float)
-    texts = [["diverged" if v is None else f"{100 * v:.1f}" for v in row] for row in grid]
-    sns.heatmap(
-        values,
-        ax=axes,
-        cmap="cividis",
-        annot=np.array(texts),
-        fmt="",
-        annot_kws={"fontsize": 8},
-        cbar=False,
-        linewidths=1,
-        xticklabels=[arm.name.replace(" (", "\n(").replace("ReLU(", "\nReLU\n(") for arm in shown],
-        yticklabels=[f"{rate:g}" for rate in rates],
+def _differences(here: Device) -> list[Shown]:
+    """The difference of every activation to the best, with the test images' sampling error."""
+    margin = next((100 * arm.seen.margin for arm in here.arms if arm.seen), None)
+    if here.reference is None or margin is None:
+        return []
+    best = here.reference.label
+    drawn = figure.rows(
+        {"": [_row(arm) for arm in here.arms]},
+        Axis(f"points of test accuracy against {best}, the best in validation (bar: 95 %)"),
+        band=Band(-margin, margin, f"grey: {margin:.2f} points, the test images' standard error"),
+        line=0.0,
     )
-    for column, arm in enumerate(shown):
-        for row, rate in enumerate(rates):
-            if texts[row][column] == "diverged":
-                axes.text(column + 0.5, row + 0.5, "diverged", ha="center", va="center", fontsize=7)
-            if rate == arm.rate:
-                corner = (column + 0.04, row + 0.06)
-                axes.add_patch(_box(corner, 0.92, 0.88))
-    axes.tick_params(axis="x", labelsize=8, rotation=0)
-    axes.tick_params(axis="y", rotation=0)
-    axes.set_ylabel("learning rate")
+    return [Shown(TITLE, arms.alternative(TITLE, here.arms), drawn, name=here.name)]
 
 
-def _box(corner: tuple[float, float], width: float, height: float) -> Any:
-    from matplotlib.patches import Rectangle
+def _row(arm: Arm) -> Row:
+    """An activation by its difference; the reference by its accuracy."""
+    label = arm.label.partition("(")[0].strip()
+    if arm.role == Role.ANCHOR and arm.value:
+        text = f"{100 * arm.value.value:.1f} %, reference"
+        return Row(label, Interval(0.0, 0.0, 0.0), text, tone=arm.tone, strong=True)
+    text = arm.lost.removesuffix(" runs") if arm.lost else arm.told.replace(" points", "")
+    return Row(label, arms.scaled(arm.seen, 100) if arm.seen else None, text, tone=arm.tone)
 
-    return Rectangle(corner, width, height, fill=False, edgecolor=figure.RED, linewidth=2)
+
+def _curves(here: Device) -> list[Shown]:
+    """Validation accuracy by epoch, mean over seeds, of all that ended well but the placebo."""
+    title = f"Learning curves ({here.name})"
+    kept = [arm for arm in here.arms if not arm.lost and arm.name != PLACEBO]
+    means = {arm.label: _mean_course(here.records[arm.name]) for arm in kept}
+    epochs = max(map(len, means.values()), default=0)
+    if epochs < 2:
+        return []
+    least = min(mean[len(mean) // 2] for mean in means.values())
+    drawn = figure.lines(
+        [
+            Line(name, range(1, len(mean) + 1), [Interval(each, each, each) for each in mean])
+            for name, mean in means.items()
+        ],
+        Axis("epoch", ticks=range(1, epochs + 1)),
+        Axis("% of the validation images, mean over seeds", within=(least - 2, 100)),
+    )
+    ends = say.listed(f"{name} {mean[-1]:.1f} %" for name, mean in means.items())
+    return [Shown(title, f"{title}, validation accuracy after the last epoch: {ends}.", drawn)]
+
+
+def _mean_course(each: Record) -> list[float]:
+    runs: list[Any] = [
+        trial.samples["validation_accuracy"]
+        for trial in each.trials
+        if trial.what["phase"] == Phase.TRAINING and trial.status == Status.OK
+    ]
+    return [float(100 * each) for each in np.mean(runs, axis=0)]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -7,24 +7,21 @@ Every claim about the parallel block is a check that was run. Of several instanc
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from assay import inference
-from assay.answer import accuracy, question, verdict
-from assay.answer import old_figure as figure
-from assay.answer.accuracy import Standing
-from assay.answer.question import Column, Findings, Picture, Snippet, Table
+from assay.answer import accuracy, arms, figure, question, say, trials, verdict
+from assay.answer.arms import Arm, Role
+from assay.answer.figure import Axis, Row
+from assay.answer.model import Cell, Column, Main, Table
+from assay.answer.question import Findings, Shown
+from assay.answer.verdict import Word
 from assay.record import Record, Status, Trial
-from assay.statistic import Interval
-from assay.answer.verdict import Comparison, Word
-from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
+from assay.statistic import Interval, exponential
 from numpy.typing import NDArray
 
 PARALLEL = "parallel"
@@ -34,152 +31,137 @@ NAMES = {
     "copied": "copies of the first",
     "shared": "one, used again",
 }
+ACCURACY, DISTANCE = "accuracy", "distance"  # groups of comparisons
 NOTHING = 1e-30  # a relative distance that no float64 can show; stands for 0 in a logarithm
-COLOURS = {"independent": figure.BLUE, "copied": figure.GREEN, "shared": figure.RED}
+TITLE = "Test accuracy by how a network gets its instances of a block"
+CLAIMED = "What must hold of a parallel block"
+APART = "By what factor a block changes the distance between two outputs, before training"
 
-
-@dataclass(frozen=True)
-class Stack:
-    """Several instances of a block, got in one way, on one device."""
-
-    structure: str
-    instances: pd.DataFrame  # a row per number of instances; none where they were not counted
-    # (draws, depth + 1) distances, relative to that of the inputs; no draws where not followed
-    apart: NDArray[np.float64]
-    runs: pd.DataFrame
-    parameters: int | None  # of the network that is trained
-    rate: float | None
-
-    @property
-    def name(self) -> str:
-        """How the report calls it."""
-        return NAMES[self.structure]
-
-    @property
-    def lost(self) -> str | None:
-        """In how many runs training diverged; None if in none."""
-        return accuracy.lost(self.runs)
-
-    @property
-    def logs(self) -> NDArray[np.float64]:
-        """Logarithms of the distances; finite even where nothing is left of them."""
-        return np.log(np.maximum(self.apart, NOTHING))
-
-    @property
-    def logs_per_block(self) -> NDArray[np.float64]:
-        """Logarithm of the factor by which a block changes the distance, draw by draw."""
-        return self.logs[:, -1] / (self.apart.shape[1] - 1)
-
-
-@dataclass(frozen=True)
-class Decay:
-    """By what factor a block changes the distance, and how that compares with the reference."""
-
-    factor: Interval
-    against: Comparison | None  # of factors, to the reference's; None for the reference itself
-    word: Word | None = None  # once all comparisons of the question are judged
-
-    def judged(self, words: Mapping[Comparison, Word]) -> Decay:
-        """The same with the word that its comparison was given."""
-        return replace(self, word=words[self.against]) if self.against else self
+# What must hold of a parallel block: the check that shows it, and whether its result does.
+CLAIMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "outputs equal those of the branches, concatenated by hand":
+        ("equality", lambda seen: seen["outputs_equal"]),
+    "gradients equal theirs": ("equality", lambda seen: seen["gradients_equal"]),
+    "its parameters are those of the branches":
+        ("equality", lambda seen: seen["parameters"] == seen["parameters_of_branches"]),
+    "the Jacobian by the parameters is block diagonal":
+        ("jacobian by parameters", lambda seen: seen["largest_outside"] == 0),
+    "the Jacobian by the inputs is the branches' own, stacked":
+        ("jacobian by inputs", lambda seen: seen["equals_stack"]),
+    "samples do not mix":
+        ("jacobian by inputs", lambda seen: seen["largest_between_samples"] == 0),
+    "features are joined, not samples":
+        ("cat without dim", lambda seen: seen["shape_of_block"] == [2, 32]),
+    "outputs that do not fit are refused, with both shapes":
+        ("contract", lambda seen: seen["names_both_shapes"]),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Device:
-    """Everything that was found on one device."""
+    """What was found on one device; nothing where it is empty."""
 
     name: str
+    lost: Mapping[str, str]  # why a structure was not measured, where it was not
     checks: dict[str, Trial]  # of the parallel block
-    stacks: dict[str, Stack]
-    decays: dict[str, Decay]
-    standings: dict[str, Standing]
+    instances: dict[str, dict[str, Any]]  # what the largest number of them has in common
+    logs: dict[str, NDArray[np.float64]]  # of distances (draws, depth + 1), relative to the first
+    arms: list[Arm]
 
-    @property
-    def comparisons(self) -> list[Comparison]:
-        """All that is given a word."""
-        seen = [each.against for each in self.decays.values()]
-        seen += [each.difference for each in self.standings.values()]
-        return [each for each in seen if each]
+    def group(self, name: str) -> list[Arm]:
+        """The arms of one kind of comparison."""
+        return [arm for arm in self.arms if arm.group == name]
 
-    def judged(self, words: Mapping[Comparison, Word]) -> Device:
-        """The same with the words of the question's family."""
-        return replace(
-            self,
-            decays={name: each.judged(words) for name, each in self.decays.items()},
-            standings={name: each.judged(words) for name, each in self.standings.items()},
-        )
+    def arm(self, group: str, structure: str) -> Arm | None:
+        """How one structure fared."""
+        return next((arm for arm in self.group(group) if arm.name == structure), None)
 
 
 # ---- reading ------------------------------------------------------------------------------------
 
 
 def devices(records: Sequence[Record]) -> list[Device]:
-    """What was found, device by device, judged as one family; devices without are left out."""
-    done = [each for each in records if any(t.status == Status.OK for t in each.trials)]
-    found = [_device(label, done) for label in dict.fromkeys(str(e.axes["device"]) for e in done)]
-    words = verdict.words(seen for each in found for seen in each.comparisons)
-    return [each.judged(words) for each in found]
+    """What was found, device by device, judged as one family."""
+    found = [
+        _device(label, [each for each in records if each.axes["device"] == label])
+        for label in trials.devices(records)
+    ]
+    judged = arms.judged([arm for each in found for arm in each.arms])
+    return [replace(e, arms=[arm for arm in judged if arm.device == e.name]) for e in found]
 
 
-def _device(label: str, records: Sequence[Record]) -> Device:
-    own = [each for each in records if each.axes["device"] == label]
-    trials = [trial for each in own for trial in each.trials if trial.status == Status.OK]
+def _device(label: str, own: Sequence[Record]) -> Device:
+    done = [trial for each in own for trial in each.trials if trial.status == Status.OK]
     runs = pd.concat([accuracy.runs(each) for each in own])
-    present = {str(trial.what["structure"]) for trial in trials}
-    stacks = {name: _stack(name, trials, runs) for name in NAMES if name in present}
+    logs = {
+        name: np.log(np.maximum(np.array([*trial.samples.values()], dtype=float), NOTHING))
+        for name, trial in _checked(done, "distance").items()
+    }
+    present = [name for name in NAMES if any(t.what["structure"] == name for t in done)]
+    parts = {name: runs[runs["structure"] == name] if len(runs) else runs for name in present}
     return Device(
         label,
-        checks={
-            str(trial.what["check"]): trial
-            for trial in trials
-            if trial.what["structure"] == PARALLEL
+        {name: trials.lost(own, "structure", name) for name in (PARALLEL, *NAMES)},
+        {str(t.what["check"]): t for t in done if t.what["structure"] == PARALLEL},
+        {
+            name: {"count": trial.what["count"], **trial.result}
+            for name, trial in _checked(done, "instances").items()
         },
-        stacks=stacks,
-        decays=_decays(stacks),
-        standings=_standings(stacks),
+        logs,
+        [*_learned(label, parts), *_decays(label, logs)],
     )
 
 
-def _stack(structure: str, trials: Sequence[Trial], runs: pd.DataFrame) -> Stack:
-    own = [trial for trial in trials if trial.what["structure"] == structure]
-    counted = [t for t in own if t.what.get("check") == "instances"]
-    followed = [t for t in own if t.what.get("check") == "distance"]
-    distances = [*followed[0].samples.values()] if followed else []
-    mine = runs[runs["structure"] == structure] if len(runs) else runs
-    learned: list[dict[str, Any]] = [t.result for t in own if "parameters" in t.result]
-    return Stack(
-        structure,
-        instances=pd.DataFrame([{**t.what, **t.result} for t in counted]),
-        apart=np.array(distances, dtype=float),
-        runs=mine,
-        parameters=learned[-1]["parameters"] if learned else None,
-        rate=float(mine["rate"].iloc[0]) if len(mine) else None,
-    )
+def _checked(done: Sequence[Trial], check: str) -> dict[str, Trial]:
+    """The trial of a check by structure; the last, which has most instances."""
+    found = {str(t.what["structure"]): t for t in done if t.what.get("check") == check}
+    return {name: found[name] for name in NAMES if name in found}
 
 
-def _decays(stacks: Mapping[str, Stack]) -> dict[str, Decay]:
-    """Factor per block of every stack that was followed; against the reference, draw by draw."""
-    logs = {name: stack.logs_per_block for name, stack in stacks.items() if len(stack.apart)}
-    reference = logs.get(REFERENCE)
-    return {
-        name: Decay(
-            _factor(inference.mean(own)),
-            None
-            if reference is None or name == REFERENCE
-            else verdict.paired_ratio(own, reference),
-        )
-        for name, own in logs.items()
+def _learned(device: str, parts: Mapping[str, pd.DataFrame]) -> list[Arm]:
+    """Accuracies against instances made anew."""
+    whole = accuracy.whole(parts)
+    reference = REFERENCE if len(parts.get(REFERENCE, ())) else next(iter(whole), None)
+    extras = {
+        name: {"parameters": int(part["parameters"].iloc[0]), "rate": float(part["rate"].iloc[0])}
+        for name, part in whole.items()
     }
+    missing = dict.fromkeys(parts, "not trained")
+    return arms.learned(
+        device, parts, NAMES, reference, group=ACCURACY, extras=extras, missing=missing
+    )
 
 
-def _factor(logs: Interval) -> Interval:
-    return Interval(math.exp(logs.value), math.exp(logs.low), math.exp(logs.high))
+def _decays(device: str, logs: Mapping[str, NDArray[np.float64]]) -> list[Arm]:
+    """By what factor a block changes the distance; against the reference, draw by draw."""
+    per_block = {name: own[:, -1] / (own.shape[1] - 1) for name, own in logs.items()}
+    base = per_block.get(REFERENCE)
+    return [
+        Arm(
+            device,
+            DISTANCE,
+            name,
+            NAMES[name],
+            value=(factor := exponential(inference.mean(own))),
+            seen=None if base is None or name == REFERENCE else verdict.paired_ratio(own, base),
+            role=Role.ANCHOR if name == REFERENCE else Role.TARGET,
+            extras={
+                "factor": factor.value,
+                "factor_low": accuracy.finite(factor.low),
+                "factor_high": accuracy.finite(factor.high),
+            },
+        )
+        for name, own in per_block.items()
+    ]
 
 
-def _standings(stacks: Mapping[str, Stack]) -> dict[str, Standing]:
-    runs = {name: stack.runs for name, stack in stacks.items() if len(stack.runs)}
-    reference = REFERENCE if REFERENCE in runs else next(iter(accuracy.whole(runs)), None)
-    return accuracy.standings(runs, reference)
+def claims(device: Device) -> dict[str, bool]:
+    """Whether each claim on a parallel block holds, where its check was made."""
+    return {
+        claim: bool(holds(device.checks[check].result))
+        for claim, (check, holds) in CLAIMS.items()
+        if check in device.checks
+    }
 
 
 # ---- telling ------------------------------------------------------------------------------------
@@ -187,532 +169,257 @@ def _standings(stacks: Mapping[str, Stack]) -> dict[str, Standing]:
 
 def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and structures."""
-    found = devices(records)
+    everywhere = devices(records)
+    found = [each for each in everywhere if each.checks or each.arms or each.instances]
+    told = [(say.on(e.name, trials.devices(records)), e) for e in everywhere if found]
     return Findings(
-        sentence=" ".join(_sentence(each) for each in found)
-        or "Nothing could be tried; the reasons are below.",
-        findings=[text for each in found for text in _findings(each)],
+        short=say.capital("; ".join(on + _short(each) for on, each in told)) or "Not measured",
+        cells=[main for each in everywhere for main in _mains(each)],
+        sentence=" ".join(on + _sentence(each) for on, each in told) or question.NOTHING,
+        so=_so(found),
         numbers={each.name: _numbers(each) for each in found},
-        method=_method(records, sum(len(each.comparisons) for each in found)),
+        why=[on + text for on, each in told for text in _why(each)],
+        method=_method(records),
         caveats=CAVEATS,
-        picture=Picture(
-            title=(
-                "Jacobian of the parallel block, distance between two outputs along a stack, and "
-                "test accuracy"
-            ),
-            alternative=_alternative(found),
-        ),
+        views=[shown for each in found if (shown := _view(each))] or question.nothing(TITLE),
+        switch="Device",
+        folded=_folded(found),
         table=_table(found),
-        frame=_frame(records, found),
-        figure=_figure(found) if found else figure.nothing(),
+        frame=trials.frame(
+            records,
+            [row for each in found for row in (*_curves(each), *map(arms.flat, each.arms))],
+            add=lambda each, trial: {k: str(v) for k, v in trial.result.items() if type(v) is list},
+        ),
     )
+
+
+def _mains(device: Device) -> list[Main]:
+    """The headline rests on the checks of the parallel block, and on what the slip costs."""
+    checks = dict.fromkeys(check for check, _ in CLAIMS.values())
+    lost, slip = device.lost[PARALLEL], device.arm(ACCURACY, SLIP)
+    return [
+        *(Main(check, lost="" if check in device.checks else lost) for check in checks),
+        Main(NAMES[SLIP], slip.word if slip else None, _not_compared(device)),
+    ]
+
+
+def _not_compared(device: Device) -> str:
+    """Why one used again was not compared; empty where it was."""
+    for name in (SLIP, REFERENCE):
+        arm = device.arm(ACCURACY, name)
+        if arm is None or arm.lost:
+            why = arm.lost if arm else device.lost[name]
+            return why if name == SLIP else f"{NAMES[name]} {why}"
+    return ""
 
 
 def _sentence(device: Device) -> str:
-    parts = [*_parallel_part(device), *_count_part(device), *_trained_part(device)]
-    parts += _decay_part(device)
-    return f"{device.name} – {'; '.join(parts or ['nothing could be compared'])}."
+    return f"{_parallel(device)} {_slip(device)}"
 
 
-def _parallel_part(device: Device) -> list[str]:
-    if not device.checks:
-        return []
+def _parallel(device: Device) -> str:
     held = claims(device)
-    failed = [name for name, holds in held.items() if not holds]
+    failed = len(held) - sum(held.values())
+    if not held:
+        return f"The parallel block was not checked ({device.lost[PARALLEL]})."
     if failed:
-        return [f"the parallel block fails its checks: {', '.join(failed)}"]
-    diagonal = ", among them a Jacobian that is exactly block diagonal" if DIAGONAL in held else ""
-    made = "" if len(held) == len(CLAIMS) else " that could be made"
-    return [f"the parallel block passes all {len(held)} checks{made}{diagonal}"]
+        return f"The parallel block fails {failed} of {len(held)} checks."
+    if len(held) < len(CLAIMS):
+        left = dict.fromkeys(check for check, _ in CLAIMS.values() if check not in device.checks)
+        return f"The parallel block passes {len(held)} checks, not made: {say.few([*left], 1)}."
+    return f"Blocks can be composed: the parallel block passes all {len(held)} checks."
 
 
-def _count_part(device: Device) -> list[str]:
-    count = _largest_count(device)
-    return [
-        f"{count} instances, {NAMES[name]}, have {row['parameters']:,} parameters"
-        for name in (REFERENCE, SLIP)
-        if name in device.stacks and (row := _counted(device.stacks[name], count))
-    ]
+def _slip(device: Device) -> str:
+    """What it costs to use one instance again."""
+    slip = device.arm(ACCURACY, SLIP)
+    if slip is None or slip.seen is None:
+        return f"One instance used again: {_not_compared(device)}."
+    points, lost = say.points(slip.seen), slip.seen
+    match slip.word:
+        case Word.WORSE:
+            cost = say.bracketed(*(-100 * each for each in (lost.value, lost.high, lost.low)))
+            return f"One instance used again costs {cost} points of accuracy."
+        case Word.BETTER:
+            return f"One instance used again gains {points} points of accuracy."
+        case Word.SAME:
+            return f"One instance used again is as accurate ({points} points)."
+    return f"Cannot tell whether one instance used again costs accuracy: {points} points."
 
 
-def _trained_part(device: Device) -> list[str]:
-    lost = [f"{stack.name} {stack.lost}" for stack in device.stacks.values() if stack.lost]
-    aside = [f"trained, not compared: {', '.join(lost)}"] if lost else []
-    seen = device.standings.get(SLIP)
-    if seen is None or seen.difference is None or REFERENCE not in device.standings:
-        return aside
-    other = device.standings[REFERENCE].accuracy.value
-    return [
-        f"trained at equal depth, one used again reaches {accuracy.points(seen.accuracy.value)} % "
-        f"of the test images and instances made anew {accuracy.points(other)} % ({seen.said})",
-        *aside,
-    ]
+def _short(device: Device) -> str:
+    held, slip = claims(device), device.arm(ACCURACY, SLIP)
+    failed = len(held) - sum(held.values())
+    yes = f"no, {failed} of {len(held)} checks fail" if failed else "yes"
+    first = yes if held else f"parallel block {device.lost[PARALLEL]}"
+    if slip is None or slip.seen is None:
+        return f"{first}; sharing: {_not_compared(device)}"
+    if not slip.different:
+        return f"{first}; sharing or not: {slip.word}"
+    word = "costs" if slip.word == Word.WORSE else "gains"
+    return f"{first}; one instance used again {word} {_size(slip.seen)} points"
 
 
-def _decay_part(device: Device) -> list[str]:
-    """Whether it is the sharing that lets outputs draw near."""
-    seen, reference = device.decays.get(SLIP), device.decays.get(REFERENCE)
-    if seen is None:
-        return []
-    text = (
-        "before training each block brings two outputs together by a factor of "
-        f"{_interval(seen.factor)}"
-    )
-    if reference is None or seen.word is None:
-        return [text]
-    tail = {
-        Word.SAME: ": the initialisation does that, not the sharing",
-        Word.FASTER: ": sharing adds to it",
-        Word.SLOWER: ": sharing slows it",
-    }
-    return [
-        f"{text}, with instances made anew {_interval(reference.factor)} "
-        f"({_pace(seen)}){tail.get(seen.word, '')}"
-    ]
+def _size(seen: Interval) -> str:
+    return say.value(seen, scale=100).removeprefix("−")
 
 
-def _pace(seen: Decay) -> str:
-    """A verdict on a factor under 1: what is smaller collapses faster."""
-    return "cannot tell" if seen.word == Word.UNKNOWN else f"one used again: {_said(seen)}"
+def _so(found: Sequence[Device]) -> str:
+    """Advice only where sharing by mistake was found to cost accuracy."""
+    words = {slip.word for each in found if (slip := each.arm(ACCURACY, SLIP))}
+    if Word.WORSE not in words or Word.BETTER in words:
+        return ""
+    return "Make every instance anew: one used again has one set of parameters and learns less."
 
 
-def _said(seen: Decay) -> str | None:
-    return verdict.told(seen.against, seen.word) if seen.against and seen.word else None
-
-
-DIAGONAL = "the Jacobian by the parameters is block diagonal"
-# What must hold for a parallel block: the check that shows it, and whether its result does.
-CLAIMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "outputs equal those of the branches, concatenated by hand": (
-        "equality",
-        lambda seen: seen["outputs_equal"],
-    ),
-    "gradients equal theirs": ("equality", lambda seen: seen["gradients_equal"]),
-    "its parameters are those of the branches": (
-        "equality",
-        lambda seen: seen["parameters"] == seen["parameters_of_branches"],
-    ),
-    DIAGONAL: ("jacobian by parameters", lambda seen: seen["largest_outside"] == 0),
-    "the Jacobian by the inputs is the branches' own, stacked": (
-        "jacobian by inputs",
-        lambda seen: seen["equals_stack"],
-    ),
-    "samples do not mix": (
-        "jacobian by inputs",
-        lambda seen: seen["largest_between_samples"] == 0,
-    ),
-    "features are joined, not samples": (
-        "cat without dim",
-        lambda seen: seen["shape_of_block"] == [2, 32],
-    ),
-    "outputs that do not fit are refused, with both shapes": (
-        "contract",
-        lambda seen: seen["names_both_shapes"],
-    ),
-}
-
-
-def claims(device: Device) -> dict[str, bool]:
-    """Whether each claim on a parallel block holds, where its check was made."""
-    return {
-        claim: holds(device.checks[check].result)
-        for claim, (check, holds) in CLAIMS.items()
-        if check in device.checks
-    }
-
-
-def _largest_count(device: Device) -> int:
-    counted = [stack.instances for stack in device.stacks.values() if len(stack.instances)]
-    return max((int(each["count"].max()) for each in counted), default=0)
-
-
-def _counted(stack: Stack, count: int) -> dict[str, int] | None:
-    """What so many instances have in common; None where they were not counted."""
-    if stack.instances.empty or count not in set(stack.instances["count"]):
-        return None
-    row = stack.instances.set_index("count").loc[count]
-    return {str(name): int(row[name]) for name in COUNTS}
-
-
-COUNTS = ("parameters", "parameters_of_one", "memory_places", "pairs", "pairs_of_equal_values")
-
-
-def _interval(seen: Interval) -> str:
-    return f"{seen.value:.3f} [{seen.low:.3f}, {seen.high:.3f}]"
-
-
-def _findings(device: Device) -> list[str]:
-    return [
-        *_parallel_findings(device),
-        *_instance_findings(device),
-        *_decay_findings(device),
-        *_accuracy_findings(device),
-    ]
-
-
-def _parallel_findings(device: Device) -> list[str]:
-    if not device.checks:
-        return []
+def _why(device: Device) -> list[str]:
     results: dict[str, Any] = {name: trial.result for name, trial in device.checks.items()}
-    held = [f"{'yes' if holds else 'NO'}: {claim}" for claim, holds in claims(device).items()]
-    texts = [f"{device.name}, parallel block – {'; '.join(held)}."]
-    if jacobian := results.get("jacobian by parameters"):
-        texts.append(
-            f"{device.name}: outside the blocks of its Jacobian the largest entry is "
-            f"{jacobian['largest_outside']:g}, inside {jacobian['largest_inside']:.3g}; widths "
-            f"{' and '.join(map(str, jacobian['outputs']))} side by side give "
-            f"{sum(jacobian['outputs'])} features."
-        )
+    texts = []
     if cat := results.get("cat without dim"):
         one, other = (tuple(shape) for shape in cat["shapes"])
         texts.append(
-            f"{device.name}: torch.cat without dim turns {one} and {other} into "
+            f"torch.cat without dim turns {one} and {other} into "
             f"{tuple(cat['shape_without_dim'])}, a batch of twice the samples; the block gives "
-            f"{tuple(cat['shape_of_block'])}. Where the widths differ it raises "
-            f"“{cat['error_of_unequal']}”."
+            f"{tuple(cat['shape_of_block'])}."
         )
     if contract := results.get("contract"):
-        texts.append(f"{device.name}: outputs that do not fit raise “{contract['error']}”.")
-    return texts
-
-
-def _instance_findings(device: Device) -> list[str]:
-    count = _largest_count(device)
-    texts = []
-    for stack in device.stacks.values():
-        row = _counted(stack, count)
-        if row is None:
-            continue
-        texts.append(
-            f"{device.name}, {count} instances, {stack.name}: {row['parameters']:,} parameters "
-            f"(one block: {row['parameters_of_one']:,}), weights in {row['memory_places']} "
-            f"{'place' if row['memory_places'] == 1 else 'places'} of memory, "
-            f"{row['pairs_of_equal_values']} of {row['pairs']} pairs begin with equal values."
-        )
-    return texts
-
-
-def _decay_findings(device: Device) -> list[str]:
-    texts = []
-    for name, decay in device.decays.items():
-        logs = device.stacks[name].logs
-        depth = logs.shape[1] - 1
-        middle = math.exp(logs[:, -1].mean())
-        text = (
-            f"{device.name}, {NAMES[name]}: a block multiplies the distance between two outputs by "
-            f"{_interval(decay.factor)}, so that {middle:.2g} of it is left after {depth}"
-        )
-        if decay.against:
-            text += f"; per block {_interval(decay.against)} × that of instances made anew "
-            text += f"({_said(decay)})"
-        texts.append(f"{text}.")
-    return texts
-
-
-def _accuracy_findings(device: Device) -> list[str]:
-    texts = []
-    for name, seen in device.standings.items():
-        stack = device.stacks[name]
-        text = (
-            f"{device.name}, {stack.name}: {accuracy.interval(seen.accuracy)} % of the test images "
-            f"with {stack.parameters:,} parameters at rate {stack.rate:g}"
-        )
-        if seen.difference:
-            text += f", {seen.against} points against the reference ({seen.said})"
-        texts.append(f"{text}.")
-    if len(device.standings) > 1:
-        runs = {name: device.stacks[name].runs for name in device.standings}
-        reference = next((n for n, seen in device.standings.items() if seen.is_reference), None)
-        smallest = accuracy.smallest_detectable(runs, reference)
-        if math.isfinite(smallest):
-            texts.append(
-                f"{device.name}: the smallest difference that these seeds would have shown is "
-                f"{accuracy.points(smallest)} points (80 % power, median over the structures)."
-            )
+        texts.append(f"Outputs that do not fit raise “{contract['error']}”.")
+    slip = device.arm(DISTANCE, SLIP)
+    reading = {
+        Word.SAME: "The initialisation draws two outputs together, not the sharing",
+        Word.FASTER: "Sharing adds to how the initialisation draws two outputs together",
+        Word.SLOWER: "Sharing slows how the initialisation draws two outputs together",
+    }
+    if slip and slip.value and slip.word in reading:
+        texts.append(f"{reading[slip.word]}: by a factor of {say.interval(slip.value)} a block.")
     return texts
 
 
 def _numbers(device: Device) -> dict[str, Any]:
-    count = _largest_count(device)
     return {
-        "parallel": claims(device) if device.checks else {},
-        "instances": {
-            name: {"count": count, **row}
-            for name, stack in device.stacks.items()
-            if (row := _counted(stack, count))
-        },
-        "factor_per_block": {
-            name: {
-                "factor": decay.factor.value,
-                "factor_low": accuracy.finite(decay.factor.low),
-                "factor_high": accuracy.finite(decay.factor.high),
-                "word": decay.word.value if decay.word else None,
-            }
-            for name, decay in device.decays.items()
-        },
-        "accuracy": {
-            name: {
-                **seen.numbers,
-                "parameters": device.stacks[name].parameters,
-                "rate": device.stacks[name].rate,
-            }
-            for name, seen in device.standings.items()
-        },
-        "lost": {name: stack.lost for name, stack in device.stacks.items() if stack.lost},
+        "parallel": claims(device),
+        "instances": device.instances,
+        "factor_per_block": {arm.name: arms.flat(arm) for arm in device.group(DISTANCE)},
+        "accuracy": {arm.name: arms.flat(arm) for arm in device.group(ACCURACY) if arm.value},
+        "lost": {arm.name: arm.lost for arm in device.group(ACCURACY) if arm.lost},
     }
 
 
-def _method(records: Sequence[Record], comparisons: int) -> list[str]:
+def _curves(device: Device) -> list[dict[str, Any]]:
+    """The distance after each block: geometric mean over the draws."""
+    return [
+        {
+            "device": device.name,
+            "structure": name,
+            "check": DISTANCE,
+            "blocks": blocks,
+            "draws": len(column),
+            "relative_distance": math.exp(level.value),
+            "relative_distance_low": math.exp(level.low),
+            "relative_distance_high": math.exp(level.high),
+        }
+        for name, own in device.logs.items()
+        for blocks, column in enumerate(own.T)
+        if (level := inference.mean(column))
+    ]
+
+
+def _method(records: Sequence[Record]) -> list[str]:
     settings: Any = records[0].settings
     data = records[0].provenance.dataset
     width, depth = settings["width"], settings["depth"]
-    rates = ", ".join(f"{rate:g}" for rate in settings["rates"])
     return [
         "The parallel block was compared with its branches, called and concatenated by hand, on "
-        "the same inputs and weights: outputs, gradients and Jacobians, entry by entry, with no "
-        "tolerance. A Jacobian's row is one backward pass from one output.",
-        f"The block that is instantiated is a linear layer of {width} units and ReLU, with torch's "
-        "default initialisation.",
+        "the same inputs and weights, entry by entry, with no tolerance.",
+        f"An instance is a linear layer of {width} units and ReLU, initialised by default. "
         f"Distance: {settings['draws']} draws of two normal random inputs and of the weights, the "
-        f"same inputs and first block in every structure, through {settings['stacked']} blocks "
-        "that are not trained. The factor per block is a geometric mean with Student's interval; "
-        "structures are compared draw by draw; no difference under "
-        f"{verdict.MARGIN:.0%} is called one, and “the same” is within it.",
-        f"Accuracy: 784-{width}, {depth} blocks, {width}-10; plain SGD, batches of "
-        f"{settings['batch']}; the rate is the best of {rates} after {settings['tuning_epochs']} "
-        f"epochs on images set aside; then {settings['seeds']} runs of {settings['epochs']} "
-        f"epochs; data: {data.name if data else 'unknown'}. Runs of one seed begin with the same "
-        "weights, but for the second and further instances, and see the same batches; the weights "
-        "are those of the best epoch in validation, and the test images are read once.",
-        accuracy.method(comparisons),
+        f"same inputs and first block in every structure, through {settings['stacked']} blocks; "
+        "structures are compared draw by draw.",
+        f"Accuracy: 784-{width}, {depth} blocks, {width}-10; SGD, batches of {settings['batch']}, "
+        f"the better rate of {say.listed(map(say.setting, settings['rates']), 'or')} after "
+        f"{say.plural(settings['tuning_epochs'], 'epoch')}, then {settings['seeds']} seeds of "
+        f"{say.plural(settings['epochs'], 'epoch')}; data: {data.name if data else 'unknown'}. "
+        "Runs of one seed begin with the same weights, but for further instances.",
     ]
 
 
 CAVEATS = [
     "At equal depth the network with one instance has fewer parameters: its accuracy tells what "
     "the slip costs, not what sharing weights on purpose is worth.",
-    "The distance is that of networks before training, with torch's default initialisation: "
-    "another one, or training, changes the factor.",
+    "Another initialisation, or training, changes the distance's factor.",
 ]
 
 
+# ---- showing ------------------------------------------------------------------------------------
+
+
+def _view(device: Device) -> Shown | None:
+    shown = device.group(ACCURACY)
+    levels = {arm.name: arm.value for arm in shown if arm.value}
+    if len(levels) < 2:
+        return None
+    reference = next((arm.value for arm in shown if arm.role == Role.ANCHOR and arm.value), None)
+    drawn = figure.rows(
+        {"": [_row(arm) for arm in shown]},
+        Axis("% of the test images (bar: 95 %)", within=(0, 100)),
+        line=100 * reference.value if reference else None,
+    )
+    text = arms.alternative(TITLE, shown, unit="%", scale=100)
+    return Shown(TITLE, text, drawn, name=device.name)
+
+
+def _row(arm: Arm) -> Row:
+    if arm.value is None:
+        return arm.row(seen=None)
+    own = f"{say.fixed(100 * arm.value.value, 1)} %, {arm.told}"
+    note = f"{say.count(arm.extras['parameters'])} parameters"
+    return arm.row(seen=arms.scaled(arm.value, 100), text=own, note=note)
+
+
 def _table(found: Sequence[Device]) -> Table:
-    columns = [
-        Column(name="device"),
-        Column(name="instances"),
-        Column(name="parameters"),
-        Column(name="distance, factor per block"),
-        Column(name="test accuracy", unit="%"),
-        Column(name="difference", unit="points"),
-        Column(name="verdict"),
-    ]
-    rows = [_row(device, name, stack) for device in found for name, stack in device.stacks.items()]
-    return Table(columns=columns, rows=rows)
+    """How each structure learned, and what its instances have in common."""
+    counted = {(each.name, name): row for each in found for name, row in each.instances.items()}
 
+    def of(key: str) -> Callable[[Arm], Any]:
+        return lambda arm: counted.get((arm.device, arm.name), {}).get(key)
 
-def _row(device: Device, name: str, stack: Stack) -> list[str | float | int | None]:
-    seen, decay = device.standings.get(name), device.decays.get(name)
-    return [
-        device.name,
-        stack.name,
-        None if stack.parameters is None else f"{stack.parameters:,}",
-        _interval(decay.factor) if decay else None,
-        accuracy.interval(seen.accuracy) if seen else None,
-        seen.against if seen else None,
-        seen.said if seen else stack.lost,
-    ]
-
-
-def _frame(records: Sequence[Record], found: Sequence[Device]) -> pd.DataFrame:
-    """Tidy: a row per check, per distance of a draw and per training run, and per verdict."""
-    rows: list[dict[str, Any]] = []
-    for each in records:
-        device = each.axes["device"]
-        for trial in each.trials:
-            shared = {"device": device, **trial.what, "status": trial.status.value}
-            if trial.what.get("check") == "distance":
-                rows += [
-                    {**shared, "draw": draw, "blocks": blocks, "relative_distance": distance}
-                    for draw, along in trial.samples.items()
-                    for blocks, distance in enumerate(along)
-                ]
-            else:
-                rows.append({**shared, **trial.result, "reason": trial.reason})
-    for device in found:
-        rows += [row for name in device.stacks for row in _verdict_rows(device, name)]
-    return pd.DataFrame(rows)
-
-
-def _verdict_rows(device: Device, name: str) -> Iterator[dict[str, Any]]:
-    where = {"device": device.name, "structure": name, "phase": "verdict"}
-    decay, seen = device.decays.get(name), device.standings.get(name)
-    if decay and decay.against and decay.word:
-        yield {**where, "check": "distance", **verdict.row(decay.against), "word": decay.word.value}
-    if seen:
-        yield {**where, **seen.row}
-    elif lost := device.stacks[name].lost:
-        yield {**where, "word": lost}
-
-
-# ---- the figure ---------------------------------------------------------------------------------
-
-
-def _alternative(found: Sequence[Device]) -> str:
-    texts = []
-    for device in found:
-        texts.append(f"{device.name}:")
-        if "jacobian by parameters" in device.checks:
-            size = device.checks["jacobian by parameters"].result
-            texts.append(
-                f"Jacobian of {size['outputs']} outputs by {size['parameters']} parameters: filled "
-                "in two blocks on the diagonal, 0 elsewhere."
-            )
-        texts += [
-            f"{NAMES[name]}: distance × {_interval(decay.factor)} per block."
-            for name, decay in device.decays.items()
-        ]
-        texts += [
-            f"{NAMES[name]}: test accuracy {accuracy.interval(seen.accuracy)} %."
-            for name, seen in device.standings.items()
-        ]
-    return " ".join(texts) or "Nothing was tried."
-
-
-def _figure(found: Sequence[Device]) -> Figure:
-    """Per device the Jacobian, and under it distance and accuracy."""
-    letters = [(f"{3 * i + 1}", f"{3 * i + 2}", f"{3 * i + 3}") for i in range(len(found))]
-    layout = "\n".join(f"{a}{a}\n{b}{c}" for a, b, c in letters)
-    drawn, axes = figure.mosaic(
-        layout,
-        height_in=4.9 * len(found),
-        gridspec_kw={"height_ratios": [1.6, 2.6] * len(found)},
+    return arms.table(
+        [arm for each in found for arm in each.group(ACCURACY)],
+        "instances",
+        value="test accuracy",
+        told=say.accuracy,
+        extra={
+            "parameters": lambda arm: arm.extras.get("parameters"),
+            "rate": lambda arm: arm.extras.get("rate"),
+            "instances counted": of("count"),
+            "their parameters": of("parameters"),
+            "places in memory": of("memory_places"),
+            "pairs that begin equal": of("pairs_of_equal_values"),
+        },
     )
-    for device, (a, b, c) in zip(found, letters, strict=True):
-        _jacobian(axes[a], device)
-        _distances(axes[b], device)
-        _accuracies(axes[c], device)
-    return drawn
 
 
-def _jacobian(axes: Axes, device: Device) -> None:
-    """Filled where an output depends on a parameter; one colour per branch."""
-    axes.set_title(f"{device.name}: which output depends on which parameter (filled: it does)")
-    trial = device.checks.get("jacobian by parameters")
-    if trial is None:
-        axes.set_axis_off()
-        return
-    matrix = np.array([*trial.samples.values()], dtype=float) != 0
-    outputs: Any = trial.result["outputs"]
-    columns: Any = trial.result["parameters"]
-    tops, lefts = np.cumsum([0, *outputs]), np.cumsum([0, *columns])
-    for i, (top, height) in enumerate(zip(tops, outputs, strict=False)):
-        rows = slice(top, top + height)
-        shown = np.ma.masked_equal(matrix[rows].astype(float), 0)
-        edges = np.arange(matrix.shape[1] + 1), np.arange(top, top + height + 1)
-        colour = figure.CYCLE[i % len(figure.CYCLE)]
-        axes.pcolormesh(
-            *edges, shown, cmap=ListedColormap([colour]), edgecolor="face", linewidth=0.3
+def _folded(found: Sequence[Device]) -> list[Shown]:
+    decays = [arm for each in found for arm in each.group(DISTANCE)]
+    held = {each.name: claims(each) for each in found if each.checks}
+    shown = []
+    if held:
+        heads = [*held] if len(held) > 1 else ["holds"]
+        table = Table(
+            columns=[Column(name=name) for name in ("claim", *heads)],
+            rows=[[claim, *(_held(own.get(claim)) for own in held.values())] for claim in CLAIMS],
         )
-        for j, (left, width) in enumerate(zip(lefts, columns, strict=False)):
-            if i != j and not matrix[rows, left : left + width].any():
-                middle = (left + width / 2, top + height / 2)
-                axes.text(*middle, "exactly 0", ha="center", va="center", fontsize=9)
-    for edge in tops[1:-1]:
-        axes.axhline(edge, color=figure.MUTED, linewidth=0.8)
-    for edge in lefts[1:-1]:
-        axes.axvline(edge, color=figure.MUTED, linewidth=0.8)
-    axes.set_ylim(matrix.shape[0], 0)
-    axes.set_xlim(0, matrix.shape[1])
-    axes.set_yticks(
-        [(a + b) / 2 for a, b in pairwise(tops)],
-        [f"{height} outputs of\nbranch {i + 1}" for i, height in enumerate(outputs)],
-    )
-    axes.set_xticks(
-        [(a + b) / 2 for a, b in pairwise(lefts)],
-        [f"{width} parameters of branch {i + 1}" for i, width in enumerate(columns)],
-    )
-    axes.tick_params(length=0)
+        shown.append(Shown(CLAIMED, f"{CLAIMED}: a table.", table=table))
+    if decays:
+        table = arms.table(decays, "instances", value="factor per block")
+        shown.append(Shown(APART, f"{APART}: a table.", table=table))
+    return shown
 
 
-def _distances(axes: Axes, device: Device) -> None:
-    """Geometric mean over the draws, with its interval as a band."""
-    axes.set_title("before training: two outputs draw near")
-    axes.set_yscale("log")
-    axes.set_xlabel("blocks passed")
-    axes.set_ylabel("distance, relative to the inputs'")
-    ends = []
-    followed = {name: stack for name, stack in device.stacks.items() if name in device.decays}
-    for names, stack in _alike(followed):
-        levels = [inference.mean(column) for column in stack.logs.T]
-        blocks, colour = range(len(levels)), COLOURS[stack.structure]
-        middle = np.exp([level.value for level in levels])
-        low, high = np.exp([[level.low, level.high] for level in levels]).T
-        # Dashed, so that a line beneath shows through.
-        dash = "--" if stack.structure == REFERENCE else "-"
-        axes.plot(blocks, middle, dash, color=colour, linewidth=1.8)
-        axes.fill_between(blocks, low, high, color=colour, alpha=0.2, linewidth=0)
-        ends.append((names, colour, len(levels) - 1, float(np.log(middle[-1]))))
-    if not ends:
-        axes.set_axis_off()
-        return
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    bottom, top = np.log(axes.get_ylim())
-    bottom -= 0.1 * (top - bottom)  # room for the labels
-    axes.set_ylim(math.exp(bottom), math.exp(top))
-    places = figure.spread([end for *_, end in ends], 0.12 * (top - bottom), top)
-    for (names, colour, blocks, _), place in zip(ends, places, strict=True):
-        axes.annotate(
-            "\n= ".join(names),
-            (blocks, math.exp(place)),
-            (5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-            color=colour,
-            annotation_clip=False,
-        )
-    axes.set_xlim(right=1.02 * max(blocks for *_, blocks, _ in ends))
-
-
-def _alike(stacks: Mapping[str, Stack]) -> list[tuple[list[str], Stack]]:
-    """The stacks with their names; those with the very same distances are one line."""
-    lines: list[tuple[list[str], Stack]] = []
-    for stack in [*stacks.values()][::-1]:
-        same = next((names for names, one in lines if np.array_equal(one.apart, stack.apart)), None)
-        if same:
-            same.append(stack.name)
-        else:
-            lines.append(([stack.name], stack))
-    return lines
-
-
-def _accuracies(axes: Axes, device: Device) -> None:
-    """A row per structure: interval, mean and the seeds."""
-    axes.set_title("trained: test accuracy")
-    names = [name for name in NAMES if name in device.standings]
-    if not names:
-        axes.set_axis_off()
-        return
-    for row, name in enumerate(names):
-        level, colour = device.standings[name].accuracy, COLOURS[name]
-        seeds = 100 * device.stacks[name].runs["test_accuracy"]
-        axes.plot(seeds, [row] * len(seeds), "|", color=colour, alpha=0.6)
-        axes.plot([100 * level.low, 100 * level.high], [row, row], color=colour, linewidth=1.6)
-        axes.plot(100 * level.value, row, "o", color=colour)
-        axes.annotate(
-            f"{NAMES[name]}: {device.stacks[name].parameters:,} parameters",
-            (100 * level.value, row),
-            (0, 8),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8,
-            color=colour,
-        )
-    axes.set_ylim(len(names) - 0.5, -0.7)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
-    axes.margins(x=0.25)
-    axes.set_xlabel("% of the test images (line: 95 %)")
+def _held(holds: bool | None) -> Cell | None:
+    if holds is None:
+        return None
+    return Cell(text="yes" if holds else "NO", sign="✓" if holds else "✗")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

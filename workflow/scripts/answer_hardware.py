@@ -1,26 +1,30 @@
-"""What is in this machine? Every row of the probe, and the memory bus widths in words."""
+"""What is in this machine? Caches, memory and the memory buses, each with who told it, or why not.
+
+The copies belong to another question; here they bound the width of a bus that nobody tells.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import pandas as pd
 from assay import hardware, memory
-from assay.answer import question
-from assay.answer import old_figure as figure
+from assay.answer import model, question, runs, say, scan, trials
+from assay.answer.model import Main, Table
+from assay.answer.question import Findings, Shown
 from assay.hardware import Item
 from assay.memory import Point
-from assay.answer.question import Column, Findings, Picture, Snippet, Table
 from assay.record import Record, Status, Trial
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 OVERHEADS = 10  # an operation shorter than this many times the overhead is not about memory
-
-Cell = str | float | int | None
-_NOT_VALUES = ("source", "arms", "ratios")  # in a result, but no quantity of the machine
+HERE, CPU_BUS = "this machine", "CPU memory bus"
+TITLE, REASON = "Caches, memory and memory buses", "source or reason"
+COPIES = "Bandwidth of a copy by working set (bytes read and bytes written)"
+ITEMS: dict[str, str] = {
+    Item.BANDWIDTH: "copy from memory",
+    Item.WORKING_SETS: "copies by working set",
+}
+NOT_VALUES = ("source", "arms", "ratios")  # in a result, but no quantity of the machine
 
 
 # ---- the copies ------------------------------------------------------------------------------
@@ -48,10 +52,10 @@ def points(record: Record) -> list[Point]:
     ]
 
 
-def knee(scan: Sequence[Point]) -> tuple[int, int] | None:
+def knee(found: Sequence[Point]) -> tuple[int, int] | None:
     """Between which two working sets copies fall to the speed of memory; None where none shows."""
-    found = memory.knees(scan)
-    return (found[-1].start, found[-1].end) if found else None
+    knees = memory.knees(found)
+    return (knees[-1].start, knees[-1].end) if knees else None
 
 
 # ---- words -----------------------------------------------------------------------------------
@@ -59,12 +63,12 @@ def knee(scan: Sequence[Point]) -> tuple[int, int] | None:
 WORDS: dict[str, Callable[[Any], str]] = {  # by the ending of a key; the longer endings first
     "_bytes_per_s": hardware.rate,
     "_bytes": hardware.size,
-    "_flops": lambda value: f"{_short(value / 1e12)} TFLOP/s",
+    "_flops": lambda value: f"{say.short(value / 1e12)} TFLOP/s",
     "_bits": lambda value: f"{value} bits",
     "_mts": lambda value: f"{value:.0f} MT/s",
     "_hz": lambda value: f"{value / 1e6:.0f} MHz",
     "_c": lambda value: f"{value} °C",
-    "_w": lambda value: f"{_short(value)} W",
+    "_w": lambda value: f"{say.short(value)} W",
 }
 
 
@@ -85,21 +89,21 @@ def _entry(value: Any) -> str:
     if "level" in value:
         return hardware.cache(value)
     if "cpus" in value:
-        return f"{hardware.size(value['memory_bytes'])} at CPUs {value['cpus']}"
+        return f"{quantity('memory_bytes', value['memory_bytes'])[1]} at CPUs {value['cpus']}"
     return " ".join(quantity(key, each)[1] for key, each in value.items())
-
-
-def _short(value: float) -> str:
-    """Three digits, or all of those before the point."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def described(trial: Trial) -> str:
     """The values of one row in words."""
-    if "arms" in trial.result:
-        rounds, void = trial.result["rounds"], trial.result["rounds_void"]
-        return f"see the figure; {rounds} rounds, {void} of them void"
-    named = (quantity(key, value) for key, value in trial.result.items() if key not in _NOT_VALUES)
+    if trial.status != Status.OK:
+        return model.lost(trial.status)
+    result: Any = trial.result
+    if "arms" in result:
+        return f"{say.plural(result['rounds'], 'round')}; drawn below"
+    if "bandwidth_low_bytes_per_s" in result:
+        size = hardware.size(result["working_set_bytes"])
+        return f"{scan.told(scan.of(result))} within {size}, read and written"
+    named = (quantity(key, value) for key, value in result.items() if key not in NOT_VALUES)
     return "; ".join(
         text if name == trial.what["item"] else f"{name.replace('_', ' ')} {text}"
         for name, text in named
@@ -111,49 +115,89 @@ def label(record: Record) -> str:
     return str(record.axes["device"])
 
 
-def bus_findings(records: Sequence[Record]) -> list[str]:
-    """A sentence about each memory bus, CPU and GPU."""
-    cpus = [f"CPU memory bus: {hardware.cpu_bus(each)}." for each in hardware.of_cpu(records)[:1]]
-    there = [each for each in hardware.of_gpus(records) if hardware.values(each, Item.GPU)]
-    gpus = [
-        f"GPU memory bus ({label(each)}, {hardware.gpu_name(each)}): {hardware.gpu_bus(each)}."
-        for each in there
-    ]
-    nothing = f"GPU memory bus: {_lowered(hardware.no_gpu(records))}."
-    return [*cpus, *(gpus or [nothing])]
+# ---- one machine -----------------------------------------------------------------------------
 
 
-def _lowered(text: str) -> str:
-    return text[0].lower() + text[1:]
+def facts(records: Sequence[Record]) -> dict[str, str]:
+    """What the card shows of a machine, part by part."""
+    found = {}
+    for cpu in hardware.of_cpu(records)[:1]:
+        found |= {"CPU": hardware.cpu_name(cpu), CPU_BUS: hardware.cpu_bus(cpu)}
+        found["caches and memory"] = hardware.caches_and_memory(cpu)
+    for name, gpu in gpus(records).items():
+        found[name] = hardware.gpu_name(gpu)
+        if l2 := hardware.values(gpu, Item.GPU).get("l2_bytes"):
+            found[f"{name} cache"] = f"{hardware.size(l2)} L2"
+        found[f"{name} memory bus"] = hardware.gpu_bus(gpu)
+        if link := hardware.values(gpu, Item.PCIE):
+            found[f"{name} link"] = _link(link)
+    none = hardware.no_gpu(records).removeprefix("No GPU: ")
+    return found if gpus(records) else found | {"GPU": none}
 
 
-def bandwidth_finding(record: Record) -> str:
-    """The measured bandwidth of one device, its share of theory, and its knee."""
-    measured = hardware.values(record, Item.BANDWIDTH)
-    if not measured:
-        trial = hardware.row(record, Item.BANDWIDTH)
-        return f"{label(record)}: bandwidth not measured ({trial.reason if trial else 'no row'})."
-    low, high = (
-        hardware.rate(measured[f"bandwidth_{end}_bytes_per_s"]).removesuffix(" GB/s")
-        for end in ("low", "high")
-    )
-    text = (
-        f"{label(record)}: copying within {hardware.size(measured['working_set_bytes'])} moves "
-        f"{hardware.rate(measured['bandwidth_bytes_per_s'])} [{low}, {high}]"
-    )
-    if theory := memory.theoretical(record):
-        text += f", {measured['bandwidth_bytes_per_s'] / theory:.0%} of theory"
-    return f"{text}. {knee_words(record)}"
+def gpus(records: Sequence[Record], there: bool = True) -> dict[str, Record]:
+    """The GPUs that were asked for, by what a reader calls them; of those, what is there."""
+    asked = hardware.of_gpus(records)
+    named = {"GPU" if len(asked) == 1 else f"GPU {label(each)}": each for each in asked}
+    return {k: v for k, v in named.items() if hardware.values(v, Item.GPU) or not there}
 
 
-def knee_words(record: Record) -> str:
-    """The measured knee beside the largest cache that was reported."""
-    reported = memory.reported_caches(record, record.conditions.threads_used)
-    beside = f"; the largest reported cache is {reported[-1].name}" if reported else ""
-    if found := knee(points(record)):
-        ends = " and ".join(hardware.size(end) for end in found)
-        return f"Copies fall to the speed of memory between {ends}{beside}."
-    return f"No cache shows clearly above the overhead of a copy{beside}."
+def _link(link: dict[str, Any]) -> str:
+    text = f"PCIe generation {link['generation']} × {link['lanes']} lanes"
+    most = [link.get("generation_max"), link.get("lanes_max")]
+    if all(most) and most != [link["generation"], link["lanes"]]:
+        text += f" (at most {most[0]} × {most[1]})"
+    theory = link.get("bandwidth_bytes_per_s")
+    return f"{text}, {hardware.rate(theory)} each way in theory" if theory else text
+
+
+def cells(records: Sequence[Record]) -> list[Main]:
+    """What the exercise asks of a machine: caches, memory and buses. No GPU is an answer, too."""
+    asked = {"caches": Item.CACHES, "memory": Item.MEMORY, CPU_BUS: Item.CPU_BUS}
+    cpus = [each for each in records if hardware.is_cpu(each)][:1]
+    found = [_main(cpu, name, item) for cpu in cpus for name, item in asked.items()]
+    found += [_main(gpu, name, Item.GPU_BUS) for name, gpu in gpus(records, there=False).items()]
+    return found or [Main("everything", lost="not measured")]
+
+
+def _main(record: Record, name: str, item: Item) -> Main:
+    if not record.trials and record.status != Status.OK:
+        return Main(name, lost=model.lost(record.status))
+    return Main(name, lost="" if hardware.values(record, item) else "not exposed")
+
+
+def widths(records: Sequence[Record]) -> dict[str, str]:
+    """How wide each memory bus of a machine is, as far as it is known."""
+    cpus = [("CPU", each, Item.CPU_BUS) for each in hardware.of_cpu(records)[:1]]
+    others = [(name, each, Item.GPU_BUS) for name, each in gpus(records).items()]
+    return {name: _width(each, item) for name, each, item in [*cpus, *others]}
+
+
+def _width(record: Record, item: Item) -> str:
+    if bits := hardware.values(record, item).get("bus_width_bits"):
+        return f"{bits} bits"
+    bound = hardware.least_bits(record)
+    return f"{f'at least {bound} bits' if bound else 'an unknown width'} (not exposed)"
+
+
+def sentence(records: Sequence[Record]) -> str:
+    """How wide the memory buses of a machine are, and what else is not known."""
+    known = widths(records)
+    told = {*known, CPU_BUS} if "CPU" in known else {*known}
+    more = model.lost_told([cell for cell in cells(records) if cell.name not in told])
+    if not known:
+        return more
+    (first, width), *others = known.items()
+    said = f"The memory bus of the {first} has {width}"
+    said += "".join(f", that of the {name} {each}" for name, each in others)
+    said += "" if gpus(records, there=False) else ", and no GPU was measured"
+    return f"{said}. {more}".strip()
+
+
+def short(records: Sequence[Record]) -> str:
+    """The same in a few words."""
+    found = [f"{name} {width}" for name, width in widths(records).items()]
+    return f"Memory bus: {', '.join(found) or 'not measured'}"
 
 
 # ---- the answer ------------------------------------------------------------------------------
@@ -161,38 +205,49 @@ def knee_words(record: Record) -> str:
 
 def answer(records: list[Record]) -> Findings:
     """Answer from the records of every device."""
-    buses = bus_findings(records)
+    machines: dict[str, list[Record]] = {}
+    for each in records:
+        machines.setdefault(runs.of(each) or HERE, []).append(each)
     measured = [each for each in records if each.trials]
     return Findings(
-        sentence=". ".join(text.rstrip(".") for text in buses) + ".",
-        findings=[
-            *buses,
-            *(bandwidth_finding(each) for each in measured),
-            *(text for each in measured for text in _link_findings(each)),
-        ],
-        numbers=_numbers(measured),
-        method=_method(measured),
-        caveats=_caveats(measured),
-        picture=Picture(
-            title="Bandwidth of a copy against the working set", alternative=_alternative(measured)
+        short="; ".join(say.on(name, machines) + short(own) for name, own in machines.items()),
+        cells=[cell for own in machines.values() for cell in cells(own)],
+        sentence=" ".join(
+            say.capital(say.on(name, machines)) + sentence(own) for name, own in machines.items()
         ),
-        table=_page_table(records),
-        frame=_frame(records),
-        figure=_figure(measured),
+        so="",
+        numbers=_numbers(measured),
+        why=[text for each in measured for text in _bound(each)],
+        method=_method(measured),
+        caveats=[
+            "A public answer prints pci_bus_id as the bus width: that is where the card sits on "
+            "the PCI bus, not how wide its memory is.",
+            "A CPU may read the target of a copy before it writes it: the memory then moves half "
+            "as much again as is counted.",
+        ],
+        switch="Machine",
+        views=[_view(name, own) for name, own in machines.items()],
+        folded=[shown for each in measured for shown in _copies(each, measured)],
+        table=_table(records),
+        frame=trials.frame(
+            records, [row for each in measured for row in _scanned(each)], add=_listed
+        ),
     )
 
 
-def _link_findings(record: Record) -> list[str]:
-    link = hardware.values(record, Item.PCIE)
-    if not link:
+def _bound(record: Record) -> list[str]:
+    """What the bound of a bus's width rests on."""
+    copies = hardware.row(record, Item.BANDWIDTH)
+    bound = hardware.least_bits(record)
+    if not copies or not bound or hardware.values(record, Item.CPU_BUS):
         return []
-    text = f"{label(record)}: PCIe generation {link['generation']} × {link['lanes']} lanes"
-    most = [link.get("generation_max"), link.get("lanes_max")]
-    if all(most) and most != [link["generation"], link["lanes"]]:
-        text += f" (at most {most[0]} × {most[1]})"
-    if theory := link.get("bandwidth_bytes_per_s"):
-        text += f", {hardware.rate(theory)} in each direction in theory"
-    return [text + "."]
+    result: Any = copies.result
+    return [
+        f"{bound} bits is a bound, not the width: the fastest single copy moved "
+        f"{hardware.rate(result['fastest_bytes_per_s'])}, over "
+        f"{result['at_transfer_rate_mts']:.0f} million transfers a second, the fastest memory "
+        "there is. It holds if no cache held the working set."
+    ]
 
 
 def _numbers(records: Iterable[Record]) -> dict[str, Any]:
@@ -201,24 +256,17 @@ def _numbers(records: Iterable[Record]) -> dict[str, Any]:
         bus = hardware.values(record, Item.CPU_BUS) or hardware.values(record, Item.GPU_BUS)
         measured = hardware.values(record, Item.BANDWIDTH)
         found = knee(points(record))
+        ends = ("", "_low", "_high")
         numbers[label(record)] = {
             "bus_width_bits": bus.get("bus_width_bits"),
             "theory_bytes_per_s": memory.theoretical(record),
-            "bandwidth_bytes_per_s": measured.get("bandwidth_bytes_per_s"),
-            "bandwidth_low_bytes_per_s": measured.get("bandwidth_low_bytes_per_s"),
-            "bandwidth_high_bytes_per_s": measured.get("bandwidth_high_bytes_per_s"),
+            **{key: measured.get(key) for key in (f"bandwidth{end}_bytes_per_s" for end in ends)},
             "knee_between_bytes": list(found) if found else None,
         }
     return numbers
 
 
 def _method(records: Sequence[Record]) -> list[str]:
-    threads = sorted({each.conditions.threads_used for each in records})
-    rounds: list[Any] = [
-        trial.result["rounds"]
-        for each in records
-        if (trial := hardware.row(each, Item.WORKING_SETS)) and "rounds" in trial.result
-    ]
     method = [
         "Each row asks its sources in a fixed order; the first that answers is named beside the "
         "value, and what none tells has a reason instead.",
@@ -230,179 +278,68 @@ def _method(records: Sequence[Record]) -> list[str]:
             "GPU: what torch and the driver's library tell, matched by the card's identity; link, "
             "clocks and heat are read while the card computes."
         )
-    if rounds:
+    if any(map(points, records)):
         method.append(
-            f"Bandwidth: copies of float32 with torch on {' or '.join(map(str, threads))} CPU "
-            f"threads or the GPU; all working sets in every one of {min(rounds)} rounds, in an "
-            "order drawn anew; medians with their exact 95 % intervals; bytes read and bytes "
-            "written both counted once, 1 GB = 10⁹ bytes."
+            "Copies of float32 with torch, on all threads: bytes read and bytes written count once "
+            "each, and 1 GB is 10⁹ bytes."
         )
     return method
 
 
-def _caveats(records: Sequence[Record]) -> list[str]:
-    caveats = [
-        "A public answer prints pci_bus_id as the bus width: that is where the card sits on the "
-        "PCI bus, not how wide its memory is.",
-        "A CPU may read the target of a copy before it writes it; the memory then moves half as "
-        "much again as is counted, so that a copy shows less than theory.",
-    ]
-    for record in records:
-        if place := hardware.virtual_machine(record):
-            caveats.append(
-                f"{label(record)}: this is a {place}; it shows the host's caches, of which others "
-                "may use a part, so the measured knee stands beside them. Others also share the "
-                "memory bus, unseen from here: another run can differ by more than the interval."
-            )
-        copies = hardware.row(record, Item.BANDWIDTH)
-        if copies and (bound := copies.result.get("bus_width_at_least_bits")):
-            caveats.append(
-                f"{label(record)}: {bound} bits is a bound, not the width: what the fastest copy "
-                f"moved, over {copies.result['at_transfer_rate_mts']:.0f} million transfers a "
-                "second, the fastest memory there is. It holds if no cache held the working set."
-            )
-    return caveats
+def _view(name: str, records: Sequence[Record]) -> Shown:
+    table = model.tabled([{"part": part, name: told} for part, told in facts(records).items()])
+    return Shown(TITLE, f"{TITLE}. {table.spoken}.", table=table, name=name)
 
 
-def _page_table(records: Iterable[Record]) -> Table:
-    rows: list[list[Cell]] = []
-    for record in records:
-        if not record.trials:
-            rows.append([label(record), "device", record.status.value, record.reason])
-        for trial in record.trials:
-            ok = trial.status == Status.OK
-            value = described(trial) or trial.status.value.replace("_", " ")
-            source = trial.result.get("source") if ok else trial.reason
-            rows.append(
-                [label(record), str(trial.what["item"]), value, str(source) if source else None]
-            )
-    names = ("device", "item", "value", "source or reason")
-    return Table(columns=[Column(name=name) for name in names], rows=rows)
+def _copies(record: Record, records: Sequence[Record]) -> list[Shown]:
+    """The copies of a device, drawn where there are two or more."""
+    found = points(record)
+    caches = memory.reported_caches(record, record.conditions.threads_used)
+    drawn = scan.drawn({"copy": found}, caches)
+    if drawn is None:
+        return []
+    title = say.on(label(record), map(label, records)) + COPIES
+    return [Shown(title, f"{title}. {scan.described({'copy': found})}", drawn)]
 
 
-def _frame(records: Iterable[Record]) -> pd.DataFrame:
-    """Tidy: one row per value of a row, and one per working set."""
+def _table(records: Sequence[Record]) -> Table:
+    """One row per item, with who told it, or why nobody does."""
     rows: list[dict[str, Any]] = []
-    for record in records:
-        device = {"device": label(record)}
-        for trial in record.trials:
-            head = {**device, "item": trial.what["item"], "status": trial.status.value}
-            values: dict[str | None, Any] = {
-                key: value for key, value in trial.result.items() if key not in _NOT_VALUES
-            }
-            source = trial.result.get("source")
-            rows += [
-                {**head, "quantity": key, "value": value, "source": source, "reason": trial.reason}
-                for key, value in (values or {None: None}).items()
-            ]
-        rows += [
-            {
-                **device,
-                "item": Item.WORKING_SETS.value,
-                "status": Status.OK.value,
-                "quantity": "bandwidth_bytes_per_s",
-                "working_set_bytes": point.size,
-                "value": point.rate,
-                "low": point.low,
-                "high": point.high,
-                "overhead_bound": point.overhead_bound,
-            }
-            for point in points(record)
-        ]
-        if not record.trials:
-            rows.append({**device, "status": record.status.value, "reason": record.reason})
-    columns = ["device", "item", "quantity", "working_set_bytes", "value", "low", "high"]
-    return pd.DataFrame(rows, columns=[*columns, "overhead", "source", "status", "reason"])
+    for each in records:
+        head = {"device": label(each)}
+        lost = head | {"item": "all", "value": model.lost(each.status), REASON: each.reason}
+        rows += [head | _row(trial) for trial in each.trials] or [lost]
+    return model.tabled(rows)
 
 
-# ---- the figure ------------------------------------------------------------------------------
+def _row(trial: Trial) -> dict[str, Any]:
+    item: Any = trial.what["item"]
+    return {
+        "item": ITEMS.get(item, item),
+        "value": described(trial) or say.DASH,
+        REASON: trial.reason or trial.result.get("source"),
+    }
 
 
-def _alternative(records: Iterable[Record]) -> str:
-    parts = []
-    for record in records:
-        if scan := points(record):
-            first, last = scan[0], scan[-1]
-            parts.append(
-                f"{label(record)}: {hardware.rate(first.rate)} in {hardware.size(first.size)}, "
-                f"at most {hardware.rate(max(point.rate for point in scan))}, "
-                f"{hardware.rate(last.rate)} in {hardware.size(last.size)}. {knee_words(record)}"
-            )
-    return "Bandwidth of a copy by working set. " + (" ".join(parts) or "Nothing was measured.")
+def _listed(each: Record, trial: Trial) -> dict[str, str]:
+    """Lists in words, so that they fit into a cell."""
+    return {k: quantity(k, v)[1] for k, v in trial.result.items() if isinstance(v, list)}
 
 
-def _figure(records: Sequence[Record]) -> Figure:
-    """One panel per device."""
-    scans = [(record, scan) for record in records if (scan := points(record))]
-    drawn, grid = figure.panels(max(1, len(scans)), height_in=2.9)
-    if not scans:
-        grid[0, 0].text(0.5, 0.5, "The copies could not be measured", ha="center", va="center")
-        grid[0, 0].set_axis_off()
-    for axes, (record, scan), colour in zip(grid[:, 0], scans, _colours(), strict=False):
-        _panel(axes, record, scan, colour)
-    return drawn
-
-
-def _colours() -> list[str]:
-    return figure.CYCLE * 3
-
-
-def _panel(axes: Axes, record: Record, scan: Sequence[Point], colour: str) -> None:
-    sizes, rates = [point.size for point in scan], [point.rate / 1e9 for point in scan]
-    lows, highs = [point.low / 1e9 for point in scan], [point.high / 1e9 for point in scan]
-    axes.set_xscale("log", base=2)
-    axes.set_ylim(0, 1.28 * max(highs))  # room for the names of the caches
-    axes.set_xlim(sizes[0] / 1.5, sizes[-1] * 1.5)
-    axes.set_title(f"{label(record)}: {_device_name(record)}")
-    axes.plot(sizes, rates, color=colour, lw=1.4)
-    figure.interval(axes, sizes, rates, lows, highs, color=colour)
-    _name_last(axes, scan[-1], colour)
-    _shade_overhead(axes, scan)
-    for cache in memory.reported_caches(record, record.conditions.threads_used):
-        figure.mark_x(axes, cache.size, cache.name)
-    if theory := memory.theoretical(record):
-        axes.set_ylim(0, max(axes.get_ylim()[1], 1.25 * theory / 1e9))
-        figure.mark_y(axes, theory / 1e9, f"memory in theory: {hardware.rate(theory)}")
-    axes.set_xticks(sizes[::2], [hardware.size(size) for size in sizes[::2]])
-    axes.minorticks_off()
-    axes.set_xlabel("working set (both arrays)")
-    axes.set_ylabel("copied, GB/s")
-
-
-def _name_last(axes: Axes, last: Point, colour: str) -> None:
-    """Write the bandwidth of memory where the curve leaves room: above if it is low."""
-    low = last.rate / 1e9 < axes.get_ylim()[1] / 2
-    axes.annotate(
-        hardware.rate(last.rate),
-        (last.size, last.rate / 1e9),
-        (-4, 10 if low else -18),
-        textcoords="offset points",
-        ha="right",
-        color=colour,
-    )
-
-
-def _device_name(record: Record) -> str:
-    if name := hardware.values(record, Item.GPU).get("name"):
-        return str(name)
-    threads = hardware.plural(record.conditions.threads_used, "thread")
-    return f"{hardware.values(record, Item.CPU).get('brand', 'CPU')}, {threads}"
-
-
-def _shade_overhead(axes: Axes, scan: Sequence[Point]) -> None:
-    short = [point.size for point in scan if point.overhead_bound]
-    if short:
-        left = axes.get_xlim()[0]
-        right = max(short) * math.sqrt(2)
-        axes.axvspan(left, right, color=figure.BAND, lw=0, zorder=0)
-        axes.text(
-            left * 1.1,
-            0.03,
-            f"under {OVERHEADS} × the overhead",
-            transform=axes.get_xaxis_transform(),
-            fontsize=8,
-            color=figure.INK,
-        )
+def _scanned(record: Record) -> list[dict[str, Any]]:
+    """One row per working set."""
+    return [
+        {
+            "device": label(record),
+            "item": Item.WORKING_SETS.value,
+            "working_set_bytes": point.size,
+            "bandwidth_bytes_per_s": point.rate,
+            "bandwidth_low_bytes_per_s": point.low,
+            "bandwidth_high_bytes_per_s": point.high,
+            "overhead_bound": point.overhead_bound,
+        }
+        for point in points(record)
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

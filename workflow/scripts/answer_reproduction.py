@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -18,14 +18,11 @@ from typing import Any
 
 import pandas as pd
 from assay import inference
-from assay.answer import question, verdict
-from assay.answer import old_figure as figure
-from assay.answer.question import Column, Findings, Picture, Snippet, Table
-from assay.record import Record, Status, Trial
+from assay.answer import model, question, say, verdict
+from assay.answer.model import Cell, Column, Main, Table
+from assay.answer.question import Findings, Shown
+from assay.record import Record, Status
 from assay.statistic import Interval
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 PUBLISHED = RESOURCES / "published/published.csv"
@@ -39,7 +36,7 @@ NORMS = 1000  # in the published log
 FIRST = "n 1024"  # the size that was timed first
 OWN = ", own curve"  # where the learning curve of the same published network ended
 SMALLEST = verdict.MARGIN  # differences of times under this are never called differences
-NO_BREAK = "\u00a0"
+TITLE = "What was published, what its method gives here, and what is right"
 
 
 class Said(StrEnum):
@@ -53,6 +50,7 @@ class Said(StrEnum):
 
 
 RUN = (Said.REPRODUCED, Said.NOT, Said.UNKNOWN)  # the published method was run
+SIGNS = {Said.REPRODUCED: "✓", Said.NOT: "✗", Said.UNKNOWN: "!"}
 
 
 # ---- figures -------------------------------------------------------------------------------------
@@ -104,8 +102,20 @@ class Run:
     reproduced: Figures
     corrected: Figures
     more: Mapping[str, Any] = field(default_factory=dict)  # what else the published method told
-    lacking: str = ""  # why the published method, or a part of it, could not be run
-    lost: str = ""  # why the corrected figures, or some of them, are missing
+    bad: Sequence[tuple[Status, str]] = ()  # what else became of the record and its trials, and why
+
+    def lacking(self, word: Said) -> tuple[str, str]:
+        """Why a figure with such a verdict is missing: in a word or two, and in full.
+
+        The published method is missing for what the machine has not, the right one for the rest.
+        """
+        if word not in (Said.CANNOT, Said.UNKNOWN):
+            return "", ""
+        wanted = word == Said.CANNOT
+        own = [(s, why) for s, why in self.bad if (s == Status.UNAVAILABLE) == wanted]
+        own = own or [*self.bad]
+        said = model.lost(own[0][0]) if own else "not measured"
+        return said, "; ".join(dict.fromkeys(why for _, why in own if why))
 
 
 def runs(records: Sequence[Record]) -> list[Run]:
@@ -120,27 +130,13 @@ def _run(each: Record, logs: Mapping[str, Record]) -> Run:
     if exercise == NORM_LOG and device in logs:
         corrected |= of_norm_log(logs[device])
         trials += [trial for trial in logs[device].trials if "products" in trial.what]
-    return Run(
-        device,
-        exercise,
-        reproduced=_figures(each, AS_PUBLISHED),
-        corrected=corrected,
-        more={
-            key: value
-            for trial in each.trials
-            if trial.what.get("method") == AS_PUBLISHED
-            for key, value in trial.result.items()
-            if key != "figures"
-        },
-        lacking=each.reason or _reasons(trials, {Status.UNAVAILABLE}),
-        lost=_reasons(trials, {*Status} - {Status.OK, Status.UNAVAILABLE}),
-    )
-
-
-def _reasons(trials: Iterable[Trial], of: Container[Status]) -> str:
-    """Why trials have such a status, each reason once."""
-    found = [trial.reason for trial in trials if trial.reason and trial.status in of]
-    return "; ".join(dict.fromkeys(found))
+    more: dict[str, Any] = {}
+    for trial in each.trials:
+        if trial.what.get("method") == AS_PUBLISHED:
+            more |= {key: value for key, value in trial.result.items() if key != "figures"}
+    bad = [(trial.status, trial.reason or "") for trial in (each, *trials)]
+    bad = [(status, reason) for status, reason in bad if status != Status.OK]
+    return Run(device, exercise, _figures(each, AS_PUBLISHED), corrected, more, bad)
 
 
 def _figures(each: Record, method: str) -> dict[str, Interval]:
@@ -159,14 +155,8 @@ def of_norm_log(each: Record) -> dict[str, Interval]:
 
     With a log: every norm is read at once. Without: kept on the device, and transferred once.
     """
-    result: Any = next(
-        (
-            trial.result
-            for trial in each.trials
-            if trial.status == Status.OK and "products" in trial.what
-        ),
-        {},
-    )
+    good = (t for t in each.trials if t.status == Status.OK and "products" in t.what)
+    result: Any = next((trial.result for trial in good), {})
     found = {}
     for name, arm in (("with log", "anchor"), ("without log", "buffer")):
         if seen := result.get("arms", {}).get(arm):
@@ -191,8 +181,7 @@ class Contrast:
         exercise: Whose answer it is.
         name: What is contrasted; figures of this name come before what ``of`` computes.
         of: Computes it from figures; a KeyError says that one of them is missing.
-        told: Writes it, given the figures that it was computed from.
-        relative: Whether it is compared by its logarithm, as times are, or by differences.
+        unit: Of a ratio, points of a difference, FLOP/s, % of a share; none of a setting.
         claimed: Whether the published figure is what the answer claims to show, instead of what
             its method gave.
     """
@@ -200,9 +189,13 @@ class Contrast:
     exercise: str
     name: str
     of: Callable[[Figures], Interval]
-    told: Callable[[Interval, Figures], str]
-    relative: bool = True
+    unit: str = "×"
     claimed: bool = False
+
+    @property
+    def relative(self) -> bool:
+        """Whether it is compared by its logarithm, as times are, or by differences."""
+        return self.unit != "points"
 
     def seen(self, figures: Figures) -> Interval | None:
         """Its value; None where a figure is missing."""
@@ -213,17 +206,34 @@ class Contrast:
         except KeyError:
             return None
 
+    def told(self, seen: Interval | None, brief: bool = False) -> Cell | None:
+        """It in a cell of a table: with its interval, where it has one, unless in brief."""
+        if seen is None:
+            return None
+        bare = brief or seen.low == seen.high
+        scale = 100.0 if self.unit in ("points", "%") else 1.0
+        if not self.unit:
+            ends = "" if bare else f" [{seen.low:g}, {seen.high:g}]"
+            text = say.setting(seen.value) + ends
+        elif self.unit == "FLOP/s":
+            text = say.quantity(seen.value, self.unit) if bare else say.measured(seen, self.unit)
+        elif bare:
+            text = f"{say.number(scale * seen.value)} {self.unit}"
+        else:
+            text = say.interval(seen, self.unit, scale)
+        return Cell(text=text, value=seen.value)
+
 
 def ratio(exercise: str, name: str, over: str, under: str) -> Contrast:
     """How many times as long something takes."""
+    return Contrast(exercise, name, lambda seen: verdict.unpaired(seen[over], seen[under]))
 
-    def of(figures: Figures) -> Interval:
-        return verdict.unpaired(figures[over], figures[under])
 
-    def told(value: Interval, figures: Figures) -> str:
-        return f"{times(value)} ({seconds(figures[over].value)} / {seconds(figures[under].value)})"
-
-    return Contrast(exercise, name, of, told)
+def difference(exercise: str, name: str, of_this: str, minus: str) -> Contrast:
+    """A difference of accuracies."""
+    return Contrast(
+        exercise, name, lambda seen: inference.difference(seen[of_this], seen[minus]), "points"
+    )
 
 
 def first_size(figures: Figures) -> Interval:
@@ -233,25 +243,6 @@ def first_size(figures: Figures) -> Interval:
         raise KeyError(FIRST)
     middle = Interval(*(statistics.median(getattr(each, end) for each in others) for end in ENDS))
     return verdict.unpaired(figures[FIRST], middle)
-
-
-def told_first(value: Interval, figures: Figures) -> str:
-    """That, and the time of 1024 itself."""
-    return f"{times(value)} ({seconds(figures[FIRST].value)})"
-
-
-def difference(exercise: str, name: str, of_this: str, minus: str) -> Contrast:
-    """A difference of accuracies."""
-
-    def of(figures: Figures) -> Interval:
-        return inference.difference(figures[of_this], figures[minus])
-
-    def told(value: Interval, figures: Figures) -> str:
-        parts = (f"{100 * figures[each].value:.1f}" for each in (of_this, minus))
-        points = within(value, 0.01, "+.1f")
-        return f"{points} points ({' − '.join(parts)} %)"
-
-    return Contrast(exercise, name, of, told, relative=False)
 
 
 def best_rate(figures: Figures) -> Interval:
@@ -268,13 +259,6 @@ def best_rate(figures: Figures) -> Interval:
     return Interval(best, min(rivals), max(rivals))
 
 
-def told_rate(value: Interval, figures: Figures) -> str:
-    """The best rate and its accuracy."""
-    accuracy = f"{100 * figures[f'rate {value.value:g}'].value:.1f} %"
-    rivals = f", not told from {value.low:g} to {value.high:g}" if value.low < value.high else ""
-    return f"{value.value:g} ({accuracy}{rivals})"
-
-
 def speed(of_this: str, n: int, products: int) -> Contrast:
     """FLOP/s that a time implies for products of n × n matrices, which are 2n³ FLOP each."""
 
@@ -282,19 +266,14 @@ def speed(of_this: str, n: int, products: int) -> Contrast:
         flop, time = 2.0 * n**3 * products, figures[of_this]
         return Interval(flop / time.value, flop / time.high, flop / time.low)
 
-    def told(value: Interval, figures: Figures) -> str:
-        return f"{tera(value)} ({seconds(figures[of_this].value)})"
-
-    return Contrast("two_gpus", f"{SPEED}{of_this}", of, told)
+    return Contrast("two_gpus", f"speed, {of_this}", of, "FLOP/s")
 
 
-def alone(exercise: str, name: str, told: Callable[[Interval, Figures], str]) -> Contrast:
+def alone(exercise: str, name: str, unit: str = "") -> Contrast:
     """A figure by itself, which the method gets wrong whatever was published."""
-    return Contrast(exercise, name, lambda figures: figures[name], told, claimed=True)
+    return Contrast(exercise, name, lambda figures: figures[name], unit, claimed=True)
 
 
-DEPTHS = (1, 5)  # of the five that were published
-SPEED = "speed, "
 NETWORKS = "networks compared"
 LOGGING, FINITE = "log at every step / at the end", "finite norms"
 CONTRASTS = [
@@ -305,19 +284,19 @@ CONTRASTS = [
             f"scratch, depth {depth}",
             f"framework, depth {depth}",
         )
-        for depth in DEPTHS
+        for depth in (1, 5)  # of the five that were published
     ),
-    Contrast("sizes", "1024 / the other sizes", first_size, told_first),
-    alone("activations", NETWORKS, lambda value, _: f"{value.value:g}"),
+    Contrast("sizes", "1024 / the other sizes", first_size),
+    alone("activations", NETWORKS),
     difference("initialisers", "uniform − Xavier", "uniform", "Xavier"),
     difference("initialisers", "normal − Xavier", "normal", "Xavier"),
     difference("initialisers", "Xavier: bar − own curve", "Xavier", f"Xavier{OWN}"),
-    Contrast("rates", "best rate", best_rate, told_rate),
+    Contrast("rates", "best rate", best_rate, ""),
     ratio("devices", "CPU: 1000² / 1×1", "CPU, 1000²", "CPU, 1×1"),
     ratio("devices", "CPU / GPU, 1000²", "CPU, 1000²", "GPU, 1000²"),
     ratio("devices", "CPU / GPU, 1×1", "CPU, 1×1", "GPU, 1×1"),
     ratio("norm_log", LOGGING, "with log", "without log"),
-    alone("norm_log", FINITE, lambda value, _: f"{100 * value.value:.1f} %"),
+    alone("norm_log", FINITE, "%"),
     speed("10000², two GPUs", 10_000, 2),
     speed("5000², one GPU", 5000, 1),
     speed("10000², one GPU", 10_000, 1),
@@ -326,12 +305,12 @@ CONTRASTS = [
 EXERCISES = list(dict.fromkeys(each.exercise for each in CONTRASTS))
 
 TITLES = {
-    "framework": "framework against scratch",
+    "framework": "framework",
     "sizes": "sizes near 1024",
     "activations": "activations",
     "initialisers": "initialisers",
     "rates": "learning rates",
-    "devices": "CPU and GPU",
+    "devices": "CPU against GPU",
     "norm_log": "log of norms",
     "two_gpus": "two GPUs",
 }
@@ -360,7 +339,7 @@ CAUSES = {
 
 @dataclass(frozen=True)
 class Row:
-    """A contrast on one device."""
+    """A contrast on one device; ``lost`` and ``why`` where a figure is missing."""
 
     contrast: Contrast
     device: str
@@ -368,13 +347,18 @@ class Row:
     reproduced: Interval | None
     corrected: Interval | None
     said: Said
-    why: str
-    told: tuple[str | None, str | None, str | None]  # published, reproduced, corrected
+    lost: str = ""
+    why: str = ""
 
     @property
     def exercise(self) -> str:
         """Whose contrast it is."""
         return self.contrast.exercise
+
+    def told(self, brief: bool = False) -> list[Cell | None]:
+        """Published, its method here, right."""
+        three = (self.published, self.reproduced, self.corrected)
+        return [self.contrast.told(each, brief) for each in three]
 
 
 def said(
@@ -413,78 +397,19 @@ def rows(table: pd.DataFrame, found: Sequence[Run]) -> list[Row]:
     listed = []
     for contrast in CONTRASTS:
         cited = of_table(table, contrast.exercise)
-        here = [each for each in found if each.exercise == contrast.exercise]
-        made = [_row(contrast, cited, each) for each in here]
+        made = [_row(contrast, cited, run) for run in found if run.exercise == contrast.exercise]
         able = [each for each in made if each.said in RUN]
-        listed += able or made[:1] or [_not_asked(contrast, cited)]
+        word = Said.NOT_ASKED
+        asked = Row(contrast, "–", contrast.seen(cited), None, None, word, word.value)
+        listed += able or made[:1] or [asked]
     return listed
-
-
-def _not_asked(contrast: Contrast, cited: Figures) -> Row:
-    claim = contrast.seen(cited)
-    told = (_told(contrast, claim, cited), None, None)
-    return Row(contrast, "–", claim, None, None, Said.NOT_ASKED, "", told)
 
 
 def _row(contrast: Contrast, cited: Figures, run: Run) -> Row:
     columns = (cited, run.reproduced, run.corrected)
     claim, reproduced, corrected = (contrast.seen(figures) for figures in columns)
     word = said(contrast, claim, reproduced, corrected)
-    reasons = {Said.CANNOT: run.lacking, Said.UNKNOWN: run.lost}
-    return Row(
-        contrast,
-        run.device,
-        claim,
-        reproduced,
-        corrected,
-        word,
-        why=reasons.get(word, ""),
-        told=(
-            _told(contrast, claim, cited),
-            _told(contrast, reproduced, run.reproduced),
-            _told(contrast, corrected, run.corrected),
-        ),
-    )
-
-
-def _told(contrast: Contrast, value: Interval | None, figures: Figures) -> str | None:
-    return None if value is None else contrast.told(value, figures)
-
-
-# ---- words ---------------------------------------------------------------------------------------
-
-
-def within(value: Interval, unit: float = 1.0, digits: str = ".3g") -> str:
-    """A number in a unit, with its interval where it has one: ``1.01 [0.98, 1.03]``."""
-    middle, low, high = (f"{each / unit:{digits}}" for each in (value.value, value.low, value.high))
-    text = f"{middle} [{low}, {high}]" if value.low < value.high else middle
-    return text.replace("-", "−")
-
-
-def times(value: Interval) -> str:
-    """A ratio: ``20.1 ×``."""
-    return f"{within(value, digits=',.0f' if value.value >= 1000 else '.3g')}{NO_BREAK}×"
-
-
-def seconds(value: float) -> str:
-    """A time in the unit that suits it: ``4.77 ms``."""
-    unit, size = next(
-        (each for each in (("s", 1.0), ("ms", 1e-3)) if value >= 0.9995 * each[1]), ("µs", 1e-6)
-    )
-    scaled = value / size
-    digits = ",.0f" if scaled >= 100 else ".3g"
-    return f"{scaled:{digits}}{NO_BREAK}{unit}"
-
-
-def tera(flops: Interval) -> str:
-    """FLOP/s in tera: ``1,333 TFLOP/s``."""
-    digits = ",.0f" if flops.value >= 1e14 else ".3g"
-    return f"{within(flops, 1e12, digits)}{NO_BREAK}TFLOP/s"
-
-
-def listed(exercises: Iterable[str]) -> str:
-    """The names of exercises, each once."""
-    return ", ".join(TITLES[each] for each in dict.fromkeys(exercises))
+    return Row(contrast, run.device, claim, reproduced, corrected, word, *run.lacking(word))
 
 
 # ---- the answer ----------------------------------------------------------------------------------
@@ -494,84 +419,68 @@ def answer(records: list[Record]) -> Findings:
     """Answer from the cited table and the records of this study and of the log of norms."""
     table, found = published(), runs(records)
     compared = rows(table, found)
+    devices = list(dict.fromkeys(each.device for each in compared if each.said in RUN))
     return Findings(
-        sentence=sentence(compared),
-        findings=[*_findings(compared, found)],
-        numbers=_numbers(compared),
+        short=f"{_again(compared, devices)} wrong again" if devices else "Not measured",
+        cells=[Main(TITLES[each.exercise], lost=each.lost) for each in compared],
+        sentence=_sentence(compared, devices),
+        so="Trust the right figures in the table, not the published ones."
+        if any(each.said == Said.REPRODUCED for each in compared)
+        else "",
+        numbers={"contrasts": [_flat(each) for each in compared]},
+        why=[*(text for run in found for text in _beside(run, devices)), _impossible(compared)],
         method=_method(table, records),
-        caveats=CAVEATS,
-        picture=Picture(
-            title="Published figures, the same method run here, and the corrected figures",
-            alternative=_alternative(compared),
-        ),
-        table=_page_table(compared),
+        caveats=[
+            "The methods were rebuilt from what the published answers show; a seed or a version "
+            "that was not visible can differ.",
+            "Machines differ, so only contrasts are compared. One cold sample is one draw: another "
+            "run gives another factor.",
+            "Accuracies are of one seed. Activations, initialisations and rates have questions of "
+            "their own.",
+        ],
+        views=[_view(compared, device) for device in devices or [""]],
+        switch="Device",
+        folded=[_causes()],
+        table=_three(compared, devices),
         frame=_frame(table, found, compared),
-        figure=_figure(table, found, compared),
     )
 
 
-def sentence(compared: Sequence[Row]) -> str:
-    """How many published figures come out wrong here, too, and which do not or cannot."""
-    devices = list(dict.fromkeys(each.device for each in compared if each.said in RUN))
-    texts = [_of_device(device, compared) for device in devices]
-    for word in (Said.CANNOT, Said.NOT_ASKED):
-        if found := [each.exercise for each in compared if each.said == word]:
-            texts.append(f"{word.capitalize()}, wholly or in part: {listed(found)}.")
-    return " ".join(texts)
+def _again(compared: Sequence[Row], devices: Sequence[str]) -> str:
+    """How many figures come out wrong again, of those whose method was run."""
+    parts = []
+    for device in devices:
+        words = [e.said for e in compared if e.device == device and e.said in RUN]
+        again = words.count(Said.REPRODUCED)
+        parts.append(f"{say.on(device, devices)}{again} of {len(words)}")
+    return say.listed(parts)
 
 
-def _of_device(device: str, compared: Sequence[Row]) -> str:
-    here = [each for each in compared if each.device == device and each.said in RUN]
-    by_word = {word: [each.exercise for each in here if each.said == word] for word in Said}
-    again = by_word[Said.REPRODUCED]
-    text = f"{device} – run as published, {len(again)} of {len(here)} figures err here to the same "
-    text += "side as the published ones"
-    text += f" ({listed(again)})" if again else ""
-    for word in (Said.NOT, Said.UNKNOWN):
-        text += f"; {word}: {listed(by_word[word])}" if by_word[word] else ""
-    return f"{text}."
+def _sentence(compared: Sequence[Row], devices: Sequence[str]) -> str:
+    """How many published figures come out wrong here, too, and which cannot be told."""
+    text = "No published method was run here."
+    if devices:
+        again = _again(compared, devices)
+        text = f"Run by their own methods, {again} published figures come out wrong here, too."
+    for word in dict.fromkeys(each.lost for each in compared if each.lost):
+        names = dict.fromkeys(TITLES[each.exercise] for each in compared if each.lost == word)
+        text += f" {say.capital(word)}: {say.few([*names], 2)}."
+    return text
 
 
-def _findings(compared: Sequence[Row], found: Sequence[Run]) -> Iterable[str]:
-    for exercise in EXERCISES:
-        for device in dict.fromkeys(e.device for e in compared if e.exercise == exercise):
-            here = [e for e in compared if (e.exercise, e.device) == (exercise, device)]
-            run = next((e for e in found if (e.exercise, e.device) == (exercise, device)), None)
-            parts = [_finding(each) for each in here if each.said in RUN]
-            for word in (Said.CANNOT, Said.NOT_ASKED):
-                parts += _not_run(word, [each for each in here if each.said == word])
-            extra = " ".join(_beside(run)) if run else ""
-            told = f"{device}, {TITLES[exercise]}: {'; '.join(parts)}."
-            yield f"{told} {CAUSES[exercise]} {extra}".strip()
-    yield _impossible(compared)
-
-
-def _finding(each: Row) -> str:
-    claim, reproduced, corrected = each.told
-    text = f"{each.contrast.name}: published {claim or 'without a number'}, here {reproduced}"
-    corrected = corrected or (f"unknown ({each.why})" if each.why else "unknown")
-    return f"{text}, corrected {corrected} – {each.said}"
-
-
-def _not_run(word: Said, here: Sequence[Row]) -> list[str]:
-    """What was published and not run, with the one reason that all of it has."""
-    if not here:
-        return []
-    claims = ", ".join(f"{each.contrast.name} (published: {each.told[0]})" for each in here)
-    return [f"{word}: {claims}" + (f", because it {here[0].why}" if here[0].why else "")]
-
-
-def _beside(run: Run) -> Iterable[str]:
+def _beside(run: Run, devices: Sequence[str]) -> list[str]:
     """What else shows the cause, in numbers."""
+    where, texts = say.on(run.device, devices), []
     if run.exercise == "framework":
         for name in run.reproduced:
             if name in run.corrected and name.startswith("framework"):
-                share = run.corrected[name].value / run.reproduced[name].value
-                yield f"The steps alone are {100 * share:.0f} % of the time of {name}."
-    if run.exercise == "initialisers" and (same := run.more.get("untouched")):
-        yield f"Left every weight as it was: {', '.join(map(str, same))}."
-    if run.exercise == "norm_log" and (start := run.more.get("infinite_from")):
-        yield f"z holds infinite elements from iteration {start} on."
+                share = say.share(run.corrected[name].value, run.reproduced[name].value)
+                texts.append(f"{where}The steps alone are {share} of the time of {name}.")
+    if same := run.more.get("untouched"):
+        texts.append(f"{where}Left every weight as it was: {say.listed(same)}.")
+    if start := run.more.get("infinite_from"):
+        texts.append(f"{where}z holds infinite elements from iteration {start} on.")
+    return texts
 
 
 def _impossible(compared: Sequence[Row]) -> str:
@@ -582,25 +491,20 @@ def _impossible(compared: Sequence[Row]) -> str:
     implied = [e.published.value for e in compared if e.exercise == "two_gpus" and e.published]
     above = sum(value > best["peak_flops"] for value in implied)
     return (
-        f"No GPU is needed to doubt the times of products on GPUs: {above} of the {len(implied)} "
-        "imply more than the highest float32 peak in this project's table of data sheets, "
-        f"{tera(exactly(best['peak_flops']))} ({best['chip']}, {best['year']})."
+        f"No GPU is needed to doubt the times of products on GPUs: {above} of {len(implied)} imply "
+        "more than the highest float32 peak among this project's data sheets, "
+        f"{say.quantity(best['peak_flops'], 'FLOP/s')} ({best['chip']}, {best['year']})."
     )
 
 
-def _numbers(compared: Sequence[Row]) -> dict[str, Any]:
-    return {"contrasts": [_flat(each) for each in compared]}
-
-
 def _flat(each: Row) -> dict[str, Any]:
-    corrected = each.corrected
     return {
         "exercise": each.exercise,
         "device": each.device,
         "contrast": each.contrast.name,
         "published": each.published.value if each.published else None,
         **_ends("reproduced", each.reproduced),
-        **_ends("corrected", corrected),
+        **_ends("corrected", each.corrected),
         "margin": SMALLEST if each.contrast.relative else 0.0,
         "verdict": each.said.value,
         "reason": each.why or None,
@@ -617,72 +521,68 @@ def _method(table: pd.DataFrame, records: Sequence[Record]) -> list[str]:
     asked = {str(each.axes["exercise"]): each for each in records if each.study == STUDY}
     own: Any = next(iter(asked.values())).settings
     loading = [
-        f"Framework against scratch, as published: one epoch of {own['loader_images']:,} images "
-        "with torchvision's data set, Resize, ToTensor and four workers, from which ten epochs of "
-        "60,000 are extrapolated. Corrected: the steps alone, on a batch in memory, after the "
-        "losses of both from the same weights were found equal."
+        f"Framework: one epoch of {say.count(own['loader_images'])} images with the textbook's "
+        "loader, extrapolated to ten of 60,000. Right: the steps alone, on a batch in memory."
     ]
-    loading = loading if "framework" in asked else []
     return [
-        f"{len(table)} published figures stand in resources/published, each with where it comes "
-        "from in words; they are other people's, on other machines. Their methods were written "
-        "anew from their description and run in a fresh process each.",
-        "A figure is reproduced when the published method, run here, errs to the same side of the "
-        "corrected figure as the published one: intervals, where there are any, do not touch, and "
-        f"times are at least {SMALLEST:.0%} apart. Where the published figure is only a claim "
-        "(five activations, 1000 norms), falling short of it decides.",
-        *loading,
-        f"Networks for accuracy learned {own['epochs']} epochs from one seed (ten epochs "
-        "were published) and stand with the weights of their best epoch in validation. Their "
-        "intervals are those of a share of the test images (Wilson).",
-        "Corrected times are medians of paired rounds with a twin, as everywhere in this report; "
-        "those of the log of norms are the records of its own question (.item() each, and a buffer "
-        "on the device). What was measured apart adds its errors in quadrature. A contrast has one "
-        "of the words above and no p-value: it is told from intervals alone.",
+        f"{len(table)} published figures stand in resources/published with their sources. Their "
+        "methods were written anew and run in a fresh process each.",
+        "Reproduced: run here, the published method errs to the same side of the right figure as "
+        f"the published one. Intervals do not touch, times are {100 * SMALLEST:g} % apart. Where "
+        "the published figure is only a claim, falling short of it decides.",
+        *(loading if "framework" in asked else []),
+        f"Networks for accuracy learned {own['epochs']} epochs from one seed (ten were published) "
+        "and stand with their best epoch in validation.",
+        "The right log of norms comes from its own question.",
     ]
 
 
-CAVEATS = [
-    "The methods were rebuilt from what could be read off the published answers; a detail that was "
-    "not visible (a seed, a library's version) can be different.",
-    "Absolute times are those of different machines: only the contrasts are compared.",
-    "One cold sample is one draw: run it again, and the factor is another.",
-    "Accuracies are of one seed and few epochs. The questions about activations, initialisations "
-    "and learning rates have their own answers, with tuned rates and several seeds.",
-]
+def _view(compared: Sequence[Row], device: str) -> Shown:
+    """The first contrast of every exercise that was run on a device, else the first."""
+    shown = []
+    for exercise in EXERCISES:
+        all_ = [each for each in compared if each.exercise == exercise]
+        here = [each for each in all_ if each.device == device] or all_
+        shown.append(next((each for each in here if each.said in RUN), here[0]))
+    told = "; ".join(f"{TITLES[each.exercise]}: {each.said}" for each in shown)
+    return Shown(TITLE, f"{TITLE}. {told}.", table=_three(shown, [device], True), name=device)
 
 
-def _page_table(compared: Sequence[Row]) -> Table:
-    columns = [
-        Column(name="exercise"),
-        Column(name="device"),
-        Column(name="contrast"),
-        Column(name="published"),
-        Column(name="its method, here"),
-        Column(name="corrected"),
-        Column(name="verdict"),
-        Column(name="cause"),
-    ]
-    body: list[list[str | float | int | None]] = []
-    explained: set[str] = set()
-    for each in compared:
-        cause = None if each.exercise in explained else CAUSES[each.exercise]
-        explained.add(each.exercise)
-        body.append(
-            [TITLES[each.exercise], each.device, each.contrast.name, *each.told, each.said, cause]
-        )
-    return Table(columns=columns, rows=body)
+def _three(shown: Sequence[Row], devices: Sequence[str], brief: bool = False) -> Table:
+    """Contrasts with their three numbers; the device has a column where there are several."""
+    several = len(devices) > 1
+    names = ["figure", *(["device"] if several else [])]
+    names += ["published", "its method, here", "right", "verdict"]
+    return Table(
+        columns=[Column(name=name) for name in names],
+        rows=[
+            [
+                f"{TITLES[each.exercise]}: {each.contrast.name}",
+                *([each.device] if several else []),
+                *each.told(brief),
+                Cell(text=each.said.value, sign=SIGNS.get(each.said, ""), reason=each.why),
+            ]
+            for each in shown
+        ],
+    )
+
+
+def _causes() -> Shown:
+    title = "Why the published figures are wrong"
+    columns = [Column(name="exercise"), Column(name="cause")]
+    lines: list[list[Any]] = [[TITLES[exercise], cause] for exercise, cause in CAUSES.items()]
+    told = " ".join(CAUSES.values())
+    return Shown(title, f"{title}. {told}", table=Table(columns=columns, rows=lines))
 
 
 def _frame(table: pd.DataFrame, found: Sequence[Run], compared: Sequence[Row]) -> pd.DataFrame:
     """Tidy: one row per figure and device, then one per contrast."""
     cited = {(row.exercise, row.quantity): row for row in table.itertuples()}
-    lines = []
+    lines: list[dict[str, Any]] = []
     for run in found:
         names = [name for exercise, name in cited if exercise == run.exercise]
         for name in dict.fromkeys([*names, *run.reproduced, *run.corrected]):
             row: Any = cited.get((run.exercise, name))
-            reproduced, corrected = run.reproduced.get(name), run.corrected.get(name)
             lines.append(
                 {
                     "kind": "figure",
@@ -690,154 +590,14 @@ def _frame(table: pd.DataFrame, found: Sequence[Run], compared: Sequence[Row]) -
                     "device": run.device,
                     "quantity": name,
                     "published": row.figure if row else None,
-                    **_ends("reproduced", reproduced),
-                    **_ends("corrected", corrected),
+                    **_ends("reproduced", run.reproduced.get(name)),
+                    **_ends("corrected", run.corrected.get(name)),
                     "source": row.source if row else None,
                 }
             )
-    contrasts = [
-        {"kind": "contrast", "quantity": flat.pop("contrast"), **flat}
-        for flat in map(_flat, compared)
-    ]
+    flats = map(_flat, compared)
+    contrasts = [{"kind": "contrast", "quantity": flat.pop("contrast"), **flat} for flat in flats]
     return pd.DataFrame([*lines, *contrasts])
-
-
-def _alternative(compared: Sequence[Row]) -> str:
-    parts = [
-        f"{TITLES[each.exercise]}, {each.contrast.name}, {each.device}: published "
-        f"{each.told[0] or 'none'}, its method here {each.told[1] or 'not run'}, corrected "
-        f"{each.told[2] or 'none'}"
-        for each in compared
-    ]
-    return "One panel per exercise with the three figures of every quantity. " + "; ".join(parts)
-
-
-# ---- the figure ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Panel:
-    """How the figures of an exercise are drawn."""
-
-    title: str
-    axis: str
-    unit: float  # what one of the axis' units is in base units
-    log: bool = True
-
-
-PANELS = {
-    "framework": Panel("ten epochs", "s", 1.0),
-    "sizes": Panel("one product", "ms", 1e-3),
-    "activations": Panel("activation", "accuracy, %", 0.01, log=False),
-    "rates": Panel("learning rate", "accuracy, %", 0.01, log=False),
-    "initialisers": Panel("initialiser", "accuracy, %", 0.01, log=False),
-    "norm_log": Panel("1000 norms", "ms", 1e-3),
-    "devices": Panel("CPU and GPU", "ms", 1e-3),
-    "two_gpus": Panel("on GPUs", "implied TFLOP/s", 1e12),
-}
-FEW_DECADES = 50.0  # largest over smallest, under which a number a decade is too few
-HEIGHTS = [5, 6, 3, 4]  # of the rows of panels, as many as they have quantities
-DRAWN: dict[str, dict[str, Any]] = {
-    "published": {"marker": "D", "ms": 5.5, "mfc": "none", "mew": 1.4, "color": figure.INK},
-    "published, its own curve": {"marker": "+", "ms": 7, "mew": 1.4, "color": figure.INK},
-    "its method, run here": {"marker": "o", "ms": 6, "color": figure.RED},
-    "corrected, with interval": {"marker": "s", "ms": 5, "color": figure.BLUE},
-}
-CLAIM, CURVE, HERE, RIGHT = DRAWN
-LANES = {CLAIM: -0.24, CURVE: -0.24, HERE: 0.0, RIGHT: 0.24}  # places within a quantity's row
-
-
-def quantities(exercise: str, cited: Figures, run: Run | None) -> list[str]:
-    """What a panel shows, from top to bottom: what was published, or what was run of it."""
-    if exercise == "two_gpus":
-        return [each.name for each in CONTRASTS if each.exercise == exercise]
-    names = [name for name in cited if not name.endswith(OWN)]
-    if exercise == "activations":  # the published bars have no numbers
-        names = [*run.reproduced] if run else []
-    if exercise == "framework":  # the depths that are run
-        names = [name for name in names if name.endswith(tuple(f"depth {d}" for d in DEPTHS))]
-    return [name for name in names if name != NETWORKS]
-
-
-def shown(exercise: str, figures: Figures) -> Figures:
-    """The figures as a panel shows them: times of GPUs as the speed that they imply."""
-    if exercise != "two_gpus":
-        return figures
-    speeds = {c.name: c.seen(figures) for c in CONTRASTS if c.exercise == exercise}
-    return {name: seen for name, seen in speeds.items() if seen}
-
-
-def _figure(table: pd.DataFrame, found: Sequence[Run], compared: Sequence[Row]) -> Figure:
-    """One panel per exercise: published, run here, corrected; on the device that can run most."""
-    drawn, grid = figure.panels(4, 2, height_in=2.2, height_ratios=HEIGHTS)
-    for axes, exercise in zip(grid.flat, PANELS, strict=True):
-        runs_of_it = [run for run in found if run.exercise == exercise]
-        best = max(runs_of_it, key=lambda run: len(run.reproduced), default=None)
-        _panel(axes, exercise, of_table(table, exercise), best)
-        axes.set_title(_outcome(exercise, compared), loc="right", fontsize=8, fontweight="normal")
-    handles = [axes.plot([], [], ls="", label=name, **style)[0] for name, style in DRAWN.items()]
-    drawn.legend(
-        handles=handles,
-        loc="outside upper center",
-        ncols=4,
-        frameon=False,
-        fontsize=8.5,
-        handletextpad=0.2,
-        columnspacing=1.2,
-    )
-    return drawn
-
-
-def _outcome(exercise: str, compared: Sequence[Row]) -> str:
-    """How many of an exercise's contrasts are reproduced."""
-    words = [each.said for each in compared if each.exercise == exercise]
-    if not any(word in RUN for word in words):
-        return str(words[0])
-    return f"{words.count(Said.REPRODUCED)} of {len(words)} reproduced"
-
-
-def _panel(axes: Axes, exercise: str, cited: Figures, run: Run | None) -> None:
-    panel, names = PANELS[exercise], quantities(exercise, cited, run)
-    axes.set_title(panel.title)
-    if not names:
-        axes.set_axis_off()
-        return
-    claims = shown(exercise, cited)
-    columns = {
-        CLAIM: claims,
-        CURVE: {name.removesuffix(OWN): v for name, v in claims.items() if name.endswith(OWN)},
-        HERE: shown(exercise, run.reproduced if run else {}),
-        RIGHT: shown(exercise, run.corrected if run else {}),
-    }
-    for y, name in enumerate(names):
-        if y % 2:
-            axes.axhspan(y - 0.5, y + 0.5, color=figure.BAND, alpha=0.35, lw=0, zorder=0)
-        for style, figures in columns.items():
-            if name in figures:
-                _mark(axes, figures[name], y + LANES[style], panel.unit, DRAWN[style])
-    if panel.log:
-        _log_axis(axes)
-    axes.set_yticks(range(len(names)), [name.removeprefix(SPEED) for name in names])
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(panel.axis, labelpad=2)
-    axes.grid(axis="x", lw=0.5)
-
-
-def _log_axis(axes: Axes) -> None:
-    """A logarithmic axis with plain numbers: one a decade, or three where there are few decades."""
-    axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    few = high / low < FEW_DECADES
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _mark(axes: Axes, seen: Interval, y: float, unit: float, style: Mapping[str, Any]) -> None:
-    if seen.low < seen.high:
-        axes.plot([seen.low / unit, seen.high / unit], [y, y], "-", color=style["color"], lw=1.4)
-    axes.plot(seen.value / unit, y, ls="", **style)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,25 +5,26 @@ The speed-up S is the time in sequence over the time at once, the reciprocal of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
-import pandas as pd
-from assay import occasion
-from assay.answer import question, verdict
-from assay.answer import old_figure as figure
-from assay.answer.question import Column, Findings, Picture, Snippet, Table
-from assay.record import Record, Status, Trial
+from assay.answer import arms, figure, model, question, say, trials, verdict
+from assay.answer.arms import Arm
+from assay.answer.figure import Axis, Band, Row
+from assay.answer.model import Cell, Main
+from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Comparison, Word
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from assay.record import Record, Status, Trial
+from assay.statistic import Interval
 
 IDEAL = 2.0
 NEAR = 0.05  # of the ideal: what "almost linear" allows
 MUCH = 0.5  # of the time: a hand-over this long has a part in the speed-up
 QUESTION, STAND_IN = "question", "stand-in"
-ARM = "at_once"
+ARM, PAIR = "at_once", "two GPUs"
+TITLE = "Speed-up of two products at once"
 
 
 class Scaling(StrEnum):
@@ -43,7 +44,7 @@ MEANING = {
     Scaling.SUBLINEAR: "faster, but less than linear",
     Scaling.FASTER: "faster, but cannot tell whether almost linear",
     Scaling.BEYOND: "more than twice as fast",
-    Scaling.NONE: f"no speed-up beyond {verdict.MARGIN:.0%}",
+    Scaling.NONE: f"no speed-up beyond {100 * verdict.MARGIN:g} %",
     Scaling.LOSS: "slower than in sequence",
     Scaling.UNKNOWN: "cannot tell",
 }
@@ -51,73 +52,69 @@ MEANING = {
 
 def scaling(seen: Comparison, word: Word) -> Scaling:
     """What a comparison of the time at once with the time in sequence says about scaling."""
-    low, high = 1 / seen.high, 1 / seen.low
+    speedup, least, most = inverse(seen), (1 - NEAR) * IDEAL, (1 + NEAR) * IDEAL
     match word:
         case Word.SLOWER:
             return Scaling.LOSS
         case Word.SAME:
             return Scaling.NONE
-        case Word.FASTER if low > (1 + NEAR) * IDEAL:
+        case Word.FASTER if speedup.low > most:
             return Scaling.BEYOND
-        case Word.FASTER if high < (1 - NEAR) * IDEAL:
+        case Word.FASTER if speedup.high < least:
             return Scaling.SUBLINEAR
-        case Word.FASTER if low >= (1 - NEAR) * IDEAL and high <= (1 + NEAR) * IDEAL:
+        case Word.FASTER if speedup.low >= least and speedup.high <= most:
             return Scaling.LINEAR
         case Word.FASTER:
             return Scaling.FASTER
     return Scaling.UNKNOWN
 
 
-# ---- the tidy table ------------------------------------------------------------------------------
+def inverse(ratio: Interval) -> Interval:
+    """The speed-up that a ratio of times is."""
+    return Interval(1 / ratio.value, 1 / ratio.high, 1 / ratio.low if ratio.low else math.inf)
 
 
-def rows(records: Iterable[Record]) -> pd.DataFrame:
-    """One row per trial, with its speed-up and what that comes to."""
-    found = sorted((_row(each, trial) for each in records for trial in each.trials), key=_order)
-    measured = [row for row in found if row["seen"]]
-    seen = [row["seen"] for row in measured]
-    for row, word in zip(measured, verdict.judge(seen), strict=True):
-        row |= {"verdict": word.value, "scaling": scaling(row["seen"], word).value}
-    return pd.DataFrame(found, columns=_COLUMNS)
+# ---- the arms ------------------------------------------------------------------------------------
 
 
-_COLUMNS = [
-    *("device", "pair", "role", "dtype", "n", "status", "reason", "repeats", "lanes", "kernel"),
-    *("in_sequence_s", "at_once_s", "speedup", "speedup_low", "speedup_high", "p"),
-    *("ratio", "ratio_low", "ratio_high", "bound", "margin", "verdict", "scaling"),
-    *("throughput_flops", "handover_s", "wrong_stream_s", "product_flop", "rounds", "rounds_void"),
-]
+def pairs(records: Sequence[Record]) -> list[Arm]:
+    """Every trial beside the same work in sequence, judged; those of the question come first."""
+    found = [_arm(each, trial) for each in records for trial in each.trials]
+    found.sort(key=lambda arm: (arm.extras["role"], arm.group, arm.device, arm.extras["n"]))
+    return [
+        arms.with_extras(arm, {"scaling": scaling(arm.seen, arm.word).value})
+        if arm.seen and arm.word
+        else arm
+        for arm in arms.judged(found)
+    ]
 
 
-def _order(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["role"] != QUESTION, row["pair"], row["device"], row["n"]
-
-
-def _row(each: Record, trial: Trial) -> dict[str, Any]:
-    result: dict[str, Any] = trial.result
-    row = {
-        **{key: trial.what[key] for key in ("pair", "role", "dtype", "n")},
-        "device": each.axes["device"],
-        "status": trial.status.value,
-        "reason": trial.reason,
-        "lanes": lanes_in_words(result.get("lanes", [])),
-        "seen": None,
-        "verdict": "",
-        "scaling": "",
-    }
-    for key in ("repeats", "kernel", "throughput_flops", "handover_s", "wrong_stream_s"):
-        row[key] = result.get(key)
-    row |= {key: result.get(key) for key in ("rounds", "rounds_void")}
+def _arm(each: Record, trial: Trial) -> Arm:
+    """A trial; of one whose rounds were too few for a verdict the times are known all the same."""
+    result: Any = trial.result
+    extras: dict[str, Any] = {key: trial.what[key] for key in ("pair", "role", "n")}
     if result.get("arms"):
-        for arm, name in (("anchor", "in_sequence_s"), (ARM, "at_once_s")):
-            row[name] = result["arms"][arm]["time_median_s"]
-        row["product_flop"] = result["arms"][ARM]["units_per_call"]
+        at_once = result["arms"][ARM]
+        extras["in_sequence_s"] = result["arms"]["anchor"]["time_median_s"]
+        extras |= {"at_once_s": at_once["time_median_s"], "product_flop": at_once["units_per_call"]}
+    extras |= {key: result.get(key) for key in ("repeats", "handover_s", "wrong_stream_s")}
+    extras["lanes"] = lanes_in_words(result.get("lanes", []))
+    seen = speedup = None
     if trial.status == Status.OK:
-        seen = row["seen"] = verdict.paired(result, ARM)
-        row |= verdict.row(seen)
-        row |= {"speedup": 1 / seen.value, "speedup_low": 1 / seen.high}
-        row["speedup_high"] = 1 / seen.low if seen.low else None
-    return row
+        seen = verdict.paired(result, ARM)
+        speedup = inverse(seen)
+        extras |= {"speedup": speedup.value, "speedup_low": speedup.low}
+        extras["speedup_high"] = speedup.high if seen.low else None
+    return Arm(
+        str(each.axes["device"]),
+        extras["pair"] if extras["role"] == QUESTION else f"{extras['pair']} ({STAND_IN})",
+        str(extras["n"]),
+        f"n = {extras['n']}",
+        speedup,
+        seen,
+        lost="" if seen else model.lost(trial.status),
+        extras=extras,
+    )
 
 
 def lanes_in_words(lanes: Sequence[dict[str, Any]]) -> str | None:
@@ -125,8 +122,7 @@ def lanes_in_words(lanes: Sequence[dict[str, Any]]) -> str | None:
     if not lanes:
         return None
     if "threads" in lanes[0]:
-        counts = sorted({lane["threads"] for lane in lanes})
-        threads = f"{counts[0]} thread{'s' if counts[0] > 1 else ''} each"
+        threads = f"{say.plural(min(lane['threads'] for lane in lanes), 'thread')} each"
         if not all(lane.get("pinned_to_cpus") for lane in lanes):
             return f"{threads}, not bound to cores"
         bound = " | ".join(_cpus(lane["pinned_to_cpus"]) for lane in lanes)
@@ -146,283 +142,200 @@ def _cpus(numbers: Sequence[int]) -> str:
     return f"CPU{'s' if len(numbers) > 1 else ''} {listed}"
 
 
-# ---- words ---------------------------------------------------------------------------------------
-
-
-def speedup(row: pd.Series) -> str:
-    """A speed-up with its interval: ``1.93 [1.91, 1.95]``."""
-    return f"{row['speedup']:.2f} [{row['speedup_low']:.2f}, {row['speedup_high']:.2f}]"
-
-
-def _grouped(done: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The measured rows of each pair and device, with what to call them."""
-    named = []
-    for (pair, device), here in done.groupby(["pair", "device"], sort=False):
-        several = done.loc[done["pair"] == pair, "device"].nunique() > 1
-        named.append((f"{pair} ({device})" if several else str(pair), here))
-    return named
-
-
-def sentence(table: pd.DataFrame) -> str:
-    """The answer for two GPUs, or why there is none, and what the stand-ins show."""
-    done = table[table["status"] == Status.OK]
-    real, others = done[done["role"] == QUESTION], done[done["role"] == STAND_IN]
-    parts = [_verdicts(name, here) for name, here in _grouped(real)] or [_why_not(table)]
-    for name, here in _grouped(others):
-        parts.append(f"stand-in, {_verdicts(name, here)}")
-    return "; ".join(parts) + "."
-
-
-def _verdicts(name: str, here: pd.DataFrame) -> str:
-    """What one pair comes to, by size: ``two GPUs: almost linear at n = 4096 (1.98 […] of 2)``."""
-    parts = []
-    for kind, same in _runs(here):
-        sizes = sorted(same["n"])
-        at = f"n = {sizes[0]}" if len(sizes) == 1 else f"n = {sizes[0]} to {sizes[-1]}"
-        last = same.loc[same["n"].idxmax()]
-        where = "" if len(sizes) == 1 else f" at n = {sizes[-1]}"
-        parts.append(
-            f"{MEANING[Scaling(kind)]} at {at} ({speedup(last)} times as fast{where}, ideal 2)"
-        )
-    return f"{name}: {', '.join(parts)}"
-
-
-def _runs(here: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Neighbouring sizes of the same outcome together, the largest first."""
-    found: list[tuple[str, list[int]]] = []
-    for i, row in here.sort_values("n", ascending=False).iterrows():
-        if not found or found[-1][0] != row["scaling"]:
-            found.append((row["scaling"], []))
-        found[-1][1].append(int(str(i)))
-    return [(kind, here.loc[list(reversed(each))]) for kind, each in found]
-
-
-def _why_not(table: pd.DataFrame) -> str:
-    """Why two GPUs were not measured."""
-    asked = table[table["role"] == QUESTION]
-    if asked.empty:
-        return "Two GPUs were not measured: no job ran on a GPU"
-    reason = asked["reason"].dropna().iloc[0]
-    return f"Two GPUs were not measured: {reason}"
-
-
-def findings(done: pd.DataFrame) -> list[str]:
-    """Every speed-up of a pair, and its share of the ideal."""
-    found = []
-    for name, here in _grouped(done):
-        role = "" if here["role"].iloc[0] == QUESTION else "Stand-in, "
-        lanes = here["lanes"].dropna()
-        which = f" ({lanes.iloc[0]})" if len(lanes) else ""
-        sizes = "; ".join(
-            f"n = {row['n']}: {speedup(row)}, {row['speedup'] / IDEAL:.0%} of the ideal, "
-            f"{MEANING[Scaling(row['scaling'])]}"
-            for _, row in here.iterrows()
-        )
-        text = f"{role}{name}{which}: speed-up {sizes}."
-        found.append(_capital(text))
-        found += _handover_findings(name, here)
-    return found
-
-
-def _handover_findings(name: str, here: pd.DataFrame) -> list[str]:
-    """What a clock would have shown that waits for no device, or watches another stream."""
-    known = here.dropna(subset=["handover_s", "product_flop"])
-    if known.empty:
-        return []
-    row = known.loc[known["n"].idxmax()]
-    flops, implied = (row["product_flop"] / row[key] for key in ("at_once_s", "handover_s"))
-    text = (
-        f"{name}, n = {row['n']}, stopping the clock when the work is handed over instead of done: "
-        f"{_seconds(row['handover_s'])} instead of {_seconds(row['at_once_s'])}, which would be "
-        f"{_tera(implied)} instead of {_tera(flops)}"
-    )
-    if pd.notna(row["wrong_stream_s"]):
-        text += f"; two events on another stream than the work's: {_seconds(row['wrong_stream_s'])}"
-    found = [f"{_capital(text)}."]
-    slow = known[known["handover_s"] > MUCH * known["at_once_s"]]
-    if len(slow):
-        sizes = ", ".join(map(str, slow["n"]))
-        found.append(
-            f"{_capital(name)}, n = {sizes}: handing the work over takes {MUCH:.0%} of the time or "
-            "more, so the host has a part in these speed-ups."
-        )
-    return found
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def _seconds(value: float) -> str:
-    return f"{value * 1e3:.3g} ms" if value >= 1e-3 else f"{value * 1e6:.3g} µs"
-
-
-def _tera(flops: float) -> str:
-    return f"{flops / 1e12:.3g} TFLOP/s"
+# ---- the answer ----------------------------------------------------------------------------------
 
 
 def answer(records: list[Record]) -> Findings:
     """Answer from the records of every device and size."""
-    table = rows(records)
-    done = table[table["status"] == Status.OK]
+    found = pairs(records)
+    here = arms.grouped(found, lambda arm: arm.device)
+    views = [_view(device, mine) for device, mine in here.items() if len(_measured(mine)) > 1]
     return Findings(
-        sentence=sentence(table),
-        findings=findings(done),
-        numbers={"speedups": _numbers(done)},
-        method=_method(records, done),
-        caveats=_caveats(records, done),
-        picture=Picture(title="Speed-up of two at once", alternative=_alternative(done)),
-        table=_page_table(table),
-        frame=table,
-        figure=_figure(done),
+        short=_short(found),
+        cells=_cells(records, found),
+        sentence=_sentence(records, found),
+        so=_so(found),
+        numbers={"speedups": [_numbers(arm) for arm in _measured(found)]},
+        why=[text for group in _groups(_measured(found)) for text in _why(group)],
+        method=_method(records),
+        caveats=_caveats(found),
+        views=views or question.nothing(TITLE, "Fewer than two sizes were measured"),
+        switch="Device",
+        table=arms.table(
+            found,
+            "size",
+            value="speed-up (ideal 2)",
+            against="time at once against in sequence",
+            group="pair",
+            extra={
+                "scaling": lambda arm: _meaning(arm) if arm.seen else None,
+                "in sequence, ms": lambda arm: _milliseconds(arm, "in_sequence_s"),
+                "at once, ms": lambda arm: _milliseconds(arm, "at_once_s"),
+            },
+        ),
+        frame=trials.frame(records, map(arms.flat, found)),
     )
 
 
-def _numbers(done: pd.DataFrame) -> list[dict[str, Any]]:
-    keys = ["device", "pair", "role", "n", "speedup", "speedup_low", "speedup_high", "scaling"]
-    numbers: list[dict[str, Any]] = done[keys].to_dict("records")
-    return numbers
+def _measured(found: Sequence[Arm]) -> list[Arm]:
+    return [arm for arm in found if arm.seen]
 
 
-def _method(records: Sequence[Record], done: pd.DataFrame) -> list[str]:
+def _groups(found: Sequence[Arm]) -> list[list[Arm]]:
+    """The sizes of each pair, in their order."""
+    return [*arms.grouped(found, lambda arm: f"{arm.group}, {arm.device}").values()]
+
+
+def largest(found: Sequence[Arm], role: str) -> list[Arm]:
+    """The largest size of each pair, where launching work decides least."""
+    return [group[-1] for group in _groups(found) if group[-1].extras["role"] == role]
+
+
+def _cells(records: Sequence[Record], found: Sequence[Arm]) -> list[Main]:
+    """The headline rests on the largest size that was asked for of two GPUs, never on stand-ins."""
+    cells = [Main(f"{PAIR}, {a.label}", a.word, a.lost) for a in largest(found, QUESTION)]
+    bad = [each.status for each in records if each.status != Status.OK]
+    return cells or [Main(PAIR, lost=model.lost(bad[0]) if bad else "not measured")]
+
+
+def _sentence(records: Sequence[Record], found: Sequence[Arm]) -> str:
+    """The answer for two GPUs, or why there is none and what the stand-ins show."""
+    leads = largest(_measured(found), QUESTION)
+    devices = [arm.device for arm in leads]
+    lost = [cell for cell in _cells(records, found) if cell.lost]
+    if leads:
+        parts = [f"{say.on(arm.device, devices)}{_lead(arm)}." for arm in leads]
+        parts += [f"{say.capital(cell.name)}: {cell.lost}." for cell in lost]
+    else:
+        parts = [f"Two GPUs: {say.listed(dict.fromkeys(cell.lost for cell in lost))}."]
+        for arm in largest(_measured(found), STAND_IN):
+            parts.append(f"As a {STAND_IN}, {_speedup(arm)}.")
+    return " ".join(parts)
+
+
+def _lead(arm: Arm) -> str:
+    return f"{say.capital(_speedup(arm))}, {_meaning(arm)}"
+
+
+def _speedup(arm: Arm) -> str:
+    assert arm.value
+    doubt = " (cannot tell)" if arm.word == Word.UNKNOWN and arm.extras["role"] == STAND_IN else ""
+    return f"{arm.extras['pair']}: {say.interval(arm.value)} times as fast at {arm.label}{doubt}"
+
+
+def _short(found: Sequence[Arm]) -> str:
+    leads = largest(_measured(found), QUESTION)
+    devices = [arm.device for arm in leads]
+    parts = [
+        f"{say.on(arm.device, devices)}{say.capital(_meaning(arm))}, {_of_ideal(arm)}"
+        for arm in leads
+    ]
+    others = [f"{STAND_IN} {_of_ideal(arm)}" for arm in largest(_measured(found), STAND_IN)]
+    return "; ".join(parts or ["Two GPUs not measured", *others[:1]])
+
+
+def _meaning(arm: Arm) -> str:
+    return MEANING[arm.extras["scaling"]]
+
+
+def _of_ideal(arm: Arm) -> str:
+    assert arm.value
+    return f"{say.value(arm.value)} of {IDEAL:g}"
+
+
+def _so(found: Sequence[Arm]) -> str:
+    """What to do with two GPUs, where all that were measured agree."""
+    words = {arm.word for arm in largest(_measured(found), QUESTION)}
+    if words == {Word.FASTER}:
+        return "Give independent products of this size to both GPUs."
+    if words and words <= {Word.SAME, Word.SLOWER}:
+        return "Keep products of this size on one GPU."
+    return ""
+
+
+def _why(group: Sequence[Arm]) -> list[str]:
+    """What the lanes were, and what a clock shows that does not wait for them."""
+    texts = [f"{say.capital(group[0].group)}: {group[0].extras['lanes'] or 'lanes unknown'}."]
+    known = [arm for arm in group if arm.extras["handover_s"]]
+    if known:
+        own, quantity = known[-1].extras, say.quantity
+        implied, right = (own["product_flop"] / own[key] for key in ("handover_s", "at_once_s"))
+        wrong = own["wrong_stream_s"]
+        texts.append(
+            f"At {known[-1].label} a clock stopped when the work is handed over shows "
+            f"{quantity(own['handover_s'], 's')} instead of {quantity(own['at_once_s'], 's')}, as "
+            f"if it were {quantity(implied, 'FLOP/s')} instead of {quantity(right, 'FLOP/s')}."
+            + (f" Events on another stream show {quantity(wrong, 's')}." if wrong else "")
+        )
+    slow = [arm for arm in known if arm.extras["handover_s"] > MUCH * arm.extras["at_once_s"]]
+    if slow:
+        texts.append(
+            f"At {say.listed(arm.label for arm in slow)} handing the work over takes half of the "
+            "time or more, so the host has a part in the speed-up."
+        )
+    return texts
+
+
+def _numbers(arm: Arm) -> dict[str, Any]:
+    keys = ("pair", "role", "n", "speedup", "speedup_low", "speedup_high", "scaling")
+    return {"device": arm.device, **{key: arm.extras[key] for key in keys}}
+
+
+def _milliseconds(arm: Arm, key: str) -> Cell | None:
+    """The time of a pair of products, of which a call has many."""
+    if key not in arm.extras:
+        return None
+    seconds = arm.extras[key] / (arm.extras["repeats"] or 1)
+    return Cell(text=say.number(1e3 * seconds), value=seconds)
+
+
+def _method(records: Sequence[Record]) -> list[str]:
     settings: Any = records[0].settings
-    rounds = int(done["rounds"].median()) if len(done) else 0
-    void = int(done["rounds_void"].sum()) if len(done) else 0
     return [
-        "In every round, in an order drawn anew: both products in sequence on one device, its twin "
-        "on other memory, and one product on each device at once "
-        f"(median {rounds} rounds, at least {settings['protocol']['rounds_least']}; {void} void).",
-        occasion.told(records),
-        f"A device is handed as many products in one go as keep it busy for "
-        f"{1e3 * settings['work_s']:g} ms or more, so that starting it does not decide; the host's "
+        "Every round has both products in sequence on one device, and one on each device at once.",
+        "A device is handed as many products in one go as keep it busy for "
+        f"{1e3 * settings['work_s']:g} ms or more, so that starting it does not decide. The host's "
         "clock runs until both devices are done.",
         f"Products of {settings['dtype']} matrices of normal random numbers, filled on the device "
-        "that multiplies them; rows of each product were checked against float64.",
-        f"S is the median over the rounds of time in sequence / time at once. Almost linear: its "
-        f"interval lies within {NEAR:.0%} of {IDEAL:g}. Whether it is a speed-up at all is "
-        f"Holm-corrected over the {len(done)} comparisons of this question, against what the twin "
-        f"showed; none at all is a ratio within {verdict.MARGIN:.0%} of 1.",
+        "that multiplies them. Rows of each product were checked against float64.",
+        f"Almost linear: the interval lies within {100 * NEAR:g} % of {IDEAL:g}.",
         "One path of code measures two GPUs and the stand-ins: streams of one GPU, or halves of "
         "the CPU's cores, each with its own queue and threads, whose start-up is not timed.",
     ]
 
 
-def _caveats(records: Sequence[Record], done: pd.DataFrame) -> list[str]:
+def _caveats(found: Sequence[Arm]) -> list[str]:
     caveats = [
-        "A published answer gives 0.003 s for two products of 10000 × 10000: that is 1334 TFLOP/s, "
-        "more than its GPUs have, because the clock was stopped when the work was handed over.",
-        "The two products are independent and their operands lie where they are needed: moving "
-        "them between devices is not in these figures.",
+        "A published 0.003 s for two products of 10000 × 10000 means 1334 TFLOP/s, more than its "
+        "GPUs have: the clock was stopped at the hand-over.",
+        "Moving operands between devices is not in these figures.",
     ]
-    if (done["role"] == STAND_IN).any():
+    if largest(_measured(found), STAND_IN):
         caveats.append(
-            "A stand-in is not two GPUs: streams of one GPU share its arithmetic units, and halves "
-            "of a CPU share its caches, its memory, its power and, in many virtual machines "
-            "without saying so, the arithmetic units of one core."
+            "A stand-in is not two GPUs: streams share arithmetic units, halves of a CPU share "
+            "caches, memory, power, perhaps a core."
         )
-    if done["lanes"].astype(str).str.contains("not bound").any():
-        caveats.append("The halves of the CPU could not be bound to cores: they may have moved.")
-    if any(each.conditions.contention["delay_share"] is None for each in records):
-        caveats.append("Contention unknown: this system does not show the run-queue delay.")
+    if any("not bound" in (arm.extras["lanes"] or "") for arm in found):
+        caveats.append("The halves were not bound to cores.")
     return caveats
 
 
-def _page_table(table: pd.DataFrame) -> Table:
-    columns = [
-        Column(name="pair"),
-        Column(name="device"),
-        Column(name="size"),
-        Column(name="in sequence", unit="ms", digits=3),
-        Column(name="at once", unit="ms", digits=3),
-        Column(name="speed-up (ideal 2)"),
-        Column(name="scaling"),
-    ]
-    body: list[list[str | float | int | None]] = []
-    for _, row in table.iterrows():
-        pair = row["pair"] if row["role"] == QUESTION else f"{row['pair']} (stand-in)"
-        head = [pair, row["device"], int(row["n"])]
-        if row["status"] == Status.OK:
-            times = [1e3 * row[key] / row["repeats"] for key in ("in_sequence_s", "at_once_s")]
-            body.append([*head, *times, speedup(row), MEANING[Scaling(row["scaling"])]])
-        else:
-            body.append([*head, None, None, None, str(row["status"]).replace("_", " ")])
-    return Table(columns=columns, rows=body)
-
-
-# ---- the figure ----------------------------------------------------------------------------------
-
-
-def _alternative(done: pd.DataFrame) -> str:
-    parts = [
-        f"{name}: "
-        + ", ".join(f"{row['speedup']:.2f} at n = {row['n']}" for _, row in here.iterrows())
-        for name, here in _grouped(done)
-    ]
-    said = "; ".join(parts) or "nothing could be measured"
-    return f"Speed-up by matrix size, with intervals, between none (1) and ideal (2). {said}."
-
-
-def _figure(done: pd.DataFrame) -> Figure:
-    """Speed-up against size, one line per pair, between none and ideal."""
-    if done.empty:
-        return figure.nothing()
-    drawn, grid = figure.panels(1, height_in=3.0)
-    axes = grid[0, 0]
-    groups = _grouped(done)
-    sizes = sorted(set(done["n"]))
-    _frame_axes(axes, done, sizes)
-    ends = [float(here.sort_values("n")["speedup"].iloc[-1]) for _, here in groups]
-    heights = figure.spread(ends, 0.16, axes.get_ylim()[1])
-    for (name, here), height, colour in zip(groups, heights, figure.CYCLE * 3, strict=False):
-        _line(axes, here.sort_values("n"), colour)
-        role = "" if here["role"].iloc[0] == QUESTION else "\n(stand-in)"
-        axes.annotate(
-            f"{name}{role}",
-            (1, height),
-            (5, 0),
-            xycoords=axes.get_yaxis_transform(),
-            textcoords="offset points",
-            va="center",
-            color=colour,
-            fontsize=9,
-            annotation_clip=False,
-        )
-    return drawn
-
-
-def _frame_axes(axes: Axes, done: pd.DataFrame, sizes: Sequence[int]) -> None:
-    axes.axhspan((1 - NEAR) * IDEAL, (1 + NEAR) * IDEAL, color=figure.BAND, lw=0, zorder=0)
-    for level, name in ((IDEAL, "ideal: twice as fast"), (1.0, "no speed-up")):
-        axes.axhline(level, color=figure.MUTED, lw=0.8)
-        axes.annotate(
-            name,
-            (0, level),
-            (4, 3),
-            xycoords=axes.get_yaxis_transform(),
-            textcoords="offset points",
-            fontsize=8,
-            color=figure.INK,
-        )
-    axes.set_xscale("log", base=2)
-    axes.set_xlim(sizes[0] / 2.4, sizes[-1] * 1.25)
-    axes.set_xticks(sizes, [str(size) for size in sizes])
-    axes.minorticks_off()
-    low, high = done["speedup_low"].min(), done["speedup_high"].max()
-    axes.set_ylim(min(0.9, low - 0.05), max((1 + NEAR) * IDEAL + 0.05, high + 0.05))
-    axes.set_xlabel("matrix size n (two products of n × n matrices)")
-    axes.set_ylabel("speed-up S, in sequence / at once")
-
-
-def _line(axes: Axes, here: pd.DataFrame, colour: str) -> None:
-    axes.plot(here["n"], here["speedup"], color=colour, lw=1.2)
-    figure.interval(
-        axes,
-        list(here["n"]),
-        list(here["speedup"]),
-        list(here["speedup_low"]),
-        list(here["speedup_high"]),
-        color=colour,
+def _view(device: str, mine: Sequence[Arm]) -> Shown:
+    shown = _measured(mine)
+    groups = arms.grouped(shown, lambda arm: arm.group)
+    drawn = figure.rows(
+        {name: [_row(arm) for arm in group] for name, group in groups.items()},
+        Axis("speed-up (1: none, 2: ideal; bar: 95 %)"),
+        band=Band((1 - NEAR) * IDEAL, (1 + NEAR) * IDEAL, "grey: almost linear, within 5 % of 2"),
+        line=1.0,
     )
+    told = "; ".join(f"{arm.group}, {arm.label}: {_row(arm).text}" for arm in shown)
+    return Shown(TITLE, f"{TITLE}. {told}.", drawn, name=device)
+
+
+def _row(arm: Arm) -> Row:
+    assert arm.value
+    return arm.row(seen=arm.value, text=f"{say.value(arm.value)}, {arm.extras['scaling']}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

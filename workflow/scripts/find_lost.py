@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from assay import grid
 
 OCCASION = "occasion"
@@ -33,7 +34,7 @@ def one_more(pattern: str, axes: Mapping[str, Sequence[Any]]) -> Iterator[str]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the list of records to measure: a JSON list of paths."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--grid", type=json.loads, required=True, help="JSON: where records lie")
+    parser.add_argument("--grid", type=yaml.safe_load, required=True, help="YAML: where they lie")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
     arguments = parser.parse_args(argv)
     paths = [path for each in arguments.grid["own"] for path in one_more(**each)]

@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 import argparse
+import base64
+import gzip
+import hashlib
+import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
 
+import yaml
 from assay import hardware, record
-from assay.answer import question, runs
-from assay.answer.figure import BAND, BLUE, INK, MUTED
-from assay.answer.question import Answer, Circumstances, Column, Disturbed, Missing, Picture, Table
-from assay.record import Record, Status
+from assay.answer import figure, model, runs, say
+from assay.answer.model import Answer, Cell, Circumstances, Disturbed, Missing, State, Table, View
 from assay.answer.verdict import Word
-from great_tables import GT, html
+from assay.hardware import Item
+from assay.record import Record, Status
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-from pandas import DataFrame
+from markupsafe import Markup, escape
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 REPORT = Path(__file__).resolve().parent.parent / "report"
 
-# Numbers outside this range are written as a power of ten.
-SMALLEST, LARGEST = 1e-4, 1e7
-PLAIN_DIGITS = 4  # of a number in a column that asks for none
-
 NAMED = 3  # neighbours that a notice names, at most
-AGAIN = "snakemake … --forcerun $(python workflow/again.py --list)"
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\d)")
+TRADE = re.compile(r"\((?:R|TM|C)\)|\b(?:CPU|Processor)\b|\b\d+-Core\b|@.*", re.IGNORECASE)
+SMALLEST, LARGEST = 1e-4, 1e7  # numbers beyond are written as a power of ten
+RAISED = str.maketrans("0123456789−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
-# A sign beside the word, so that a column of verdicts can be scanned.
+# A sign beside the word, so that a list or a column of them can be scanned.
+STATES = {State.ANSWERED: "●", State.PART: "◐", State.UNKNOWN: "?", State.NONE: "○"}
 SIGNS = {
     Word.FASTER: "▲",
     Word.BETTER: "▲",
@@ -44,19 +47,53 @@ SIGNS = {
     Word.SAME: "=",
     Word.UNKNOWN: "?",
 }
+KINDS = {"▲": "good", "✓": "good", "▼": "bad", "✗": "bad", "!": "bad", "?": "unsure"}
 
-# Colours of figures that the page exchanges for its own: the neutral ones, and the one that a dark
-# ground would swallow.
-THEME = {INK: "var(--ink)", MUTED: "var(--muted)", BAND: "var(--band)", BLUE: "var(--blue)"}
+# What words of this page mean; each is marked where a text first uses it.
+GLOSSARY = {
+    "reference": "What the others are compared with.",
+    "control copy": "The reference once more, on other memory, as if it were another.",
+    "round": "Everything that is compared, timed once, in random order.",
+    "occasion": "A process of its own, far from the others in the run.",
+    "interval": "In brackets: it holds the true value in 19 of 20 such measurements.",
+    "disturbed": "Other programs took the cores meanwhile, so no number is given.",
+    "the same": "The whole interval lies within the margin that is stated.",
+    "cannot tell": "The interval holds a difference as well as none.",
+    "points": "The difference between two percentages.",
+    "seed": "Where random numbers begin; runs of one seed share weights and batches.",
+}
+TERMS = re.compile(rf"\b({'|'.join(GLOSSARY)})\b")
+
+# Colours of figures that the page exchanges for its own, which follow light and dark.
+THEME = {
+    figure.INK: "var(--ink)",
+    figure.MUTED: "var(--muted)",
+    figure.BAND: "var(--band)",
+    figure.BLUE: "var(--blue)",
+    figure.GOOD: "var(--good)",
+    figure.BAD: "var(--bad)",
+    figure.PURPLE: "var(--purple)",
+    "#ffffff": "var(--card)",  # hollow marks
+}
 
 # What matplotlib draws with; anything else in a file (scripts, styles of a whole page) stays out.
 DRAWN = frozenset(
-    {"svg", "g", "defs", "path", "use", "clipPath", "rect", "circle", "text", "image"}
+    {"svg", "g", "defs", "path", "use", "clipPath", "rect", "circle", "text", "tspan", "title"}
 )
 
 
 class PageError(ValueError):
     """The page cannot be made; one sentence that names the file."""
+
+
+class Protocol(BaseModel):
+    """What the page tells of how trials are run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    confidence: float
+    rounds_least: int
+    void_delay_share: float
 
 
 class About(BaseModel):
@@ -68,6 +105,7 @@ class About(BaseModel):
     command: str = Field(description="Command of the full default run")
     again: str = Field("", description="Command that measures again what a neighbour spoilt")
     questions: list[str] = Field(description="The questions asked, in the order of the page")
+    protocol: Protocol
 
 
 @dataclass(frozen=True)
@@ -88,15 +126,115 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Section:
+class Shown:
+    """A cell as the template needs it: its text, what it is sorted by, its colour."""
+
+    text: str
+    value: float | None = None
+    sign: str = ""
+    kind: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A column's heading."""
+
+    name: str
+    unit: str | None
+    numeric: bool
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table as the template needs it."""
+
+    columns: list[Head]
+    rows: list[list[Shown]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A figure, or a table in its place."""
+
+    id: str
+    name: str
+    title: str
+    svg: Markup | None
+    grid: Grid | None
+
+
+@dataclass(frozen=True)
+class Card:
     """One question as the template needs it."""
 
     answer: Answer
-    figure: Markup
-    table: Markup
+    views: list[Panel]
+    folded: list[Panel]
+    grid: Grid
     gaps: list[Gap]
-    files: list[Link]
-    records: list[Link]
+    csv: str
+    png: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine of this run, and those of other runs beside it."""
+
+    name: str
+    facts: list[str]
+    virtual: str | None
+    beside: list[str]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The whole run: what the circumstances of all answers come to."""
+
+    measured: str
+    took: str
+    torch: str
+    commit: str
+    threads: str
+    machines: list[str]
+    occasions: int
+    void: str
+    delay: str
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What other programs cost this run."""
+
+    found: list[Disturbed]
+    total: int
+
+    @property
+    def lost(self) -> list[Disturbed]:
+        """Measurements that gave no number."""
+        return [each for each in self.found if each.lost]
+
+    @property
+    def beside(self) -> list[Disturbed]:
+        """Measurements that gave one, with a wider interval."""
+        return [each for each in self.found if not each.lost]
+
+    @property
+    def who(self) -> str:
+        """Who took most of the cores: ``firefox took 0.6 of a core``; empty where unknown."""
+        cores: dict[str, float] = {}
+        for each in self.lost or self.beside:
+            for name, share in each.neighbours.items():
+                cores[name] = max(share, cores.get(name, 0.0))
+        most = sorted(cores, key=cores.__getitem__, reverse=True)[:NAMED]
+        return ", ".join(f"{name} took {_cores(cores[name])}" for name in most)
+
+
+def _cores(share: float) -> str:
+    return f"{share:.1f} cores" if share > 1 else f"{share:.2g} of a core"
+
+
+# ---- reading -------------------------------------------------------------------------------------
 
 
 def read_answer(path: Path) -> Answer:
@@ -104,12 +242,14 @@ def read_answer(path: Path) -> Answer:
 
     Raises:
         record.RecordError: The file is missing or is not an answer.
-        PageError: Its table is no rectangle.
+        PageError: One of its tables is no rectangle.
     """
-    answer = question.read(path)
-    width = len(answer.table.columns)
-    if any(len(row) != width for row in answer.table.rows):
-        raise PageError(f"{path}: a row of its table has not {width} cells, as many as columns.")
+    answer = model.read(path)
+    views = [view.table for view in [*answer.views, *answer.folded] if view.table]
+    for table in [answer.table, *views]:
+        width = len(table.columns)
+        if any(len(row) != width for row in table.rows):
+            raise PageError(f"{path}: a row of a table has not {width} cells, as many as columns.")
     return answer
 
 
@@ -133,24 +273,67 @@ def in_order(answers: Sequence[Answer], asked: Sequence[str]) -> list[Answer]:
     return [by_question[name] for name in asked]
 
 
-# ---- the first screen ----------------------------------------------------------------------------
+def read_table(path: Path) -> bytes:
+    """Read the table of all trials of a question.
 
-
-def facts(preset: str, seen: Sequence[Circumstances]) -> dict[str, str]:
-    """How this run was made, as name and value.
-
-    Args:
-        preset: Name of the preset.
-        seen: The circumstances of every answer.
+    Raises:
+        PageError: It is missing.
     """
-    return {
-        "Preset": preset,
-        "Measured": measured(seen),
-        "Commit": _joined(commit for each in seen for commit in each.commits),
-        "torch": _joined(version for each in seen for version in each.torch),
-        "Threads used": _joined(str(count) for each in seen for count in each.threads),
-        "Other programs": others(seen),
-    }
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PageError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+# ---- the machine and the run ---------------------------------------------------------------------
+
+
+def machine(records: Sequence[Record]) -> Machine:
+    """This machine in a few words, and each machine of another run in one line."""
+    by_run: dict[str | None, list[Record]] = {}
+    for each in records:
+        by_run.setdefault(runs.of(each), []).append(each)
+    own = by_run.pop(None, [])
+    cpus = hardware.of_cpu(own)
+    memory = [hardware.values(each, Item.MEMORY).get("total_bytes") for each in cpus[:1]]
+    virtual = next(filter(None, map(hardware.virtual_machine, cpus)), None)
+    return Machine(
+        name=named(own) if own else say.plural(len(by_run), "machine") + " beside each other",
+        facts=[*(hardware.size(each) for each in memory if each), *filter(None, [virtual])],
+        virtual=virtual,
+        beside=[f"{name}: {named(seen)}" for name, seen in by_run.items()],
+    )
+
+
+def named(records: Sequence[Record]) -> str:
+    """A machine's processor, cores and GPUs: ``AMD EPYC 7763, 2 cores, no GPU``."""
+    parts = []
+    for each in hardware.of_cpu(records)[:1]:
+        cpu = hardware.values(each, Item.CPU)
+        cores = cpu.get("usable_cores") or cpu.get("physical_cores") or cpu.get("logical_cores")
+        brand = " ".join(TRADE.sub(" ", cpu.get("brand") or "").split())
+        parts += [brand or "unnamed processor", hardware.plural(cores, "core")]
+    known = [hardware.values(each, Item.GPU) for each in hardware.of_gpus(records)]
+    gpus = Counter(each.get("name") or "unnamed GPU" for each in known if each)
+    parts += [f"{count} × {name}" if count > 1 else name for name, count in gpus.items()]
+    return ", ".join(parts if gpus else [*parts, "no GPU"])
+
+
+def whole_run(seen: Sequence[Circumstances]) -> Run:
+    """What the circumstances of all answers come to."""
+    rounds, void = sum(each.rounds for each in seen), sum(each.rounds_void for each in seen)
+    shares = [each.delay_share for each in seen if each.delay_share is not None]
+    return Run(
+        measured=measured(seen),
+        took=took(seen),
+        torch=_joined(version for each in seen for version in each.torch),
+        commit=_joined(commit for each in seen for commit in each.commits),
+        threads=_joined(str(count) for each in seen for count in each.threads),
+        machines=[*dict.fromkeys(name for each in seen for name in each.machines)],
+        occasions=max(each.occasions for each in seen),
+        void=say.share(void, rounds) if rounds else "",
+        delay=say.share(max(shares)) if shares else "",
+    )
 
 
 def _joined(values: Iterable[str]) -> str:
@@ -167,79 +350,47 @@ def measured(seen: Sequence[Circumstances]) -> str:
 
 def day(moment: str) -> str:
     """A moment in ISO 8601 as a day; as it stands if it is not one."""
+    when = _moment(moment)
+    return f"{when.day} {when:%b %Y}" if when else moment
+
+
+def took(seen: Sequence[Circumstances]) -> str:
+    """How long it took from the first job to the last, unless it was made in several goes."""
+    first = _moment(min(each.first for each in seen))
+    last = _moment(max(each.last for each in seen))
+    if not first or not last or not timedelta(minutes=1) <= last - first < timedelta(days=1):
+        return ""
+    minutes = round((last - first).total_seconds() / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def _moment(text: str) -> datetime | None:
     try:
-        when = datetime.fromisoformat(moment).astimezone(UTC)
+        return datetime.fromisoformat(text).astimezone(UTC)
     except ValueError:
-        return moment
-    return f"{when.day} {when:%B %Y}"
+        return None
 
 
-def others(seen: Sequence[Circumstances]) -> str:
-    """Whether something else used the machine, as far as the system tells."""
-    known = [each.delay_share for each in seen if each.delay_share is not None]
-    rounds, void = sum(each.rounds for each in seen), sum(each.rounds_void for each in seen)
-    if lost := sum(each.lost for each in disturbed(seen)):
-        return f"seen: {hardware.plural(lost, 'measurement')} given up because of them"
-    if not known:
-        return "unknown: this system does not show how long a thread waits for a core"
-    return (
-        f"no measurement given up; {void} of {rounds} rounds void; threads waited up to "
-        f"{100 * max(known):.1f} % of the time for a core"
-    )
-
-
-def disturbed(seen: Sequence[Circumstances]) -> list[Disturbed]:
+def disturbance(seen: Sequence[Circumstances]) -> Disturbance:
     """What other programs disturbed, each once though several questions may read its record."""
     found = {
         (each.record, each.what): each for circumstances in seen for each in circumstances.disturbed
     }
-    return list(found.values())
+    counts = {path: count for each in seen for path, count in each.measurements.items()}
+    return Disturbance([*found.values()], sum(counts.values()))
 
 
-def disturbance(seen: Sequence[Circumstances]) -> list[str]:
-    """One line on what other programs cost this run, who they were, and what to do; or none."""
-    found = disturbed(seen)
-    if not found:
-        return []
-    total = sum({p: n for each in seen for p, n in each.measurements.items()}.values())
-    lost, beside = ([e for e in found if e.lost == outcome] for outcome in (True, False))
-    parts = []
-    if lost:
-        parts.append(
-            f"{len(lost)} of {hardware.plural(total, 'measurement')} lost to other programs"
-        )
-    if beside:
-        of = "more" if lost else f"of {hardware.plural(total, 'measurement')}"
-        parts.append(f"{len(beside)} {of} made beside them, with wider intervals")
-    who = neighbours(lost or beside)
-    said = f"{' and '.join(parts)}{f' ({who})' if who else ''}"
-    return [f"{said}: close them and run `make again`, or `{AGAIN}`." if lost else f"{said}."]
-
-
-def neighbours(found: Sequence[Disturbed]) -> str:
-    """Who took most of the cores: ``firefox took 0.6 of a core``; nothing where none is known."""
-    cores: dict[str, float] = {}
-    for each in found:
-        for name, share in each.neighbours.items():
-            cores[name] = max(share, cores.get(name, 0.0))
-    most = sorted(cores, key=cores.__getitem__, reverse=True)[:NAMED]
-    return ", ".join(f"{name} took {_cores(cores[name])}" for name in most)
-
-
-def _cores(share: float) -> str:
-    return f"{share:.1f} cores" if share > 1 else f"{share:.2g} of a core"
-
-
-def machine_card(lines: Sequence[str], known: dict[str, str], machines: Iterable[str]) -> str:
+def machine_card(records: Sequence[Record], about: About, run: Run) -> str:
     """The machine and the run in one line, to paste into an issue."""
+    own = [each for each in records if runs.of(each) is None]
     parts = [
-        *lines,
-        f"torch {known['torch']}",
-        f"threads {known['Threads used']}",
-        f"commit {known['Commit']}",
-        f"preset {known['Preset']}",
-        known["Measured"],
-        f"machine {_joined(machine[:8] for machine in machines)}",
+        *(hardware.four_lines(own) if own else machine(records).beside),
+        f"torch {run.torch}",
+        f"threads {run.threads}",
+        f"commit {run.commit}",
+        f"preset {about.preset}",
+        run.measured,
+        f"machine {_joined(each[:8] for each in run.machines)}",
     ]
     return " ".join(" · ".join(part.rstrip(". \n") for part in parts).split())
 
@@ -247,23 +398,24 @@ def machine_card(lines: Sequence[str], known: dict[str, str], machines: Iterable
 # ---- one question --------------------------------------------------------------------------------
 
 
-def section(answer: Answer, figure: Path, page: Path) -> Section:
+def card(answer: Answer, page: Path, devices: Sequence[str]) -> Card:
     """Everything that the page shows of one question."""
-    table = figure.parent.parent / "tables" / f"{answer.question}.csv"
-    return Section(
+    results, name = page.parent, answer.question
+    return Card(
         answer=answer,
-        figure=inline(figure, answer.question, answer.picture),
-        table=html_table(answer.table, answer.question, f"In numbers: {answer.title}"),
-        gaps=gaps(answer.missing),
-        files=[
-            Link("table of all trials (CSV)", address(table, page)),
-            Link("figure (PNG)", address(figure.with_suffix(".png"), page)),
-            Link("figure (SVG)", address(figure, page)),
-        ],
-        records=[
-            Link(relative(Path(path), page), address(Path(path), page)) for path in answer.records
-        ],
+        views=[panel(view, f"{name}-view-{i}") for i, view in enumerate(answer.views, 1)],
+        folded=[panel(view, f"{name}-more-{i}") for i, view in enumerate(answer.folded, 1)],
+        grid=grid(answer.table),
+        gaps=gaps(answer.missing, devices),
+        csv=address(results / f"tables/{name}.csv", page),
+        png=address(results / f"figures/{name}.png", page),
     )
+
+
+def panel(view: View, name: str) -> Panel:
+    """A view with its figure ready to stand in the page."""
+    svg = inline(view, name) if view.svg else None
+    return Panel(name, view.name, view.title, svg, grid(view.table) if view.table else None)
 
 
 def relative(file: Path, page: Path) -> str:
@@ -276,19 +428,39 @@ def address(file: Path, page: Path) -> str:
     return quote(relative(file, page))
 
 
-def gaps(missing: Iterable[Missing]) -> list[Gap]:
+def by_study(answers: Iterable[Answer], page: Path) -> dict[str, list[Link]]:
+    """Every record once, under its study; those of another run under that run's name as well."""
+    found: dict[str, list[Link]] = {}
+    for path in dict.fromkeys(path for each in answers for path in each.records):
+        where = relative(Path(path), page)
+        before, _, inside = where.rpartition("records/")
+        study, _, text = inside.partition("/")
+        other = Path(before).name
+        name = f"{study} ({other})" if other else study
+        found.setdefault(name if text else "", []).append(
+            Link(text or where, address(Path(path), page))
+        )
+    return dict(sorted(found.items()))
+
+
+def gaps(missing: Iterable[Missing], devices: Sequence[str]) -> list[Gap]:
     """What could not be measured, by reason; reasons that differ in numbers alone are one."""
     grouped: dict[tuple[Status, str], list[Missing]] = {}
     for each in missing:
         grouped.setdefault((each.status, NUMBER.sub("#", each.reason)), []).append(each)
     return [
         Gap(
-            status.value.replace("_", " "),
+            model.lost(status),
             in_one([each.reason for each in same]),
-            [each.what for each in same],
+            [without_device(each.what, devices) for each in same],
         )
         for (status, _), same in grouped.items()
     ]
+
+
+def without_device(what: str, devices: Sequence[str]) -> str:
+    """What was measured, without the name of the device where there is only one."""
+    return what.removeprefix(f"{devices[0]}, ") if len(devices) == 1 else what
 
 
 def in_one(reasons: Sequence[str]) -> str:
@@ -299,119 +471,92 @@ def in_one(reasons: Sequence[str]) -> str:
     return NUMBER.sub(lambda _: next(said), reasons[0])
 
 
-def html_table(table: Table, name: str, caption: str) -> Markup:
-    """The table without great-tables' own styles, which know no dark mode."""
-    keys = [f"column-{number}" for number in range(len(table.columns))]
-    if not keys or not table.rows:
-        return Markup("")
-    made = GT(
-        DataFrame(table.rows, columns=keys, dtype=object),
-        id=f"{name}-table",
-        rowname_col=keys[0],
-    ).tab_stubhead(html(_header(table.columns[0])))
-    for index, (key, column) in enumerate(zip(keys, table.columns, strict=True)):
-        values = [row[index] for row in table.rows]
-        made = _formatted(made, key, column.digits, values)
-        if index > 0:
-            made = made.cols_label({key: html(_header(column))})
-            texts = any(isinstance(value, str) for value in values)
-            made = made.cols_align("left" if texts else "right", [key])
-    text = made.sub_missing(missing_text="—").as_raw_html()
-    opening, inside = text[text.index("<table") : text.rindex("</table>")].split(">", 1)
-    heading = Markup('><caption id="{}-caption">{}</caption>').format(name, caption)
-    return Markup(opening) + heading + Markup(inside) + Markup("</table>")
+# ---- tables --------------------------------------------------------------------------------------
 
 
-def _header(column: Column) -> str:
-    if column.unit is None:
-        return str(Markup("{}").format(column.name))
-    return str(Markup('{} <span class="unit">{}</span>').format(column.name, column.unit))
+def grid(table: Table) -> Grid:
+    """A table with every cell ready to be shown, and sorted."""
+    rows = [
+        [shown(cell, column.digits) for cell, column in zip(row, table.columns, strict=True)]
+        for row in table.rows
+    ]
+    heads = [
+        Head(column.name, column.unit, _numeric([row[i] for row in rows]))
+        for i, column in enumerate(table.columns)
+    ]
+    return Grid(heads, rows)
 
 
-def _formatted(made: GT, key: str, digits: int | None, values: Sequence[Any]) -> GT:
-    """Numbers with the column's digits, extreme ones as powers of ten, verdicts with their sign."""
-    plain: list[int] = []
-    extreme: list[int] = []
-    verdicts: list[int] = []
-    for row, value in enumerate(values):
-        match value:
-            case str() if _word(value):
-                verdicts.append(row)
-            case int() if digits is None:
-                pass  # a size or a count: as it stands
-            case int() | float():
-                (extreme if _extreme(value) else plain).append(row)
-    shown = digits or PLAIN_DIGITS
-    if plain and digits is None:
-        made = made.fmt(_general, key, rows=plain)
-    elif plain:
-        made = made.fmt_number(key, rows=plain, n_sigfig=digits)
-    if extreme:
-        made = made.fmt_scientific(key, rows=extreme, n_sigfig=shown)
-    if verdicts:
-        made = made.fmt(_verdict, key, rows=verdicts)
-    return made
+def shown(given: object, digits: int | None = None) -> Shown:
+    """A cell: numbers with their digits, verdicts with their sign, one dash for nothing."""
+    match given:
+        case Cell():
+            sign = given.sign or _sign(given.text)
+            return Shown(given.text, given.value, sign, KINDS.get(sign, ""), given.reason)
+        case int():
+            return Shown(say.count(given), given)
+        case float():
+            return Shown(_number(given, digits or say.PLAIN), given)
+        case str():
+            sign = _sign(given)
+            return Shown(given or say.DASH, sign=sign, kind=KINDS.get(sign, ""))
+    return Shown(say.DASH)
 
 
-def _extreme(value: float) -> bool:
-    return value != 0 and not SMALLEST <= abs(value) < LARGEST
+def _number(value: float, digits: int) -> str:
+    if value and not SMALLEST <= abs(value) < LARGEST:
+        mantissa, power = f"{value:.{digits - 1}e}".replace("-", "−").split("e")
+        return f"{mantissa} × 10{str(int(power.replace('−', '-'))).translate(RAISED)}"
+    return say.number(value, digits)
 
 
-def _general(value: float) -> str:
-    return f"{value:.{PLAIN_DIGITS}g}".replace("-", "−")
-
-
-def _word(text: str) -> Word | None:
-    """The verdict that a cell holds: a word alone, or sameness with its margin."""
+def _sign(text: str) -> str:
+    """The sign of a verdict: a word alone, or sameness with its margin."""
     same = Word.SAME if text.startswith(f"{Word.SAME.value} within ") else text
-    return Word(same) if same in list(Word) else None
+    return SIGNS[Word(same)] if same in list(Word) else ""
 
 
-def _verdict(text: str) -> str:
-    word = _word(text)
-    assert word
-    markup = Markup('<span class="verdict {}"><span aria-hidden="true">{}</span> {}</span>')
-    return str(markup.format(word.value.replace(" ", "-"), SIGNS[word], text))
+def _numeric(column: Sequence[Shown]) -> bool:
+    """Whether a column holds numbers, and nothing in the place of some."""
+    return all(cell.value is not None or cell.text == say.DASH for cell in column) and any(
+        cell.value is not None for cell in column
+    )
 
 
 # ---- figures -------------------------------------------------------------------------------------
 
 
-def inline(path: Path, name: str, picture: Picture) -> Markup:
+def inline(view: View, name: str) -> Markup:
     """A figure as part of the page: its own ids, the page's colours, a text alternative.
 
+    Args:
+        view: Its figure is cleaned: nothing in it runs, and it refers to nothing outside.
+        name: The id of the figure, which all ids within begin with.
+
     Raises:
-        PageError: The file is missing or is not an SVG.
+        PageError: It is not an SVG.
     """
     try:
-        root = ElementTree.parse(path).getroot()
-    except OSError as error:
-        raise PageError(f"{path}: cannot be read ({error.strerror}).") from error
+        root = ElementTree.fromstring(view.svg or "")
     except ElementTree.ParseError as error:
-        raise PageError(
-            f"{path}: not a whole SVG file ({error}). Delete it and run again."
-        ) from error
+        raise PageError(f"{name}: its figure is not a whole SVG ({error}).") from error
     box = root.get("viewBox", "").split()
     if _local(root.tag) != "svg" or len(box) != 4:
-        raise PageError(f"{path}: not an SVG file with a viewBox.")
+        raise PageError(f"{name}: its figure is not an SVG with a viewBox.")
     drawing = _cleaned(root, name)
     for attribute in ("width", "height"):
         drawing.attrib.pop(attribute, None)
     drawing.attrib |= {
         "style": f"--width: {float(box[2]):g}px",
+        "stroke-linejoin": "round",
         "role": "img",
-        "aria-labelledby": f"{name}-figure-title",
-        "aria-describedby": f"{name}-figure-text",
+        "aria-labelledby": f"{name}-title",
+        "aria-describedby": f"{name}-text",
     }
-    for tag, key, text in (
-        ("desc", "text", picture.alternative),
-        ("title", "title", picture.title),
-    ):
-        child = ElementTree.Element(tag, {"id": f"{name}-figure-{key}"})
-        child.text = text
-        drawing.insert(0, child)
-    text = ElementTree.tostring(drawing, encoding="unicode")
-    return Markup(text)
+    described = ElementTree.Element("desc", {"id": f"{name}-text"})
+    described.text = view.alternative
+    drawing.insert(0, described)
+    return Markup(ElementTree.tostring(drawing, encoding="unicode"))
 
 
 def _local(tag: str) -> str:
@@ -434,7 +579,7 @@ def _cleaned(element: ElementTree.Element, name: str) -> ElementTree.Element:
 def _harmless(key: str, value: str) -> bool:
     """Whether an attribute only draws: it runs nothing and refers to nothing outside the file."""
     if key == "href":
-        return value.startswith(("#", "data:image/png;base64,"))
+        return value.startswith("#")
     return not key.startswith("on") and "url(" not in value.replace("url(#", "")
 
 
@@ -442,7 +587,7 @@ def _rewritten(key: str, value: str, name: str) -> str:
     if key == "id":
         return f"{name}-{value}"
     if key == "href":
-        return f"#{name}-{value[1:]}" if value.startswith("#") else value
+        return f"#{name}-{value[1:]}"
     value = value.replace("url(#", f"url(#{name}-")
     for colour, variable in THEME.items():
         value = value.replace(colour, variable)
@@ -452,7 +597,49 @@ def _rewritten(key: str, value: str, name: str) -> str:
 # ---- all of it -----------------------------------------------------------------------------------
 
 
-def render(about: About, records: Sequence[Record], sections: Sequence[Section]) -> str:
+def glossed(text: str) -> Markup:
+    """A text with what its terms mean, each where it first stands."""
+    met: set[str] = set()
+
+    def marked(found: re.Match[str]) -> str:
+        term = found[0]
+        if term in met:
+            return term
+        met.add(term)
+        return Markup('<abbr title="{}">{}</abbr>').format(GLOSSARY[term], term)
+
+    return Markup(TERMS.sub(marked, str(escape(text))))
+
+
+def packed(tables: Mapping[str, bytes]) -> Markup:
+    """Tables as text that stands in a page, compressed: they repeat themselves."""
+    texts = {
+        name: base64.b64encode(gzip.compress(table, mtime=0)).decode()
+        for name, table in tables.items()
+    }
+    return Markup(json.dumps(texts).replace("<", "\\u003c"))
+
+
+def in_groups(cards: Sequence[Card]) -> dict[str, list[Card]]:
+    """The cards under their headings, both in their order."""
+    found: dict[str, list[Card]] = {}
+    for each in cards:
+        found.setdefault(each.answer.group or "Questions", []).append(each)
+    return found
+
+
+def slug(state: State) -> str:
+    """A state as a class and a key."""
+    return state.value.replace(" ", "-")
+
+
+def render(
+    about: About,
+    records: Sequence[Record],
+    answers: Sequence[Answer],
+    tables: Mapping[str, bytes],
+    page: Path,
+) -> str:
     """The page as text."""
     environment = Environment(
         loader=FileSystemLoader(REPORT),
@@ -461,31 +648,32 @@ def render(about: About, records: Sequence[Record], sections: Sequence[Section])
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    lines = machines(records)
-    answers = [each.answer for each in sections]
+    environment.filters |= {"glossed": glossed, "slug": slug}
+    program = (REPORT / "page.js").read_text(encoding="utf-8")
     seen = [each.circumstances for each in answers]
-    known = facts(about.preset, seen)
-    notices = [*disturbance(seen), *(text for each in answers for text in each.notices)]
-    return environment.get_template("page.html.j2").render(
-        style=Markup((REPORT / "page.css").read_text(encoding="utf-8")),
-        about=about,
-        lines=lines,
-        facts=known,
-        notices=list(dict.fromkeys(notices)),
-        card=machine_card(lines, known, [machine for each in seen for machine in each.machines]),
-        sections=sections,
-    )
-
-
-def machines(records: Sequence[Record]) -> list[str]:
-    """This machine in four lines, and each machine of another run in one."""
-    by_run: dict[str | None, list[Record]] = {}
-    for each in records:
-        by_run.setdefault(runs.of(each), []).append(each)
-    own = by_run.pop(None, [])
-    lines = hardware.four_lines(own) if own else []
-    beside = [f"{name}: {'; '.join(hardware.four_lines(seen))}" for name, seen in by_run.items()]
-    return [*lines, *beside]
+    run = whole_run(seen)
+    devices = sorted({str(each.axes["device"]) for each in records})
+    groups = in_groups([card(each, page, devices) for each in answers])
+    context: dict[str, Any] = {
+        "style": Markup((REPORT / "page.css").read_text(encoding="utf-8")),
+        "program": Markup(program),
+        "digest": base64.b64encode(hashlib.sha256(program.encode()).digest()).decode(),
+        "about": about,
+        "machine": machine(records),
+        "run": run,
+        "machine_card": machine_card(records, about, run),
+        "disturbance": disturbance(seen),
+        "notices": list(dict.fromkeys(text for each in answers for text in each.notices)),
+        "groups": groups,
+        "most_views": max(len(each.views) for cards in groups.values() for each in cards),
+        "states": Counter(each.state for each in answers),
+        "signs": STATES,
+        "glossary": GLOSSARY,
+        "tables": packed(tables),
+        "studies": by_study(answers, page),
+        "plural": say.plural,
+    }
+    return environment.get_template("page.html.j2").render(context)
 
 
 def build(arguments: argparse.Namespace) -> str:
@@ -495,19 +683,19 @@ def build(arguments: argparse.Namespace) -> str:
         PageError: Something is missing or broken; one sentence that names the file.
         record.RecordError: The same for a hardware record.
     """
-    figures = {path.stem: path for path in arguments.figures}
     records = runs.read(arguments.hardware, own=arguments.output.parent / "records")
     answers = in_order([read_answer(path) for path in arguments.answers], arguments.about.questions)
-    without = [answer.question for answer in answers if answer.question not in figures]
-    if without:
-        raise PageError(f"{without[0]}.svg: the figure of this answer is not among --figures.")
-    sections = [section(each, figures[each.question], arguments.output) for each in answers]
-    return render(arguments.about, records, sections)
+    folders = {path.stem: path.parent.parent / "tables" for path in arguments.answers}
+    names = [answer.question for answer in answers]
+    tables = {name: read_table(folders[name] / f"{name}.csv") for name in names}
+    return render(arguments.about, records, answers, tables, arguments.output)
 
 
 def _about(text: str) -> About:
     try:
-        return About.model_validate_json(text)
+        return About.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise argparse.ArgumentTypeError(f"not YAML: {error}") from error
     except ValidationError as error:
         raise argparse.ArgumentTypeError(_first(error)) from error
 
@@ -516,11 +704,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Tell the answers on one page.")
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
     parser.add_argument(
-        "--about", type=_about, required=True, help="JSON: preset, command, questions (in order)"
+        "--about", type=_about, required=True, help="YAML: preset, command, questions, protocol"
     )
     parser.add_argument("--hardware", type=Path, nargs="+", required=True, help="hardware records")
-    parser.add_argument("--figures", type=Path, nargs="+", required=True, help="QUESTION.svg …")
-    parser.add_argument("answers", type=Path, nargs="+", help="the answers")
+    parser.add_argument(
+        "answers", type=Path, nargs="+", help="answers/QUESTION.json, beside tables/QUESTION.csv"
+    )
     return parser.parse_args(argv)
 
 

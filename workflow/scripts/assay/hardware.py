@@ -89,7 +89,12 @@ def of_cpu(records: Sequence[Record]) -> list[Record]:
 
 def of_gpus(records: Sequence[Record]) -> list[Record]:
     """The records of everything else, GPUs that are not there included."""
-    return [record for record in records if not row(record, Item.CPU)]
+    return [record for record in records if not is_cpu(record)]
+
+
+def is_cpu(record: Record) -> bool:
+    """Whether a record is of a CPU, even if nothing was measured there."""
+    return row(record, Item.CPU) is not None or str(record.axes["device"]).startswith("cpu")
 
 
 # ---- quantities in words ---------------------------------------------------------------------
@@ -128,30 +133,36 @@ def four_lines(records: Sequence[Record]) -> list[str]:
         records: The records of the hardware study, one per device.
     """
     cpus = of_cpu(records)
-    first = (
-        [_cpu(cpus[0]), _memory(cpus[0]), f"CPU memory bus: {cpu_bus(cpus[0])}"]
-        if cpus
-        else ["CPU: not probed", "Caches and memory: not probed", "CPU memory bus: not probed"]
-    )
-    return [*first, _gpus(records)]
+    if not cpus:
+        nothing = [f"{what}: not probed" for what in ("CPU", "Caches and memory", "CPU memory bus")]
+        return [*nothing, _gpus(records)]
+    first = cpus[0]
+    return [
+        f"CPU: {cpu_name(first)}",
+        f"Caches and memory: {caches_and_memory(first)}",
+        f"CPU memory bus: {cpu_bus(first)}",
+        _gpus(records),
+    ]
 
 
-def _cpu(record: Record) -> str:
+def cpu_name(record: Record) -> str:
+    """Name and cores of a CPU, and whether they are those of a virtual machine."""
     found = values(record, Item.CPU)
     cores = found.get("physical_cores") or found.get("logical_cores")
-    text = f"CPU: {found.get('brand') or 'unnamed'}, {plural(cores, 'core')}"
+    text = f"{found.get('brand') or 'unnamed'}, {plural(cores, 'core')}"
     if (usable := found.get("usable_cores")) and usable != cores:
         text += f" ({usable} usable here)"
     place = virtual_machine(record)
     return f"{text}, in a {place}" if place else text
 
 
-def _memory(record: Record) -> str:
+def caches_and_memory(record: Record) -> str:
+    """The caches of a CPU that hold data, and how much memory it has."""
     entries = values(record, Item.CACHES).get("caches", [])
     sizes = ", ".join(cache(entry) for entry in entries if entry["type"] != "instruction")
     total = values(record, Item.MEMORY).get("total_bytes")
     memory = f"{size(total)} of memory" if total else "memory unknown"
-    return f"Caches and memory: {sizes or 'caches not exposed'}; {memory}"
+    return f"{sizes or 'caches not exposed'}; {memory}"
 
 
 def _gpus(records: Sequence[Record]) -> str:
@@ -212,11 +223,18 @@ def cpu_bus(record: Record) -> str:
         return text if channels else f"{text} ({found.get('source')})"
     trial = row(record, Item.CPU_BUS)
     text = trial.reason if trial and trial.reason else "not probed"
+    bound = least_bits(record)
+    return f"{text}; at least {bound} bits, by its fastest copy" if bound else text
+
+
+def least_bits(record: Record) -> int | None:
+    """How wide a CPU's memory bus is at least, by its fastest copy; None where nothing tells.
+
+    The bound holds even where the copies were disturbed: whatever was copied had to pass.
+    """
     copies = row(record, Item.BANDWIDTH)
-    measured: dict[str, Any] = copies.result if copies else {}  # a bound holds even if contended
-    if bound := measured.get("bus_width_at_least_bits"):
-        text += f"; at least {bound} bits, by a measured {rate(measured['fastest_bytes_per_s'])}"
-    return text
+    bound: Any = copies.result.get("bus_width_at_least_bits") if copies else None
+    return int(bound) if bound else None
 
 
 def virtual_machine(record: Record) -> str | None:

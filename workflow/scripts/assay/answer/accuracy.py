@@ -168,6 +168,12 @@ def method(comparisons: int) -> str:
     )
 
 
+def mean(arm: pd.DataFrame) -> Interval:
+    """Test accuracy over an arm's seeds, its interval within 0 and 1, to be shown."""
+    seen = inference.mean(arm["test_accuracy"])
+    return Interval(seen.value, max(0.0, seen.low), min(1.0, seen.high))
+
+
 def sampling_error(arm: pd.DataFrame) -> float:
     """Standard error of an arm's accuracy because the test images are a sample: √(p(1−p)/n)."""
     share = float(arm["test_accuracy"].mean())
@@ -191,6 +197,24 @@ def smallest_detectable(arms: Mapping[Key, pd.DataFrame], reference: Key | None)
     return float(np.median(sizes)) if sizes else math.inf
 
 
+def resolution(arms: Mapping[Key, pd.DataFrame], reference: Key | None) -> list[str]:
+    """What the seeds and the test images could have shown, in words; none without a comparison.
+
+    Args:
+        arms: The runs of what was compared, the reference among them.
+        reference: With which.
+    """
+    smallest = smallest_detectable(arms, reference)
+    if reference is None or not math.isfinite(smallest):
+        return []
+    runs = arms[reference]
+    return [
+        f"These seeds would have shown {points(smallest)} points (80 % power, median); the "
+        f"{tested_images(runs):,} test images alone leave a standard error of "
+        f"{points(sampling_error(runs))}."
+    ]
+
+
 def placebo_difference(placebo: pd.DataFrame, real: pd.DataFrame) -> float:
     """Largest difference between a placebo and the arm that it must equal, in any accuracy.
 
@@ -200,6 +224,23 @@ def placebo_difference(placebo: pd.DataFrame, real: pd.DataFrame) -> float:
     accuracies = ["validation_accuracy", "test_accuracy"]
     seen = float((one[accuracies] - other[accuracies]).abs().max().max())
     return seen if one["weights_sha256"].equals(other["weights_sha256"]) else max(1e-9, seen)
+
+
+def placebo_told(difference: float | None, of: str) -> list[str]:
+    """Whether a placebo is what it must be, as a sentence; none where it was not measured.
+
+    Args:
+        difference: Of :func:`placebo_difference`.
+        of: What it must be, such as ``ReLU``.
+    """
+    if difference is None:
+        return []
+    if difference == 0:
+        return [f"The placebo is {of} bit for bit."]
+    return [
+        f"The placebo differs from {of} by {100 * difference:.2g} points, and it must not: "
+        "mistrust this run."
+    ]
 
 
 REST = "rest"  # the share of the variance that no effect explains

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from assay.answer import say, verdict
+import pandas as pd
+
+from assay.answer import accuracy, model, say, verdict
 from assay.answer.figure import TONES, Row, Tone
 from assay.answer.model import Cell, Column, Main, Table
 from assay.answer.verdict import DIFFERENT, Comparison, Word
@@ -76,6 +78,7 @@ class Arm:
             number = f"{say.bracketed(*_points(self.seen), '+').partition(' ')[0]} points"
         else:
             number = say.ratio(self.seen).partition(" [")[0]
+            number += " ×" if say.is_factor(self.seen.value) else ""
         return f"{number}, {self.word.value}"
 
     @property
@@ -134,7 +137,7 @@ def timed(
     """
     device = str(each.axes["device"])
     if trial.status != Status.OK:
-        lost = status_told(trial.status)
+        lost = model.lost(trial.status)
         return [
             Arm(device, group, name, label, lost=lost, role=_role(name, anchor, controls))
             for name, label in labels.items()
@@ -157,21 +160,65 @@ def _role(name: str, anchor: str, controls: Iterable[str]) -> Role:
     return Role.CONTROL if name in {CONTROL, *controls} else Role.TARGET
 
 
+def learned(
+    device: str,
+    runs: Mapping[str, pd.DataFrame],
+    labels: Mapping[str, str],
+    reference: str | None,
+    *,
+    group: str = "",
+    extras: Mapping[str, Mapping[str, Any]] | None = None,
+    missing: Mapping[str, str] | None = None,
+) -> list[Arm]:
+    """Arms that were trained, best test accuracy first, then those of which a run was lost.
+
+    Args:
+        device: Where.
+        runs: The runs of each arm (:func:`assay.answer.accuracy.runs`), by its name.
+        labels: What a reader calls each.
+        reference: With which the others are compared, seed by seed.
+        group: What these arms share.
+        extras: What else is known of an arm, by its name; its test accuracy is added.
+        missing: Why an arm has no runs, by its name.
+    """
+    standings = accuracy.standings(runs, reference)
+    lost = [name for name, own in runs.items() if name not in standings]
+    return [
+        Arm(
+            device,
+            group,
+            name,
+            labels[name],
+            accuracy.mean(runs[name]) if name in standings else None,
+            standings[name].difference if name in standings else None,
+            role=Role.ANCHOR if name == reference and name in standings else Role.TARGET,
+            lost=_lost(runs[name], (missing or {}).get(name)) if name in lost else "",
+            extras={**_level(standings.get(name)), **(extras or {}).get(name, {})},
+        )
+        for name in [*standings, *lost]
+    ]
+
+
+def _lost(own: pd.DataFrame, missing: str | None) -> str:
+    return accuracy.lost(own) or missing or "not measured"
+
+
+def _level(standing: accuracy.Standing | None) -> dict[str, float | None]:
+    if standing is None:
+        return {}
+    seen = standing.accuracy
+    return {
+        "test_accuracy": seen.value,
+        "test_accuracy_low": accuracy.finite(seen.low),
+        "test_accuracy_high": accuracy.finite(seen.high),
+    }
+
+
 def time_of(arm: Mapping[str, Any], per: float = 1.0) -> Interval:
     """The time of a call with its interval, in seconds, times a factor."""
     return Interval(
         *(per * arm[key] for key in ("time_median_s", "time_low_s", "time_high_s"))
     )
-
-
-def status_told(status: Status) -> str:
-    """Why something was not measured, in a word or two."""
-    words = {
-        Status.CONTENDED: "disturbed",
-        Status.UNAVAILABLE: "not available",
-        Status.OUT_OF_MEMORY: "out of memory",
-    }
-    return words.get(status, status.value.replace("_", " "))
 
 
 def judged(arms: Sequence[Arm], others: Iterable[Comparison] = ()) -> list[Arm]:
@@ -187,6 +234,16 @@ def judged(arms: Sequence[Arm], others: Iterable[Comparison] = ()) -> list[Arm]:
         replace(arm, word=words[arm.seen]) if arm.seen and arm.role == Role.TARGET else arm
         for arm in arms
     ]
+
+
+def with_extras(arm: Arm, extras: Mapping[str, Any]) -> Arm:
+    """The same arm with more that is known of it."""
+    return replace(arm, extras={**arm.extras, **extras})
+
+
+def scaled(seen: Interval, factor: float) -> Interval:
+    """An interval in another unit."""
+    return Interval(factor * seen.value, factor * seen.low, factor * seen.high)
 
 
 def grouped(arms: Iterable[Arm], key: Callable[[Arm], str]) -> dict[str, list[Arm]]:
@@ -223,6 +280,7 @@ def table(
     unit: str = "",
     scale: float = 1.0,
     value: str = "time",
+    told: Callable[[Interval], str] | None = None,
     against: str = "against the reference",
     group: str = "",
     extra: Mapping[str, Callable[[Arm], str | float | int | Cell | None]] | None = None,
@@ -235,6 +293,7 @@ def table(
         unit: Of the value.
         scale: What the value is multiplied by.
         value: What the value is.
+        told: How it is written, such as a share that stays within 0 and 1; else by its interval.
         against: What the comparison is with.
         group: What the arms of a group share: the heading of its column; none where empty.
         extra: More columns, each with what an arm shows there.
@@ -252,7 +311,7 @@ def table(
             arm.label,
             *([arm.device] if several else []),
             *([arm.group] if group else []),
-            *([value_cell(arm.value, scale)] if timed else []),
+            *([value_cell(arm.value, scale, told)] if timed else []),
             ratio_cell(arm),
             word_cell(arm),
             *(show(arm) for show in (extra or {}).values()),
@@ -262,11 +321,28 @@ def table(
     return Table(columns=columns, rows=rows)
 
 
-def value_cell(seen: Interval | None, scale: float = 1.0) -> Cell | None:
+def extra(name: str, show: Callable[[float], str]) -> Callable[[Arm], Cell | None]:
+    """A column of :func:`table` of numbers that are known of arms besides.
+
+    Args:
+        name: Of the number among an arm's extras.
+        show: The number as text.
+    """
+
+    def cell(arm: Arm) -> Cell | None:
+        seen = arm.extras.get(name)
+        return None if seen is None else Cell(text=show(seen), value=seen)
+
+    return cell
+
+
+def value_cell(
+    seen: Interval | None, scale: float = 1.0, told: Callable[[Interval], str] | None = None
+) -> Cell | None:
     """A value with its interval, sorted by the value."""
     if seen is None:
         return None
-    return Cell(text=say.interval(seen, scale=scale), value=seen.value)
+    return Cell(text=told(seen) if told else say.interval(seen, scale=scale), value=seen.value)
 
 
 def ratio_cell(arm: Arm) -> Cell | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -49,6 +50,17 @@ class Table(_Model):
 
     columns: list[Column]
     rows: list[list[str | float | int | Cell | None]]
+
+    @property
+    def spoken(self) -> str:
+        """Its rows in words, for those who cannot see it."""
+        return "; ".join(", ".join(map(_spoken, row)) for row in self.rows)
+
+
+def _spoken(cell: str | float | int | Cell | None) -> str:
+    if isinstance(cell, Cell):
+        return f"{cell.sign} {cell.text}".strip()
+    return "–" if cell is None else str(cell)
 
 
 class View(_Model):
@@ -155,6 +167,28 @@ class Main:
         return not self.lost and self.word != Word.UNKNOWN
 
 
+def tabled(rows: Sequence[Mapping[str, Any]], units: Mapping[str, str] | None = None) -> Table:
+    """A table of rows whose keys name the columns; what a row lacks is empty.
+
+    Columns that hold nothing are left out, and so is one device that is the same everywhere.
+
+    Args:
+        rows: Cells by the name of their column.
+        units: Units of columns, by name.
+    """
+    names = dict.fromkeys(name for row in rows for name in row)
+    kept = [
+        name
+        for name in names
+        if any(row.get(name) is not None for row in rows)
+        and (name != "device" or len({row.get(name) for row in rows}) > 1)
+    ]
+    return Table(
+        columns=[Column(name=name, unit=(units or {}).get(name)) for name in kept],
+        rows=[[row.get(name) for name in kept] for row in rows],
+    )
+
+
 def state(cells: Sequence[Main]) -> State:
     """How far a question is answered, from all that its headline rests on."""
     told = sum(each.told for each in cells)
@@ -164,6 +198,25 @@ def state(cells: Sequence[Main]) -> State:
         return State.PART
     unknown = any(each.word == Word.UNKNOWN and not each.lost for each in cells)
     return State.UNKNOWN if unknown else State.NONE
+
+
+def lost(status: Status) -> str:
+    """Why something was not measured, in a word or two."""
+    return {
+        Status.OK: "not measured",
+        Status.CONTENDED: "disturbed",
+        Status.UNAVAILABLE: "not available",
+        Status.OUT_OF_MEMORY: "out of memory",
+    }.get(status, status.value.replace("_", " "))
+
+
+def lost_told(cells: Sequence[Main]) -> str:
+    """Lost cells by what became of them, for a headline: ``Disturbed: read, copy`` and a stop."""
+    found: dict[str, list[str]] = {}
+    for each in cells:
+        if each.lost:
+            found.setdefault(each.lost, []).append(each.name)
+    return " ".join(f"{why.capitalize()}: {', '.join(names)}." for why, names in found.items())
 
 
 def read(path: Path) -> Answer:

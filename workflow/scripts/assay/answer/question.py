@@ -102,18 +102,9 @@ class Findings:
 Answering = Callable[[list[Record]], Findings]
 
 
-def nothing(title: str) -> list[Shown]:
-    """The views of an answer for which nothing could be measured."""
-    return [Shown(title, f"{title}. Nothing was measured.", figure.nothing())]
-
-
-def lost(status: Status) -> str:
-    """Why something was not measured, in a word or two."""
-    return {
-        Status.CONTENDED: "disturbed",
-        Status.UNAVAILABLE: "not available",
-        Status.OUT_OF_MEMORY: "out of memory",
-    }.get(status, status.value.replace("_", " "))
+def nothing(title: str, why: str = "Nothing was measured") -> list[Shown]:
+    """The views of an answer for which nothing, or too little for a figure, was measured."""
+    return [Shown(title, f"{title}. {why}.", figure.nothing(why))]
 
 
 def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> None:

@@ -19,8 +19,8 @@ FACTOR = 2.0  # from here on a ratio is a factor, not per cent
 DASH = "–"  # where there is nothing
 SMALL = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight",
          9: "nine", 10: "ten"}  # fmt: skip
-PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"),
-            (1e-9, "n"))  # fmt: skip
+PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"),
+            (1e-6, "µ"), (1e-9, "n"))  # fmt: skip
 
 
 # ---- numbers ------------------------------------------------------------------------------------
@@ -44,7 +44,7 @@ def number(value: float | None, digits: int = PLAIN) -> str:
 
 
 def fixed(value: float, decimals: int) -> str:
-    """A number with so many decimals; a negative count rounds to tens, hundreds, …"""
+    """A number with so many decimals; a negative count rounds to tens and hundreds."""
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if decimals > MOST_DECIMALS:
@@ -145,8 +145,9 @@ def share(part: float, whole: float = 1.0) -> str:
 
 
 def points(seen: Interval) -> str:
-    """A difference of shares in percentage points, signed, with its interval."""
-    return bracketed(100 * seen.value, 100 * seen.low, 100 * seen.high, "+")
+    """A difference of shares in percentage points, signed, with its interval: at most ±100."""
+    low, high = max(-1.0, seen.low), min(1.0, seen.high)
+    return bracketed(100 * seen.value, 100 * low, 100 * high, "+")
 
 
 def accuracy(seen: Interval) -> str:

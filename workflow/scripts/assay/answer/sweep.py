@@ -1,51 +1,44 @@
 """One thing about the textbook's network varied, all else held: what such questions share.
 
 A *cell* is one network at one learning rate, with one run per seed (``measure_perceptron.py``).
-Cells of a device are compared seed by seed on the test images; a cell in which a seed diverged is
-set apart (:mod:`assay.answer.accuracy`).
+Cells of a device are compared seed by seed on the test images. One that lost a run is named, but
+compared with nothing (:mod:`assay.answer.accuracy`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from assay.answer import accuracy, verdict
-from assay.answer import old_figure as figure
+from assay.answer import accuracy, arms, figure, model, question, say, trials, verdict
 from assay.answer.accuracy import Standing
-from assay.answer.question import Column, Table
-from assay.record import Record, Status
+from assay.answer.arms import Arm, Role
+from assay.answer.figure import Axis, Line, Row
+from assay.answer.model import Main, Table
+from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Comparison, Word
+from assay.record import Record, Status
+from assay.statistic import Interval
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    Runs = Mapping[str, pd.DataFrame]
+    from matplotlib.figure import Figure
 
 # Where a network (the widths of its hidden layers) at a learning rate stands on a question's axis.
 Place = Callable[[Sequence[int], float], float]
+Show = Callable[[Arm], str | float | int | model.Cell | None]
 
-NOTHING = "Nothing could be trained; the reasons are below."
-CAVEATS = [
-    "The intervals are over a few seeds, with one and the same set of test images.",
-    "One data set, plain SGD and a few epochs: after a longer training, or with a rate tuned for "
-    "each network, the order can be another.",
-]
-
-# What each verdict looks like.
-COLOURS = {
-    Word.BETTER: figure.GREEN,
-    Word.WORSE: figure.RED,
-    Word.SAME: figure.BLUE,
-    Word.UNKNOWN: figure.MUTED,
-    None: figure.INK,
-}
+NO_LAYER = "none"  # as records call a network without a hidden layer
+NOTHING = "Nothing could be trained: the reasons are below."
+CAVEAT = (
+    "Plain SGD on one data set for a few epochs: after a longer training, or with a rate tuned for "
+    "each network, the order can be another."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +49,10 @@ class Cell:
     x: float  # where it stands on the axis of the question
     rate: float
     widths: tuple[int, ...]  # features, units of each hidden layer, classes
-    parameters: int
+    parameters: int | None
     runs: pd.DataFrame  # one row per seed: status, test_accuracy, classes_named, …
     curves: list[list[float]]  # validation accuracy after each epoch, per seed that ended well
+    lost: str  # in how many runs it diverged, or why there are none; empty where all ended well
 
     @property
     def label(self) -> str:
@@ -68,45 +62,24 @@ class Cell:
     @property
     def network(self) -> str:
         """The network as it is usually written: 784-256-10."""
-        return "-".join(map(str, self.widths))
+        return "-".join(map(str, self.widths)) or NO_LAYER
 
     @property
     def key(self) -> str:
         """What no other cell of the device is called."""
         return f"{self.network} at {self.rate:g}"
 
-    @property
-    def lost(self) -> str | None:
-        """In how many runs it diverged; None if in none."""
-        return accuracy.lost(self.runs)
 
-    @property
-    def last_epoch(self) -> float:
-        """Validation accuracy after the last epoch, mean over seeds."""
-        return float(np.mean([curve[-1] for curve in self.curves]))
-
-
-@dataclass(frozen=True)
-class Level:
-    """A cell beside the reference of its device."""
+@dataclass(frozen=True, kw_only=True)
+class Level(Arm):
+    """A cell beside the reference of its device, or beside the cell before it."""
 
     cell: Cell
-    seen: Standing
 
     @property
-    def x(self) -> float:
-        """Where it stands on the axis of the question."""
-        return self.cell.x
-
-    @property
-    def label(self) -> str:
-        """The place on the axis in words."""
-        return self.cell.label
-
-    @property
-    def share(self) -> str:
-        """Mean test accuracy in words."""
-        return f"{accuracy.points(self.seen.accuracy.value)} %"
+    def main(self) -> Main:
+        """As something that a headline rests on: that it diverges is an outcome, no loss."""
+        return Main(self.label, self.word, "" if self.lost.startswith("diverged") else self.lost)
 
 
 @dataclass(frozen=True)
@@ -115,32 +88,28 @@ class Sweep:
 
     device: str
     levels: list[Level]
-    lost: list[Cell]  # in which a seed diverged
-    steps: tuple[Step, ...] = ()  # where the question asks for them
-
-    @property
-    def comparisons(self) -> list[Comparison]:
-        """All that is given a word."""
-        seen = [each.seen for each in self.levels] + [each.seen for each in self.steps]
-        return [each.difference for each in seen if each.difference]
-
-    def judged(self, words: Mapping[Comparison, Word]) -> Sweep:
-        """The same with the words of the question's family."""
-        return replace(
-            self,
-            levels=[replace(each, seen=each.seen.judged(words)) for each in self.levels],
-            steps=tuple(replace(each, seen=each.seen.judged(words)) for each in self.steps),
-        )
+    steps: list[Level] = field(default_factory=list)  # where the question asks for them
 
     @property
     def reference(self) -> Level:
         """The level that the others were compared with."""
-        return next(level for level in self.levels if level.seen.is_reference)
+        return next(level for level in self.levels if level.role == Role.ANCHOR)
 
     @property
-    def others(self) -> list[Level]:
-        """All other levels."""
-        return [level for level in self.levels if level.seen.difference]
+    def whole(self) -> list[Level]:
+        """The levels of which no run was lost."""
+        return [level for level in self.levels if not level.lost]
+
+    @property
+    def cells(self) -> list[Main]:
+        """All levels, for a headline that speaks of all; one alone tells nothing."""
+        others = [level.main for level in self.levels if level.role != Role.ANCHOR]
+        return others or [Main(self.reference.label, Word.UNKNOWN)]
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """All that is given a word."""
+        return [level.seen for level in (*self.levels, *self.steps) if level.seen]
 
     @property
     def smallest_detectable(self) -> float:
@@ -148,38 +117,62 @@ class Sweep:
         runs = {level.cell.key: level.cell.runs for level in self.levels}
         return accuracy.smallest_detectable(runs, self.reference.cell.key)
 
-
-@dataclass(frozen=True)
-class Step:
-    """A level beside the one before it."""
-
-    lower: Level
-    upper: Level
-    seen: Standing
-
     @property
-    def label(self) -> str:
-        """From where to where."""
-        return f"{self.lower.label} → {self.upper.label}"
+    def enough(self) -> Level:
+        """The first level from which on, up to the reference, all are as good as that."""
+        below = self.whole[: self.whole.index(self.reference)]
+        alike = takewhile(lambda level: level.word in (Word.SAME, Word.BETTER), reversed(below))
+        return [self.reference, *alike][-1]
+
+    def at(self, x: float) -> Level | None:
+        """The level at a place on the axis."""
+        return next((level for level in self.levels if level.cell.x == x), None)
+
+    def of(self, *words: Word) -> list[Level]:
+        """The levels that were given one of these words."""
+        return [level for level in self.levels if level.word in words]
+
+    def rest(self, *words: Word) -> str:
+        """The levels of these words and those that were lost, to be added to a sentence."""
+        groups: dict[str, list[str]] = {}
+        for level in self.levels:
+            why = level.lost.partition(" in ")[0]
+            if level.word in words and level.word:
+                why = level.word.value
+            if why:
+                groups.setdefault(why, []).append(level.label)
+        return "".join(f" At {say.few(labels, 2)}: {why}." for why, labels in groups.items())
 
 
 # ---- comparing ----------------------------------------------------------------------------------
 
 
 def read(each: Record, place: Place) -> Cell:
-    """The cell of a record in which a network was built."""
-    done = [trial for trial in each.trials if trial.status == Status.OK]
-    described: Any = next(t.result for t in each.trials if "widths" in t.result)
-    widths, rate = tuple(described["widths"]), float(str(each.axes["rate"]))
+    """The cell of a record, whatever became of it."""
+    described: Any = next((t.result for t in each.trials if "widths" in t.result), {})
+    layers = str(each.axes["hidden"])
+    hidden = [] if layers == NO_LAYER else [int(width) for width in layers.split("-")]
+    rate = float(str(each.axes["rate"]))
+    runs = accuracy.runs(each)
+    ended_well = [trial for trial in each.trials if trial.status == Status.OK]
     return Cell(
         device=str(each.axes["device"]),
-        x=place(widths[1:-1], rate),
+        x=place(hidden, rate),
         rate=rate,
-        widths=widths,
-        parameters=described["parameters"],
-        runs=accuracy.runs(each),
-        curves=[[float(str(a)) for a in trial.samples["validation_accuracy"]] for trial in done],
+        widths=tuple(described.get("widths", hidden)),
+        parameters=described.get("parameters"),
+        runs=runs,
+        curves=[
+            [float(str(a)) for a in trial.samples["validation_accuracy"]] for trial in ended_well
+        ],
+        lost=(accuracy.lost(runs) or "") if len(runs) else _absent([each]),
     )
+
+
+def _absent(records: Sequence[Record]) -> str:
+    """Why there is not a single run."""
+    status = records[0].status
+    return "not measured" if status == Status.OK else model.lost(status)
 
 
 def sweeps(
@@ -190,26 +183,36 @@ def sweeps(
     Args:
         records: Of ``measure_perceptron.py``.
         place: Where a cell stands on the axis of the question.
-        choose: Picks the reference among the cells in which no seed diverged.
+        choose: Picks the reference among the cells that lost no run.
 
     Returns:
         Their sweeps, not yet judged (:func:`judged`).
     """
-    described = [each for each in records if any("widths" in t.result for t in each.trials)]
-    cells = sorted((read(each, place) for each in described), key=lambda cell: cell.x)
+    cells = sorted((read(each, place) for each in records), key=lambda cell: cell.x)
     found = []
-    for device in dict.fromkeys(str(each.axes["device"]) for each in records):
+    for device in trials.devices(records):
         here = [cell for cell in cells if cell.device == device]
-        lost = [cell for cell in here if cell.lost]
-        whole = [cell for cell in here if not cell.lost and len(cell.runs)]
+        whole = [cell for cell in here if not cell.lost]
         if whole:
-            found.append(Sweep(device, _levels(whole, choose(whole)), lost))
+            runs = {cell.key: cell.runs for cell in here}
+            seen = accuracy.standings(runs, choose(whole).key)
+            found.append(Sweep(device, [_level(cell, seen.get(cell.key)) for cell in here]))
     return found
 
 
-def _levels(cells: Sequence[Cell], reference: Cell) -> list[Level]:
-    found = accuracy.standings({cell.key: cell.runs for cell in cells}, reference.key)
-    return [Level(cell, found[cell.key]) for cell in cells]
+def _level(cell: Cell, seen: Standing | None) -> Level:
+    return Level(
+        cell.device,
+        "",
+        cell.label,
+        cell.label,
+        seen.accuracy if seen else None,
+        seen.difference if seen else None,
+        role=Role.ANCHOR if seen and seen.is_reference else Role.TARGET,
+        lost=cell.lost,
+        extras={"network": cell.network, "rate": cell.rate, "parameters": cell.parameters},
+        cell=cell,
+    )
 
 
 def best_in_validation(cells: Sequence[Cell]) -> Cell:
@@ -220,96 +223,163 @@ def best_in_validation(cells: Sequence[Cell]) -> Cell:
 
 def with_steps(found: Sweep) -> Sweep:
     """The same with every level against the one before it."""
-    steps = [
-        Step(
-            lower,
-            upper,
-            replace(
-                upper.seen,
-                difference=accuracy.difference(upper.cell.runs, lower.cell.runs),
-                is_reference=False,
-            ),
-        )
-        for lower, upper in pairwise(found.levels)
+    return replace(found, steps=[_step(*both) for both in pairwise(found.whole)])
+
+
+def _step(lower: Level, upper: Level) -> Level:
+    name = f"{lower.label} → {upper.label}"
+    return replace(
+        upper,
+        name=name,
+        label=name,
+        seen=accuracy.difference(upper.cell.runs, lower.cell.runs),
+        role=Role.TARGET,
+        extras={**upper.extras, "against": lower.name},
+    )
+
+
+def judged(found: Sequence[Sweep], others: Iterable[Comparison] = ()) -> list[Sweep]:
+    """The sweeps of a question with their words, all of its comparisons being one family.
+
+    Args:
+        found: All of the question.
+        others: Its comparisons that are of no sweep.
+    """
+    words = verdict.words([*(seen for each in found for seen in each.comparisons), *others])
+    return [
+        replace(each, levels=_worded(each.levels, words), steps=_worded(each.steps, words))
+        for each in found
     ]
-    return replace(found, steps=tuple(steps))
 
 
-def judged(found: Sequence[Sweep]) -> list[Sweep]:
-    """Sweeps that make up a whole question, with their words."""
-    words = verdict.words(seen for each in found for seen in each.comparisons)
-    return [each.judged(words) for each in found]
+def _worded(levels: Sequence[Level], words: Mapping[Comparison, Word]) -> list[Level]:
+    return [replace(each, word=words[each.seen]) if each.seen else each for each in levels]
 
 
 # ---- telling ------------------------------------------------------------------------------------
 
 
-def gain(seen: Standing) -> str:
-    """A difference in percentage points with its sign and interval."""
-    return accuracy.gain(_difference(seen))
+@dataclass(frozen=True)
+class Told:
+    """What a question says of one device; see :class:`assay.answer.question.Findings`."""
+
+    short: str
+    sentence: str
+    so: str
+    cells: Sequence[Main]
 
 
-def short_gain(seen: Standing) -> str:
-    """The same without the interval."""
-    return accuracy.gain(_difference(seen)).partition(" ")[0]
+def findings(
+    records: Sequence[Record],
+    found: Sequence[Sweep],
+    name: str,
+    tell: Callable[[Sweep], Told],
+    *,
+    reference: str,
+    why: Sequence[str] = (),
+    method: Sequence[str] = (),
+    caveats: Sequence[str] = (),
+    columns: Mapping[str, Show] | None = None,
+    others: Sequence[Arm] = (),
+) -> Findings:
+    """All that a sweep comes to.
+
+    Args:
+        records: Of the question.
+        found: Its sweeps, judged.
+        name: What is varied.
+        tell: What the question says of one device.
+        reference: What the levels are compared with, in words.
+        why: What supports it and stands in no row of the table.
+        method: How it was measured, beyond what all sweeps share.
+        caveats: What limits it.
+        columns: Of the table, beyond those that all sweeps have.
+        others: More rows of the table.
+    """
+    devices = trials.devices(records)
+    told = {each.device: tell(each) for each in found}
+    by_device = {device: [e for e in records if e.axes["device"] == device] for device in devices}
+    absent = {device: _absent(own) for device, own in by_device.items() if device not in told}
+    sentences = [say.on(device, devices) + each.sentence for device, each in told.items()]
+    sentences += [f"{device}: {why_not}." for device, why_not in absent.items()]
+    return Findings(
+        short="; ".join(say.on(device, devices) + each.short for device, each in told.items())
+        or "Not measured",
+        cells=[
+            *(cell for each in told.values() for cell in each.cells),
+            *(Main(device, lost=why_not) for device, why_not in absent.items()),
+        ],
+        sentence=" ".join(sentences) if told else NOTHING,
+        so=" ".join(say.on(device, devices) + each.so for device, each in told.items() if each.so),
+        numbers=numbers(found),
+        why=[*why, *(text for each in found for text in _detectable(each, devices))],
+        method=[*_method(records, found, reference), *method],
+        caveats=[*caveats],
+        views=[_view(each, name) for each in found if len(each.whole) > 1]
+        or question.nothing(f"Test accuracy by {name}"),
+        switch="Device",
+        folded=[_curves(each, name, devices) for each in found if _has_curves(each)],
+        table=_table([*(level for each in found for level in each.levels), *others], name, columns),
+        frame=trials.frame(records, [row for each in found for row in rows(each)]),
+    )
 
 
-def _difference(seen: Standing) -> Comparison:
-    if seen.difference is None:
-        raise ValueError("the reference differs from nothing")
-    return seen.difference
+def effect(what: str, level: Level | None, advice: Mapping[Word, str], missing: str = "") -> Told:
+    """What adding something to the network does to the accuracy.
+
+    Args:
+        what: That something, in words.
+        level: The network that has it; None where there is none.
+        advice: What to do, by the verdict.
+        missing: Why it cannot be compared all the same.
+    """
+    missing = missing or ("not measured" if level is None else level.lost)
+    if missing or level is None or level.seen is None or level.word is None:
+        missing = missing or "nothing to compare it with"
+        lost = "" if "diverged" in missing else missing
+        sentence = f"Cannot tell whether {what} helps ({missing})."
+        return Told(f"Cannot tell: {missing}", sentence, "", [Main(what, Word.UNKNOWN, lost)])
+    points = say.points(level.seen)
+    gain = f"{points} points of test accuracy"
+    sentence = {
+        Word.BETTER: f"{say.capital(what)} helps: {gain}.",
+        Word.WORSE: f"{say.capital(what)} hurts: {gain}.",
+        Word.SAME: f"{say.capital(what)} changes nothing: {gain}, "
+        f"{verdict.told(level.seen, Word.SAME).removesuffix(' points')}.",
+    }.get(level.word, f"Cannot tell whether {what} helps: {gain}.")
+    start = {Word.BETTER: "Helps", Word.WORSE: "Hurts", Word.SAME: "Changes nothing"}
+    short = f"{start.get(level.word, 'Cannot tell')}: {points.partition(' ')[0]} points"
+    return Told(short, sentence, advice.get(level.word, ""), [Main(what, level.word)])
 
 
-def grouped(entries: Sequence[tuple[Standing, str]]) -> str:
-    """Verdicts, each with what it was given for: ``better: 16 → 32; cannot tell: 32 → 64``."""
-    order = [Word.BETTER, Word.SAME, Word.UNKNOWN, Word.WORSE]
-    groups: dict[str, list[str]] = {}
-    for seen, name in sorted((e for e in entries if e[0].word), key=lambda e: _place(order, e[0])):
-        groups.setdefault(str(seen.said), []).append(name)
-    return "; ".join(f"{said}: {', '.join(names)}" for said, names in groups.items())
-
-
-def _place(order: Sequence[Word], seen: Standing) -> int:
-    return next(i for i, word in enumerate(order) if word == seen.word)
-
-
-def diverged(found: Sweep) -> str:
-    """Which cells diverged, in words to be added to a sentence; nothing if none did."""
-    names = [f"{cell.label} {cell.lost}" for cell in found.lost]
-    return f"; not compared: {', '.join(names)}" if names else ""
-
-
-def detectable(found: Sweep) -> list[str]:
-    """The finding on what these seeds and test images could have shown, if they compared."""
-    if not found.others:
+def _detectable(found: Sweep, devices: Sequence[str]) -> list[str]:
+    """What these seeds and test images could have shown, if they compared."""
+    if not math.isfinite(found.smallest_detectable):
         return []
     runs = found.reference.cell.runs
     return [
-        f"{found.device}: the smallest difference that these seeds would have shown is "
-        f"{accuracy.points(found.smallest_detectable)} points (80 % power, median over the "
-        f"comparisons); the {accuracy.tested_images(runs):,} test images alone leave a standard "
-        f"error of {accuracy.points(accuracy.sampling_error(runs))} points."
+        f"{say.on(found.device, devices)}The smallest difference that these seeds would have shown "
+        f"is {say.number(100 * found.smallest_detectable, 2)} points (80 % power, median of the "
+        f"comparisons). The {say.count(accuracy.tested_images(runs))} test images alone leave a "
+        f"standard error of {say.number(100 * accuracy.sampling_error(runs), 2)} points."
     ]
 
 
-def method(records: Sequence[Record], reference: str, comparisons: int) -> list[str]:
-    """How the cells were measured and compared.
-
-    Args:
-        records: Of ``measure_perceptron.py``.
-        reference: What the cells are compared with, in words.
-        comparisons: How many the question makes.
-    """
+def _method(records: Sequence[Record], found: Sequence[Sweep], reference: str) -> list[str]:
+    """How the cells were measured and compared."""
     settings: Any = records[0].settings
     data = records[0].provenance.dataset
+    rates = {level.cell.rate for each in found for level in each.levels}
+    at = f" at a rate of {rates.pop():g}" if len(rates) == 1 else ""
     return [
-        f"Perceptrons with ReLU, plain SGD with batches of {settings['batch']}, pixels between 0 "
-        f"and 1, torch's default initialisation; data: {data.name if data else 'unknown'}.",
-        f"{settings['seeds']} runs of {settings['epochs']} epochs of each network. Runs of one "
-        "seed see the same batches, and begin with the same weights where the shapes allow it. A "
-        "run ends with the weights of its best epoch in validation; with those the test images "
-        "are read, once.",
-        f"The reference is {reference}. {accuracy.method(comparisons)}",
+        f"Perceptrons with ReLU and torch's default initialisation learn "
+        f"{data.name if data else 'the data set'} by plain SGD{at}, in batches of "
+        f"{settings['batch']}, from pixels between 0 and 1.",
+        f"{say.plural(settings['seeds'], 'run')} of {say.plural(settings['epochs'], 'epoch')} of "
+        "each network. Runs of one seed see the same batches, and begin with the same weights "
+        "where the shapes allow it. A run ends with the weights of its best epoch in validation; "
+        "with those the test images are read, once.",
+        f"The reference is {reference}.",
     ]
 
 
@@ -317,213 +387,125 @@ def numbers(found: Sequence[Sweep]) -> dict[str, Any]:
     """The levels and their verdicts by device, for programs."""
     return {
         each.device: {
-            "reference": each.reference.label,
+            "reference": each.reference.name,
             "smallest_detectable_difference": accuracy.finite(each.smallest_detectable),
-            "levels": {level.label: _numbers(level) for level in each.levels},
-            "lost": {cell.label: cell.lost for cell in each.lost},
+            "levels": {level.name: numbers_of(level) for level in each.whole},
+            "lost": {level.name: level.lost for level in each.levels if level.lost},
         }
+        | _steps(each)
         for each in found
     }
 
 
-def _numbers(level: Level) -> dict[str, Any]:
-    return {
-        "network": level.cell.network,
-        "rate": level.cell.rate,
-        **level.seen.numbers,
-    }
+def _steps(found: Sweep) -> dict[str, Any]:
+    steps = {each.name: accuracy.verdict_numbers(each.seen, each.word) for each in found.steps}
+    return {"steps": steps} if steps else {}
 
 
-Extra = tuple[Column, Callable[[Level], str | float | int | None]]
+def numbers_of(arm: Arm) -> dict[str, Any]:
+    """What is known of an arm, its accuracy and the verdict on it, for programs."""
+    own: dict[str, float | None] = {}
+    if seen := arm.value:
+        own = {
+            "test_accuracy": seen.value,
+            "test_accuracy_low": accuracy.finite(seen.low),
+            "test_accuracy_high": accuracy.finite(seen.high),
+        }
+    return {**arm.extras, **own, **accuracy.verdict_numbers(arm.seen, arm.word)}
 
 
-def table(found: Sequence[Sweep], name: str, *extra: Extra) -> Table:
-    """One row per level, and one per cell that diverged.
-
-    Args:
-        found: The sweeps.
-        name: What is varied: the first column.
-        extra: Columns of the question's own, each with what a level shows there.
-    """
-    columns = [
-        Column(name=name),
-        Column(name="device"),
-        Column(name="network"),
-        Column(name="rate", digits=3),
-        Column(name="parameters"),
-        Column(name="test accuracy", unit="%, mean [95 %]"),
-        Column(name="difference", unit="points [95 %]"),
-        Column(name="verdict"),
-        *(column for column, _ in extra),
-    ]
-    rows = [
-        row
-        for each in found
-        for row in (
-            *([*_row(level), *(show(level) for _, show in extra)] for level in each.levels),
-            *([*_lost_row(cell), *(None for _ in extra)] for cell in each.lost),
-        )
-    ]
-    return Table(columns=columns, rows=rows)
+def rows(found: Sweep) -> list[dict[str, Any]]:
+    """The comparisons as rows of the tidy table."""
+    return [row("perceptron", level) for level in (*found.levels, *found.steps)]
 
 
-def _what(cell: Cell) -> list[str | float | int | None]:
-    return [cell.label, cell.device, cell.network, cell.rate, f"{cell.parameters:,}"]
+def row(study: str, arm: Arm) -> dict[str, Any]:
+    """A comparison as a row of the tidy table."""
+    found = {"study": study, "device": arm.device, "phase": "verdict", **numbers_of(arm)}
+    return found if arm.seen else found | {"word": arm.lost or arm.role.value}
 
 
-def _row(level: Level) -> list[str | float | int | None]:
-    seen = level.seen
-    return [
-        *_what(level.cell),
-        accuracy.interval(seen.accuracy),
-        seen.against,
-        seen.said,
-    ]
+def _table(levels: Sequence[Arm], name: str, columns: Mapping[str, Show] | None) -> Table:
+    return arms.table(
+        levels,
+        name,
+        value="test accuracy",
+        told=say.accuracy,
+        extra={
+            **(columns or {}),
+            "network": lambda arm: arm.extras.get("network"),
+            "parameters": lambda arm: _count(arm.extras.get("parameters")),
+        },
+    )
 
 
-def _lost_row(cell: Cell) -> list[str | float | int | None]:
-    return [*_what(cell), None, None, cell.lost]
-
-
-def frame(records: Sequence[Record], found: Sequence[Sweep]) -> pd.DataFrame:
-    """Tidy: one row per trial, then one per comparison."""
-    rows: list[dict[str, Any]] = []
-    for each in records:
-        for trial in each.trials:
-            plain = {k: v for k, v in trial.result.items() if not isinstance(v, dict | list)}
-            row = {"study": each.study, **each.axes, **trial.what, "status": trial.status.value}
-            rows.append(row | plain | {"reason": trial.reason})
-    for swept in found:
-        rows += [_frame_row(level.cell, level.seen.row) for level in swept.levels]
-        rows += [
-            _frame_row(step.upper.cell, step.seen.row | {"against": step.lower.label})
-            for step in swept.steps
-        ]
-        rows += [_frame_row(cell, {"phase": "verdict", "word": cell.lost}) for cell in swept.lost]
-    return pd.DataFrame(rows)
-
-
-def _frame_row(cell: Cell, verdict_row: dict[str, Any]) -> dict[str, Any]:
-    where = {"device": cell.device, "network": cell.network, "rate": cell.rate}
-    return {"study": "perceptron", **where, **verdict_row}
-
-
-def alternative(found: Sequence[Sweep], what: str) -> str:
-    """The text for those who cannot see the figure: mean test accuracy of every level."""
-    parts = [
-        f"{each.device}: " + ", ".join(f"{level.label}: {level.share}" for level in each.levels)
-        for each in found
-    ]
-    return f"Mean test accuracy against {what}. " + "; ".join(parts) + "."
+def _count(value: int | None) -> model.Cell | None:
+    return None if value is None else model.Cell(text=say.count(value), value=value)
 
 
 # ---- drawing ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Published:
-    """A figure that somebody published, to be shown beside ours."""
+def accuracies(shown: Sequence[tuple[Arm, Iterable[float]]], name: str) -> Figure:
+    """Rows of dots: mean test accuracy and, smaller, that of each seed.
 
-    x: float
-    accuracy: float  # between 0 and 1
-    source: str
-
-
-def colours(found: Sequence[Sweep]) -> list[str]:
-    """One colour per device."""
-    return [figure.CYCLE[i % len(figure.CYCLE)] for i in range(len(found))]
-
-
-def draw_accuracies(
-    axes: Axes, found: Sequence[Sweep], published: Sequence[Published] = ()
-) -> None:
-    """Test accuracy along the axis: mean, interval and seeds; levels beyond it are left out."""
-    axes.set_title("test accuracy" + (" (◇ published)" if published else ""))
-    drawn: list[float] = [100 * each.accuracy for each in published]
-    for each, colour in zip(found, colours(found), strict=True):
-        shown = [level for level in each.levels if math.isfinite(level.x)]
-        places = [level.x for level in shown]
-        means, lows, highs = (
-            [100 * getattr(level.seen.accuracy, bound) for level in shown]
-            for bound in ("value", "low", "high")
-        )
-        axes.plot(places, means, color=colour, linewidth=1.2, alpha=0.6)
-        figure.interval(axes, places, means, lows, highs, color=colour, capsize=0)
-        for level in shown:
-            seeds = 100 * level.cell.runs["test_accuracy"]
-            axes.plot([level.x] * len(seeds), seeds, "_", color=colour, markersize=9)
-            drawn += [*seeds]
-        if len(found) > 1 and shown:
-            axes.annotate(
-                each.device, (places[-1], means[-1]), (6, 0), textcoords="offset points",
-                va="center", fontsize=8, color=colour,
-            )  # fmt: skip
-    _limit(axes, drawn, room_for_names=0.15 if published else 0.0)
-    _draw_published(axes, published)
-    axes.set_ylabel("% of the test images")
-
-
-def _limit(axes: Axes, drawn: Sequence[float], room_for_names: float) -> None:
-    """Room for what was seen, and a share of it below; intervals of few seeds may reach further."""
-    if drawn:
-        low, high = min(drawn), max(drawn)
-        room = 0.1 * (high - low) + 0.5
-        low, high = max(0, low - room), min(100, high + room)
-        axes.set_ylim(low - room_for_names * (high - low), high)
-
-
-def _draw_published(axes: Axes, published: Sequence[Published]) -> None:
-    """Diamonds, each named at the foot of the panel, where nothing else is drawn."""
-    for place, point in enumerate(published):
-        height = 100 * point.accuracy
-        across = axes.transAxes.inverted().transform(axes.transData.transform((point.x, height)))[0]
-        side = "left" if across < 0.3 else "right" if across > 0.6 else "center"
-        axes.plot(point.x, height, "D", color=figure.INK, markerfacecolor="none", markersize=6)
-        axes.annotate(
-            point.source,
-            xy=(point.x, height),
-            xytext=(point.x, 0.02 + 0.07 * place),
-            textcoords=("data", "axes fraction"),
-            ha=side,
-            fontsize=7.5,
-            color=figure.INK,
-            arrowprops={
-                "arrowstyle": "-",
-                "relpos": ({"left": 0, "center": 0.5, "right": 1}[side], 1),
-                "color": figure.MUTED,
-                "linewidth": 0.7,
-                "linestyle": ":",
-                "shrinkB": 4,
-            },
-        )
-
-
-def ticks(axes: Axes, found: Sequence[Sweep], base: int | None = None) -> None:
-    """Name every level under the axis, which is logarithmic where a base is given."""
-    named = {
-        level.x: level.label for each in found for level in each.levels if math.isfinite(level.x)
-    }
-    if base:
-        axes.set_xscale("log", base=base)
-    axes.set_xticks([*named], [*named.values()], fontsize=8)
-    axes.minorticks_off()
-
-
-def draw_curves(axes: Axes, found: Sweep, what: str) -> None:
-    """Validation accuracy by epoch, mean over seeds, one line per level, labelled by its place."""
-    axes.set_title(f"learning curves by {what} ({found.device})")
-    means = [100 * np.mean(level.cell.curves, axis=0) for level in found.levels]
-    epochs = np.arange(1, len(means[0]) + 1)
-    shades = figure.ordered(len(means))
-    for mean, colour in zip(means, shades, strict=True):
-        axes.plot(epochs, mean, "o-", markersize=2.5, color=colour, linewidth=1.5)
-    figure.label_ends(
-        axes,
-        float(epochs[-1]),
-        [float(mean[-1]) for mean in means],
-        [level.label for level in found.levels],
-        shades,
+    Args:
+        shown: Arms, each with the test accuracies of its seeds.
+        name: What they differ by: stands above them.
+    """
+    reference = next(arm for arm, _ in shown if arm.role == Role.ANCHOR)
+    assert reference.value
+    return figure.rows(
+        {name: [_row(arm, seeds) for arm, seeds in shown]},
+        Axis("test accuracy in % (small dots: seeds)", within=(0, 100)),
+        line=100 * reference.value.value,
     )
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("% of the validation images")
-    axes.set_xticks(epochs if len(epochs) <= 12 else epochs[4::5])
+
+
+def _row(arm: Arm, seeds: Iterable[float]) -> Row:
+    if arm.value is None:
+        return Row(arm.label, None, arm.lost)
+    mean = 100 * arm.value.value
+    is_reference = arm.role == Role.ANCHOR
+    return arm.row(
+        # The seeds take the place of the interval, which of a few of them can leave 0 … 100.
+        seen=Interval(mean, mean, mean),
+        dots=[100 * seed for seed in seeds],
+        text=f"{mean:.1f} %, reference" if is_reference else arm.told,
+        strong=is_reference,
+    )
+
+
+def seeds(level: Level) -> list[float]:
+    """The test accuracy of each seed."""
+    return [] if level.lost else [float(share) for share in level.cell.runs["test_accuracy"]]
+
+
+def _view(found: Sweep, name: str) -> Shown:
+    title = f"Test accuracy by {name}"
+    drawn = accuracies([(level, seeds(level)) for level in found.levels], name)
+    alternative = arms.alternative(title, found.levels, unit="%", scale=100)
+    return Shown(title, alternative, drawn, name=found.device)
+
+
+def _has_curves(found: Sweep) -> bool:
+    return len(found.whole) > 1 and len(found.reference.cell.curves[0]) > 1
+
+
+def _curves(found: Sweep, name: str, devices: Sequence[str]) -> Shown:
+    """Validation accuracy by epoch, mean over seeds, one line per level."""
+    title = f"{say.on(found.device, devices)}Learning curves by {name}"
+    lines = [_line(level) for level in found.whole]
+    drawn = figure.lines(
+        lines,
+        Axis("epoch", ticks=lines[0].x),
+        Axis("validation accuracy in %, mean over seeds"),
+    )
+    ends = "; ".join(f"{line.name}: {line.seen[-1].value:.1f} %" for line in lines)
+    return Shown(title, f"{title}. After the last epoch: {ends}.", drawn)
+
+
+def _line(level: Level) -> Line:
+    means = [100 * float(mean) for mean in np.mean(level.cell.curves, axis=0)]
+    epochs = [float(epoch) for epoch in range(1, len(means) + 1)]
+    return Line(level.label, epochs, [Interval(mean, mean, mean) for mean in means])

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from assay.record import Record, Trial
+from assay.answer import model
+from assay.record import Record, Status, Trial
 
 Flat = Callable[[Record, Trial], Mapping[str, Any]]
 
@@ -54,3 +55,11 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
 def devices(records: Sequence[Record]) -> list[str]:
     """The devices of records, in their order."""
     return list(dict.fromkeys(str(each.axes["device"]) for each in records))
+
+
+def lost(records: Iterable[Record], axis: str, name: str) -> str:
+    """Why nothing is known of a value of an axis, in a word or two; values may share a job."""
+    own = [each for each in records if name in str(each.axes[axis]).split("+")]
+    ended = [trial.status for each in own for trial in each.trials]
+    ended += [each.status for each in own]
+    return next((model.lost(each) for each in ended if each != Status.OK), "not measured")
