@@ -66,18 +66,25 @@ def test_beside_a_reference_with_a_lost_run_nothing_is_compared():
     found = accuracy.standings({"reference": arm(0.9, LOST), "other": arm(0.8)}, "reference")
     assert set(found) == {"other"}
     assert found["other"].difference is None
-    assert found["other"].against is None
-    assert found["other"].said is None
 
 
 def test_the_same_says_within_what():
     arms = {"one": arm(0.88), "two": arm(0.88, seed=1)}
-    found = accuracy.standings(arms, "one")["two"]
-    assert found.difference is not None
-    judged = found.judged(verdict.words([found.difference]))
-    assert judged.said == "the same within 0.32 points"
-    assert judged.numbers["margin"] == pytest.approx(0.0032, abs=5e-5)
-    assert {"p", "bound", "word"} <= set(judged.row)
+    seen = accuracy.standings(arms, "one")["two"].difference
+    assert seen is not None
+    word = verdict.words([seen])[seen]
+    assert verdict.told(seen, word) == "the same within 0.32 points"
+    numbers = accuracy.verdict_numbers(seen, word)
+    assert numbers["margin"] == pytest.approx(0.0032, abs=5e-5)
+    assert {"p", "bound", "word"} <= set(numbers)
+
+
+def test_what_the_seeds_could_have_shown_is_told_where_something_is_compared():
+    arms = {"one": arm(0.88), "two": arm(0.88, seed=1)}
+    (text,) = accuracy.resolution(arms, "one")
+    assert "10,000 test images" in text
+    assert "error of 0.32." in text
+    assert accuracy.resolution({"one": arm(0.88)}, "one") == []
 
 
 def test_where_no_arm_is_left_there_is_no_best():

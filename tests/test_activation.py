@@ -124,7 +124,7 @@ def test_the_best_in_validation_is_the_reference_not_the_best_on_the_test_images
         [arm("relu", 0.880, validation=0.89), arm("gelu", 0.882, validation=0.88)]
     )
     assert found.numbers["cpu"]["reference"] == "relu"
-    assert found.sentence.startswith("ReLU works best: 88.")
+    assert found.sentence.startswith("ReLU works best: test accuracy 88.")
 
 
 def test_what_is_better_on_the_test_images_is_told_and_nothing_is_advised():
@@ -163,7 +163,7 @@ def test_the_headline_keeps_its_budget_with_every_kind_of_word():
     assert len(found.short.split()) <= 12
     assert len(found.so.split()) <= 20
     assert ";" not in found.sentence
-    assert "Cannot tell: " in found.sentence
+    assert "cannot be told from SiLU and 2 more" in found.sentence
     assert "Not compared: identity." in found.sentence
     assert model.state(found.cells) == State.PART
 

@@ -6,6 +6,8 @@ import math
 import pytest
 import torch
 from assay import contrast, occasion, product, record
+from assay.answer import model, question
+from assay.answer.model import State
 from assay.record import Status, Trial
 from conftest import PROTOCOL, ROOT, load, make_record
 
@@ -72,6 +74,29 @@ def both(n):
     return odd(n) * past_the_edge(n)
 
 
+def verdicts(found):
+    return found.numbers["verdicts"]
+
+
+def words(text):
+    return len(text.split())
+
+
+def row(found, name, group="float32"):
+    """A row of the page's table, by what it is of and its number format."""
+    return next(row for row in found.table.rows if row[0] == name and group in row)
+
+
+def short_enough(found):
+    assert words(found.short) <= 12
+    assert words(found.sentence) <= 25
+    assert ";" not in found.sentence
+    assert words(found.so) <= 20
+    assert sum(map(words, found.why)) <= 120
+    assert sum(map(words, found.method)) <= 120
+    assert sum(map(words, found.caveats)) <= 60
+
+
 @pytest.mark.parametrize(
     ("law", "says"),
     [
@@ -84,27 +109,107 @@ def both(n):
     ],
 )
 def test_the_verdict_is_the_pattern(law, says):
-    assert answer.answer(records(law)).sentence == f"cpu – float32: {says}."
+    found = answer.answer(records(law))
+    assert verdicts(found) == {"cpu, float32": says}
+    assert says in found.why[0]
+    short_enough(found)
+
+
+def test_the_headline_is_the_row_of_1025():
+    found = answer.answer(records(odd))
+    assert found.sentence == (
+        "In float32, size 1025 takes 10.0 % [9.5, 10.5] longer per operation than 1024."
+    )
+    assert any("+10.0 %" in getattr(cell, "text", "") for cell in row(found, "1025"))
+    assert found.short == "1025: +10.0 % in float32"
+    assert model.state(found.cells) == State.ANSWERED
+
+
+@pytest.mark.parametrize(
+    ("law", "says"),
+    [
+        (lambda n: 1.0, "size 1025 takes the same time per operation as 1024"),
+        (lambda n: 1 / odd(n), "less per operation than 1024"),
+        (lambda n: 3 * odd(n) if n != 1024 else 1.0, "× as long per operation as 1024"),
+    ],
+)
+def test_the_headline_says_how_1025_differs(law, says):
+    found = answer.answer(records(law))
+    assert says in found.sentence
+    short_enough(found)
+
+
+def test_a_lost_1025_is_named_and_lowers_the_state():
+    lost = records(odd)
+    at = SIZES.index(1025)
+    lost[at] = make_record(
+        "alignment", {"device": "cpu", "n": 1025}, [], status=Status.CONTENDED, reason="busy"
+    )
+    found = answer.answer(lost)
+    assert "size 1025" in found.sentence
+    assert "Float32: disturbed." in found.sentence
+    assert model.state(found.cells) == State.NONE
+    assert row(found, "1025")[-4] == "disturbed"
+    lost[0].trials.append(trial(1008, 1.0, dtype="float64"))
+    lost[at + 1].trials.append(trial(1026, 1.1, dtype="float64"))
+    lost[at] = make_record(
+        "alignment",
+        {"device": "cpu", "n": 1025},
+        [trial(1025, 1.1, status=Status.CONTENDED, reason="busy"), trial(1025, 1.1, "float64")],
+    )
+    found = answer.answer(lost)
+    assert found.sentence.startswith("In float64, size 1025 takes 10.0 %")
+    assert found.sentence.endswith("Float32: disturbed.")
+    assert model.state(found.cells) == State.PART
+
+
+def test_the_headline_names_every_format_and_leads_with_the_largest_difference():
+    made = sizes_alone(lambda n: 1.0)
+    for each in made:
+        n = each.axes["n"]
+        each.trials.append(trial(n, odd(n), dtype="bfloat16"))
+        unsure = trial(n, 1.0, dtype="float64")
+        unsure.result["ratios"]["target"] |= {"ratio_low": 0.8, "ratio_high": 1.2}
+        each.trials.append(unsure)
+    found = answer.answer(made)
+    assert found.sentence == (
+        "In bfloat16, size 1025 takes 10.0 % [9.5, 10.5] longer per operation than 1024. "
+        "Float32: the same, float64: cannot tell."
+    )
+    assert found.short == "1025: +10.0 % in bfloat16; others the same or cannot tell"
+    assert [view.name for view in found.views] == ["bfloat16", "float32", "float64"]
+    assert model.state(found.cells) == State.PART
+    short_enough(found)
+
+
+def test_advice_is_given_where_a_contrast_carries_it():
+    assert answer.answer(records(odd)).so == "Choose multiples of 16."
+    assert answer.answer(records(past_the_edge)).so == "Stay at or below 1024."
+    assert answer.answer(records(both)).so == "Choose multiples of 16, and stay at or below 1024."
+    assert answer.answer(records(lambda n: 1.0)).so == ""
+    assert answer.answer(sizes_alone(odd)).so == ""
 
 
 def test_sizes_of_jobs_of_their_own_make_no_verdict():
     """They lie minutes apart: their ratios are shown, a contrast of them would be none."""
     found = answer.answer(sizes_alone(odd))
-    assert found.sentence == (
-        "cpu – float32: cannot tell (the sizes that decide were not timed together)."
-    )
+    assert verdicts(found) == {
+        "cpu, float32": "cannot tell (the sizes that decide were not timed together)"
+    }
     assert list(found.frame.loc[found.frame["n"] == 1025, "verdict"]) == ["slower"]
 
 
 def test_a_lost_trial_says_how_it_was_lost():
     lost = together(odd, status=Status.CONTENDED, reason="busy", result={})
-    said = answer.answer([*sizes_alone(odd), lost]).sentence
-    assert said == "cpu – float32: cannot tell (the trial that decides: contended)."
+    said = verdicts(answer.answer([*sizes_alone(odd), lost]))["cpu, float32"]
+    assert said == "cannot tell (the trial that decides: disturbed)"
 
 
 def test_without_a_size_that_decides_it_cannot_tell():
     found = answer.answer([*sizes_alone(odd), together(odd, sizes=(1008, 1023))])
-    assert "cannot tell (a size that decides was not measured)" in found.sentence
+    assert verdicts(found)["cpu, float32"] == (
+        "cannot tell (a size that decides was not measured)"
+    )
 
 
 @pytest.mark.parametrize("arm", [contrast.TILE, "twin"])
@@ -112,7 +217,19 @@ def test_noise_cannot_tell(arm):
     noisy = records(lambda n: 1.0)
     seen = noisy[-1].trials[0].result["ratios"][arm]
     seen["ratio_low"], seen["ratio_high"] = 0.8, 1.2
-    assert answer.answer(noisy).sentence == "cpu – float32: cannot tell."
+    found = answer.answer(noisy)
+    assert verdicts(found) == {"cpu, float32": "cannot tell"}
+    assert found.so == ""
+
+
+def test_noise_at_1025_is_said_in_the_headline():
+    noisy = records(lambda n: 1.0)
+    seen = noisy[SIZES.index(1025)].trials[0].result["ratios"]["target"]
+    seen["ratio_low"], seen["ratio_high"] = 0.8, 1.2
+    found = answer.answer(noisy)
+    assert found.sentence.startswith("Cannot tell whether size 1025 takes longer")
+    assert model.state(found.cells) == State.UNKNOWN
+    short_enough(found)
 
 
 def test_occasions_that_disagree_do_not_make_a_verdict():
@@ -121,30 +238,35 @@ def test_occasions_that_disagree_do_not_make_a_verdict():
     twice[1].axes["occasion"] = 2
     pooled = occasion.pooled([*sizes_alone(odd), *twice], {"contrast": {"ratio": 0.05}})
     found = answer.answer(pooled)
-    assert found.sentence == "cpu – float32: cannot tell."
-    seen = found.frame.set_index("effect").loc[contrast.ALIGNMENT]
+    assert verdicts(found) == {"cpu, float32": "cannot tell"}
+    seen = found.frame.set_index("arm").loc[contrast.ALIGNMENT]
     assert seen["occasions"] == 2
-    assert seen["target_ratio"] == pytest.approx(math.sqrt(1.06))
-    assert seen["target_ratio_low"] < 1.0
+    assert seen["ratio"] == pytest.approx(math.sqrt(1.06))
+    assert seen["ratio_low"] < 1.0
 
 
 def test_all_comparisons_are_one_family():
-    """What is judged alone may be a difference that among sixteen is none."""
+    """What is judged alone may be a difference that among fourteen is none."""
     many = records(lambda n: 1.0)
     many[-1].trials[0].result["ratios"][contrast.ALIGNMENT] = {
         **{"ratio": 1.05, "ratio_low": 1.002, "ratio_high": 1.1},
         "p": 0.01,
     }
-    assert answer.answer(many[-1:]).sentence == "cpu – float32: alignment +5.0 %."
-    found = answer.answer(many)
-    assert found.sentence == "cpu – float32: cannot tell."
-    assert any(f"one family of {len(SIZES) + 3}" in each for each in found.method)
+    alone, all_of_them = answer.answer(many[-1:]), answer.answer(many)
+    assert verdicts(alone) == {"cpu, float32": "alignment +5.0 %"}
+    assert model.state(alone.cells) == State.NONE
+    assert "size 1025" in alone.sentence
+    assert verdicts(all_of_them) == {"cpu, float32": "cannot tell"}
 
 
 def test_the_table_holds_verdict_bound_margin_and_p_of_sizes_and_contrasts():
-    frame = answer.answer(records(odd)).frame
+    frame = answer.rows(records(odd))
     assert len(frame) == len(SIZES) + 3
-    assert list(frame["effect"].dropna()) == [contrast.ALIGNMENT, contrast.TILE, contrast.POWER]
+    assert list(frame.loc[frame["kind"] == "contrast", "arm"]) == [
+        contrast.ALIGNMENT,
+        contrast.TILE,
+        contrast.POWER,
+    ]
     assert frame[["verdict", "bound", "margin", "p"]].notna().all(axis=None)
 
 
@@ -161,11 +283,9 @@ def test_a_number_format_too_slow_to_be_measured_says_how_slow_it_is():
         each.trials[0].result["arms"]["anchor"] = {"time_median_s": 0.0055}
         each.trials.append(too_slow(each.axes["n"]))
     found = answer.answer(slow)
-    assert found.sentence.endswith("float16: a product takes 118 × float32's time.")
-    assert found.findings[-1] == (
-        "cpu, float16: one product of 1024 takes 0.65 s here, 118 × float32's; "
-        "not measured further."
-    )
+    assert verdicts(found)["cpu, float16"] == "a product takes 118 × float32's time"
+    assert found.sentence.endswith("Float16: too slow.")
+    assert model.state(found.cells) == State.PART
 
 
 @pytest.mark.parametrize(
@@ -179,18 +299,32 @@ def test_when_every_record_is_lost_there_is_an_answer(status):
     ]
     for each in (made, made[:1], made[1:]):
         found = answer.answer(occasion.pooled(each, {}))
-        assert found.sentence == "Nothing could be measured; the reasons are below."
+        assert found.sentence == question.NOTHING
+        assert model.state(found.cells) == State.NONE
         assert found.table.rows == []
+
+
+def test_a_device_that_is_not_there_is_named():
+    gone = {"status": Status.UNAVAILABLE, "reason": "no GPU"}
+    absent = make_record("alignment", {"device": "gpu", "n": 1025}, [], **gone)
+    found = answer.answer([*records(odd), absent])
+    assert found.sentence.endswith("Gpu: not available.")
+    assert model.state(found.cells) == State.PART
 
 
 def test_devices_and_layouts_each_get_their_say():
     two = records(odd) + records(past_the_edge, device="gpu")
     two[4].trials.append(trial(1024, 1.08, layout="offset"))
     found = answer.answer(two)
-    assert found.sentence == (
-        "cpu – float32: alignment +10.0 %. gpu – float32: tile quantisation +10.0 %."
-    )
-    assert "1024 moved by one element 1.080 [1.075, 1.085] × (slower)" in found.findings[1]
+    assert verdicts(found) == {
+        "cpu, float32": "alignment +10.0 %",
+        "gpu, float32": "tile quantisation +10.0 %",
+    }
+    assert "float32 on cpu" in found.sentence
+    assert "On gpu, float32: slower." in found.sentence
+    assert words(found.sentence) <= 40
+    assert [view.name for view in found.views] == ["float32 on cpu", "float32 on gpu"]
+    assert "slower" in row(found, "1024, moved by one element")
 
 
 def with_shapes(law, vector_flops=5e9):
@@ -215,47 +349,47 @@ def with_shapes(law, vector_flops=5e9):
     return made
 
 
-def test_other_shapes_have_a_finding_and_no_part_in_the_verdict():
+def test_other_shapes_have_rows_and_no_part_in_the_verdict():
     found = answer.answer(with_shapes(odd))
-    assert found.sentence == "cpu – float32: neither (all the same within 2 %)."
-    batched, vector = found.findings[1:]
-    assert batched == (
-        "cpu, tensor × matrix, against its own anchor: "
-        "float32 slower at 1025 (+10.0 %), 1026 (+10.0 %), 1028 (+10.0 %), "
-        "the same within 2 % at 1032; "
-        "bfloat16 slower at 1025 (+10.0 %), 1026 (+10.0 %), 1028 (+10.0 %), "
-        "the same within 2 % at 1032."
-    )
-    assert (
-        "and with 0.5 FLOP per byte bandwidth limits it (10 GB/s, 5.0% of the FLOP/s of the "
-        "product of two matrices)" in vector
-    )
-    assert {row[3] for row in found.table.rows} == {"dense", "tensor × matrix", "matrix × vector"}
+    assert verdicts(found) == {"cpu, float32": "neither (all the same within 2 %)"}
+    assert "the same" in found.sentence
+    for dtype in ("float32", "bfloat16"):
+        assert "slower" in row(found, "1025, tensor × matrix", dtype)
+        assert "the same within 2 %" in row(found, "1032, matrix × vector", dtype)
     assert set(found.frame["shape"]) == {"matrix", "batched", "vector"}
     assert any("Tensor × matrix: 4 matrices" in each for each in found.method)
+    assert "Bandwidth limits matrix × vector in float32 (at 10.0 GB/s)" in found.why[1]
+    assert "tensor" not in found.why[1]
+    short_enough(found)
 
 
 def test_bandwidth_is_named_only_where_it_limits():
     found = answer.answer(with_shapes(odd, vector_flops=9e10))
-    assert not any("bandwidth" in each for each in found.findings)
+    assert not any("andwidth" in each for each in found.why)
 
 
-def test_the_figure_has_a_panel_per_shape():
-    squares, others, _ = answer._parts(answer.rows(with_shapes(odd)))
-    drawn = answer._figure(squares, others)
-    titles = [axes.get_title("left") for axes in drawn.axes]
-    assert titles[0].startswith("cpu, float32")
-    assert titles[1:] == ["cpu, tensor × matrix", "cpu, matrix × vector"]
-    assert [axes.texts[0].get_text() for axes in drawn.axes[1:]] == [
-        "full: float32\nhollow: bfloat16"
-    ] * 2
+def test_the_figure_holds_the_sizes_near_the_reference_and_the_table_more():
+    sizes = range(1024, 1324)
+    found = answer.answer(sizes_alone(lambda n: 1.0, sizes))
+    texts = [text.get_text() for text in found.views[0].figure.axes[0].texts]
+    assert {"1024", "1037"} <= set(texts)
+    assert "1038" not in texts
+    assert len(found.table.rows) == answer.LISTED
+    assert len(found.frame) == len(sizes)
+    assert any("14 sizes nearest to 1024" in each for each in found.method)
+
+
+def test_no_figure_is_drawn_of_a_single_size():
+    found = answer.answer(sizes_alone(odd, [1025]))
+    assert "1025" in found.sentence
+    assert found.views[0].title == question.nothing("Time per operation by size")[0].title
 
 
 def test_records_from_before_there_were_shapes_are_of_matrices():
     old = records(odd)
     for each in old[:-1]:
         del each.trials[0].what["shape"]
-    assert answer.answer(old).sentence == "cpu – float32: alignment +10.0 %."
+    assert verdicts(answer.answer(old)) == {"cpu, float32": "alignment +10.0 %"}
 
 
 def test_when_nothing_could_be_measured_it_says_so():
@@ -265,7 +399,8 @@ def test_when_nothing_could_be_measured_it_says_so():
         reason="too slow",
     )
     found = answer.answer([make_record("alignment", {"device": "cpu", "n": 1024}, [gone])])
-    assert found.sentence.startswith("Nothing could be measured")
+    assert "was not measured" in found.sentence
+    assert model.state(found.cells) == State.NONE
 
 
 def test_the_files_of_an_answer(tmp_path):

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 from assay import record
-from assay.record import DatasetInfo, Status, Trial
+from assay.answer import model, question
+from assay.answer.model import Main, State
 from assay.answer.verdict import Word
+from assay.record import DatasetInfo, Status, Trial
 from conftest import make_record, with_status
 
 SETTINGS = {
@@ -73,14 +75,17 @@ def stack(structure, accuracy, factor, spread=0.02):
 def words(*records):
     numbers = answer.answer([*records]).numbers["cpu"]
     return {
-        name: (numbers["factor_per_block"][name]["word"], numbers["accuracy"][name]["word"])
+        name: (numbers["factor_per_block"][name]["verdict"], numbers["accuracy"][name]["verdict"])
         for name in numbers["accuracy"]
     }
 
 
 def test_the_reference_is_instances_made_anew():
     seen = words(stack("independent", 0.8, 0.5), stack("shared", 0.75, 0.4))
-    assert seen == {"independent": (None, None), "shared": (Word.FASTER, Word.WORSE)}
+    assert seen == {
+        "independent": ("reference", "reference"),
+        "shared": (Word.FASTER, Word.WORSE),
+    }
 
 
 def test_what_does_not_differ_is_the_same_or_cannot_be_told():
@@ -98,22 +103,36 @@ def test_the_factor_per_block_is_what_was_put_in():
     assert found["factor_per_block"]["independent"]["factor"] == pytest.approx(0.4, rel=1e-3)
 
 
-def test_the_sentence_says_what_the_slip_costs():
-    said = answer.answer([stack("independent", 0.8, 0.5), stack("shared", 0.75, 0.4)]).sentence
-    assert "8 instances, one, used again, have 272 parameters" in said
-    assert "8 instances, each made anew, have 2,176 parameters" in said
-    assert "75.00 % of the test images" in said
-    assert "(worse)" in said
-    assert "with instances made anew 0.50" in said
-    assert "sharing adds to it" in said
+def test_the_headline_says_what_the_slip_costs():
+    records = [parallel(), stack("independent", 0.8, 0.5), stack("shared", 0.75, 0.4)]
+    found = answer.answer(records)
+    assert "passes all 8 checks" in found.sentence
+    assert "One instance used again costs 5" in found.sentence
+    assert len(found.sentence.split()) <= 25
+    assert ";" not in found.sentence
+    assert found.short.startswith("Yes; one instance used again costs 5")
+    assert found.so
+    assert model.state(found.cells) == State.ANSWERED
+    assert found.numbers["cpu"]["instances"]["shared"]["parameters"] == 272
+    assert found.numbers["cpu"]["instances"]["independent"]["parameters"] == 2176
+    assert any("Sharing adds to" in text for text in found.why)
+
+
+def test_what_cannot_be_told_is_said_and_advises_nothing():
+    unsure = with_accuracies(stack("shared", 0.79, 0.5, 1.0), (0.02, 0.0, -0.02))
+    found = answer.answer([parallel(), stack("independent", 0.8, 0.5), unsure])
+    assert "Cannot tell whether one instance used again costs accuracy: −1.0 [" in found.sentence
+    assert len(found.sentence.split()) <= 25
+    assert found.short == "Yes; sharing or not: cannot tell"
+    assert found.so == ""
+    assert model.state(found.cells) == State.PART
 
 
 def test_factors_and_accuracies_are_one_family():
     found = answer.answer([stack("independent", 0.8, 0.5), stack("shared", 0.75, 0.4)])
-    assert any("all its comparisons (2)" in text for text in found.method)
-    told = found.frame[found.frame["phase"] == "verdict"]
-    assert told["word"].tolist() == ["reference", "faster", "worse"]
-    assert told["margin"].tolist()[1:] == pytest.approx([0.02, 0.004])
+    told = found.frame[found.frame["arm"].notna()]
+    assert told["verdict"].tolist() == ["reference", "worse", "reference", "faster"]
+    assert told["margin"].dropna().tolist() == pytest.approx([0.004, 0.02])
 
 
 def test_a_structure_of_which_a_run_diverged_is_shown_and_not_compared():
@@ -122,9 +141,20 @@ def test_a_structure_of_which_a_run_diverged_is_shown_and_not_compared():
         update={"status": Status.DIVERGED, "reason": "diverged in step 9"}
     )
     found = answer.answer([stack("independent", 0.8, 0.5), lost])
-    assert "trained, not compared: one, used again diverged in 1 of 3 runs" in found.sentence
+    assert "One instance used again: diverged in 1 of 3 runs." in found.sentence
     assert set(found.numbers["cpu"]["accuracy"]) == {"independent"}
-    assert [row[-1] for row in found.table.rows] == [None, "diverged in 1 of 3 runs"]
+    assert found.numbers["cpu"]["lost"] == {"shared": "diverged in 1 of 3 runs"}
+    assert Main(answer.NAMES["shared"], None, "diverged in 1 of 3 runs") in found.cells
+    assert any("diverged in 1 of 3 runs" in row for row in found.table.rows)
+
+
+def test_without_a_reference_the_slip_is_not_compared():
+    lost = stack("independent", 0.8, 0.5)
+    lost.trials[-1] = lost.trials[-1].model_copy(update={"status": Status.DIVERGED})
+    found = answer.answer([parallel(), lost, stack("shared", 0.75, 0.4)])
+    assert "each made anew diverged in 1 of 3 runs" in found.sentence
+    assert model.state(found.cells) == State.PART
+    assert found.so == ""
 
 
 def test_what_was_not_checked_is_not_claimed():
@@ -133,22 +163,32 @@ def test_what_was_not_checked_is_not_claimed():
         update={"status": Status.OUT_OF_MEMORY, "reason": "out of memory", "result": {}}
     )
     found = answer.answer([made])
-    assert "passes all 7 checks that could be made." in found.sentence
-    assert "diagonal" not in found.sentence
+    assert "passes 7 checks, not made: jacobian by parameters." in found.sentence
+    assert Main("jacobian by parameters", lost="out of memory") in found.cells
+    assert [row[1] for row in found.folded[0].table.rows].count(None) == 1
 
 
 def test_outputs_that_became_equal_are_no_crash():
     """Every unit may be dead: then nothing is left of the distance."""
     lost = stack("shared", 0.7, 0.4)
     lost.trials[1].samples = {f"draw_{i}": [1.0, 0.5, 0.0] for i in range(20)}
-    said = answer.answer([lost]).sentence
-    assert "0.000 [0.000, 0.000]" in said
+    factor = answer.answer([lost]).numbers["cpu"]["factor_per_block"]["shared"]["factor"]
+    assert factor == pytest.approx(0, abs=1e-9)
 
 
 def test_records_without_a_trial_are_no_crash():
     empty = make_record("composition", {"device": "gpu", "structure": "shared"}, [])
     empty.settings = SETTINGS
-    assert answer.answer([empty]).sentence.startswith("Nothing could be tried")
+    assert answer.answer([empty]).sentence == question.NOTHING
+
+
+def test_the_csv_has_a_curve_and_not_every_draw():
+    frame = answer.answer([stack("shared", 0.8, 0.5, 0.001)]).frame
+    curve = frame[frame["relative_distance"].notna()]
+    assert curve["blocks"].tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert curve["relative_distance"].tolist() == pytest.approx(
+        [0.5**depth for depth in range(7)], rel=0.01
+    )
 
 
 def test_a_structure_whose_training_diverged_keeps_its_distances():
@@ -162,8 +202,11 @@ def test_a_structure_whose_training_diverged_keeps_its_distances():
 def test_factors_and_accuracies_of_all_devices_are_one_family():
     cpu = [stack("independent", 0.8, 0.5), stack("copied", 0.8, 0.5), stack("shared", 0.75, 0.4)]
     gpu = [each.model_copy(update={"axes": each.axes | {"device": "gpu"}}) for each in cpu]
-    method = answer.answer([*cpu, *gpu]).method
-    assert any("over all its comparisons (8)" in text for text in method)
+    found = answer.devices([*cpu, *gpu])
+    assert sum(arm.seen is not None for each in found for arm in each.arms) == 8
+    told = answer.answer([*cpu, *gpu])
+    assert told.sentence.count("One instance used again costs") == 2
+    assert [view.name for view in told.views] == ["cpu", "gpu"]
 
 
 def test_more_comparisons_raise_the_bar():
@@ -173,7 +216,7 @@ def test_more_comparisons_raise_the_bar():
 
     def word():
         found = answer.answer([reference, slight]).numbers["cpu"]
-        return found["accuracy"]["shared"]["word"]
+        return found["accuracy"]["shared"]["verdict"]
 
     assert word() == Word.UNKNOWN
     del slight.trials[1]  # the distances
@@ -189,8 +232,9 @@ def with_accuracies(made, noise):
 
 def test_sameness_says_within_what():
     found = answer.answer([stack("independent", 0.8, 0.5, 0.002), stack("shared", 0.8, 0.5, 0.002)])
-    assert "(the same within 0.4 points)" in found.sentence
-    assert "(one used again: the same within 2 %)" in found.sentence
+    cells = [row for table in (found.table, found.folded[-1].table) for row in table.rows]
+    assert any("the same within 0.4 points" in row for row in cells)
+    assert any("the same within 2 %" in row for row in cells)
 
 
 @pytest.mark.parametrize("lost", range(5))
@@ -206,7 +250,8 @@ def test_whatever_trial_is_lost_the_question_is_answered(lost):
 def test_when_everything_is_lost_the_sentence_says_so(status):
     records = [parallel(), stack("independent", 0.8, 0.5)]
     found = answer.answer([with_status(each, status) for each in records])
-    assert found.sentence == "Nothing could be tried; the reasons are below."
+    assert found.sentence == question.NOTHING
+    assert model.state(found.cells) == State.NONE
 
 
 # ---- the parallel block --------------------------------------------------------------------------
@@ -236,8 +281,11 @@ def test_a_broken_claim_is_told():
     broken = parallel()
     broken.trials[1].result["largest_outside"] = 0.1
     found = answer.answer([broken])
-    assert "fails its checks: the Jacobian by the parameters is block diagonal" in found.sentence
-    assert any("NO: the Jacobian by the parameters" in text for text in found.findings)
+    assert "The parallel block fails 1 of 8 checks." in found.sentence
+    assert found.short.startswith("No, 1 of 8 checks fail")
+    told = {row[0]: row[1].sign for row in found.folded[0].table.rows}
+    assert told["the Jacobian by the parameters is block diagonal"] == "✗"
+    assert list(told.values()).count("✓") == 7
 
 
 def test_a_wrong_jacobian_would_be_seen(monkeypatch):
@@ -324,7 +372,7 @@ def test_every_structure_in_one_job(tmp_path, data):
     assert {trial.status for trial in seen.trials} == {Status.OK}
     assert found.numbers["cpu"]["accuracy"].keys() == {"independent", "copied", "shared"}
     assert len(found.table.rows) == 3
-    assert set(found.frame["structure"]) == {"parallel", "independent", "copied", "shared"}
+    assert set(found.frame["structure"].dropna()) == {"parallel", "independent", "copied", "shared"}
 
 
 def test_when_every_rate_diverges_the_checks_remain(tmp_path, data):

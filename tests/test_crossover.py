@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import answer_crossover as answer
-import matplotlib.pyplot as plt
 import measure_crossover as measure
 import pytest
 import torch
 from assay import record
-from assay.answer import question
+from assay.answer import model, question
+from assay.answer.model import Answer, State
 from assay.clock import Block
 from assay.record import Record, Status, Trial
 from assay.trial import Work
@@ -52,11 +52,6 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _close_figures() -> Iterator[None]:
-    """Answers that are not written leave their figure open."""
-    yield
-    plt.close("all")
 
 
 # ---- the crossover of a curve ----------------------------------------------------------------
@@ -213,27 +208,43 @@ def numbers(found: question.Findings, way: str, operation: str = "product") -> d
     )
 
 
+def words(text: str) -> int:
+    return len(text.split())
+
+
+def short_enough(found: question.Findings, sentence: int = 25) -> None:
+    assert words(found.short) <= 12
+    assert words(found.sentence) <= sentence
+    assert ";" not in found.sentence
+    assert words(found.so) <= 20
+    assert sum(map(words, found.why)) <= 120
+    assert sum(map(words, found.caveats)) <= 60
+
+
 def test_each_cpu_gets_a_clause_of_its_own() -> None:
     lab = cpu()
     for each in lab:
-        each.axes["device"] = "cpu (lab)"
+        each.axes["device"] = "lab"
     said = answer.answer([*cpu(), *lab]).sentence
-    assert "all 2 threads of cpu are worth it" in said
-    assert "; all 2 threads of cpu (lab) are worth it" in said
+    assert "cpu: Two threads beat one" in said
+    assert "lab: Two threads beat one" in said
 
 
 def test_without_a_gpu_threads_are_compared_and_it_is_said_plainly() -> None:
     found = answer.answer(cpu())
     assert found.sentence.startswith(
-        "No GPU was measured; so one thread against all instead: all 2 threads of cpu are "
-        "worth it for the float32 product from n = 59 ["
+        "No GPU here. Two threads beat one for float32 products from n = 59 ["
     )
-    assert "elementwise product at no size up to n = 4096" in found.sentence
+    assert "for elementwise products at no size up to 4096." in found.sentence
+    assert found.short == "No GPU; two threads beat one from n = 59"
+    short_enough(found)
+    assert sum(map(words, found.method)) <= 120
     seen = numbers(found, "all_threads")
     assert seen["between"] == [32, 64]
     assert 58 < seen["n"] < 64  # straight lines between powers of two are not the law itself
     assert seen["n_low"] <= seen["n"] <= seen["n_high"]
     assert seen["verdict_at_largest_n"] == "faster"
+    assert model.state(found.cells) == State.PART  # of threads, not of a GPU
     assert any("A CPU has no transfer" in text for text in found.caveats)
 
 
@@ -245,19 +256,21 @@ def test_with_a_gpu_it_is_compared_with_the_whole_cpu() -> None:
     assert transfer["n"] == pytest.approx(209, rel=0.1)
     assert resident["against_way"] == "all_threads"
     assert numbers(found, "transfer", "elementwise")["case"] == "never"
-    assert found.sentence.startswith(
-        "gpu is worth it against cpu on all 2 threads: for the float32 product, with the operands "
-        "already there from n = "
-    )
-    assert "with transfer there and back at no size up to n = 4096" in found.sentence
+    assert found.sentence.startswith("Using gpu is worth it for float32 products from n = ")
+    assert found.sentence.count("[") == 1
+    assert "with transfer at no size up to 4096" in found.sentence
+    assert model.state(found.cells) == State.ANSWERED
+    short_enough(found, sentence=40)
+    assert [view.name for view in found.views] == ["gpu", "cpu"]
     assert any("separate processes" in text for text in found.method)
 
 
 def test_intervals_of_separate_processes_are_propagated() -> None:
     sharp, blunt = (numbers(answer.answer([*cpu(w), *gpu(w)]), "resident") for w in (0.001, 0.1))
     assert blunt["n_low"] < sharp["n_low"] < sharp["n_high"] < blunt["n_high"]
-    ours, theirs = answer.timings(gpu(0.1))[0], answer.timings(cpu(0.1))[1]
-    seen = answer.separate(ours, theirs)
+    found = answer.compared([*cpu(0.1), *gpu(0.1)])
+    seen = next(arm.seen for arm in found if arm.name == "resident")
+    assert seen
     reach = math.sqrt(2) * math.log(1.1 / 0.9) / 2  # two errors in quadrature
     assert seen.low == pytest.approx(seen.value * math.exp(-reach))
     assert seen.high == pytest.approx(seen.value * math.exp(reach))
@@ -279,7 +292,11 @@ def test_noise_cannot_tell_and_widens_the_interval() -> None:
     seen = numbers(found, "all_threads", "elementwise")
     assert seen["verdict_at_largest_n"] == "cannot tell"
     assert seen["case"] == "never"
-    assert "cannot tell: n* may be in [≤ 1, > 4096]" in found.sentence
+    assert "lementwise products: cannot tell." in found.sentence
+    assert model.state(found.cells) != State.ANSWERED
+    summary = found.folded[0].table
+    assert summary
+    assert any("in [≤ 1, > 4096]" in str(row) for row in summary.rows)
 
 
 def slower(n: int) -> float:
@@ -293,14 +310,14 @@ def faster(n: int) -> float:
 @pytest.mark.parametrize(
     ("law", "word", "case", "says"),
     [
-        (slower, "slower", "never", "at no size up to n = 4096"),
-        (faster, "faster", "always", "at every size measured, from n = 1"),
-        (one_thread, "the same", "never", "at no size up to n = 4096"),
+        (slower, "slower", "never", "at no size up to 4096"),
+        (faster, "faster", "always", "at every size from 1"),
+        (one_thread, "the same", "never", "at no size up to 4096"),
         (
             lambda n: faster(n) if n in (8, 16) else slower(n),
             "slower",
             "never",
-            "at no size up to n = 4096 for good (only at 8, 16)",
+            "only at 8 and 16",
         ),
     ],
 )
@@ -310,6 +327,19 @@ def test_every_verdict(law: Law, word: str, case: str, says: str) -> None:
     seen = numbers(found, "all_threads")
     assert (seen["verdict_at_largest_n"], seen["case"]) == (word, case)
     assert says in found.sentence
+    short_enough(found)
+
+
+def test_advice_is_given_where_verdicts_carry_it() -> None:
+    def so(law: Law) -> str:
+        laws: dict[str, Law] = {"one_thread": one_thread, "all_threads": law}
+        return answer.answer(device("cpu", laws, laws)).so
+
+    assert so(one_thread) == ""
+    assert so(faster) == ""
+    assert "Use one thread for float32 products up to n = 4096" in so(slower)
+    with_gpu = answer.answer([*cpu(), *gpu()]).so
+    assert with_gpu.startswith("Use gpu for float32 products from n = 128")
 
 
 def test_products_are_counted_against_the_best_measured_one() -> None:
@@ -319,38 +349,52 @@ def test_products_are_counted_against_the_best_measured_one() -> None:
     assert best["throughput_flops"] == pytest.approx(2e11, rel=0.01)
     assert best["share_by_n"]["4096"] == 1
     assert best["share_by_n"]["1"] < 0.001
-    text = " ".join(found.findings)
-    assert "100 % is the best measured product, 200 GFLOP/s" in text
-    assert "10% of it is reached at n = 32; 50% of it is reached at n = 128" in text
+    text = " ".join(found.why)
+    assert "200 GFLOP/s" in text
+    assert "half of it at n = 128" in text
 
 
-def test_launch_printing_and_synchronisation_are_said() -> None:
+def test_launches_are_numbers_and_unsynchronised_clocks_are_said() -> None:
     extra = {"unsynchronised_s": 5e-6, "device_s": 1e-6}
-    text = " ".join(answer.answer([*cpu(), *gpu(**extra)]).findings)
-    assert "cpu: launch latency, an operation on one float32 element: 1 µs" in text
-    assert "one float32 element, one after the other: 10 µs" in text
-    assert "one float32 element, each waited for: 20 µs" in text
-    assert "the elementwise product of n = 1 takes 101 µs" in text
-    assert "99% would be printing" in text
-    assert "a product of n = 4096 returns after 5 µs" in text
-    assert "would say 2.75e+04 TFLOP/s" in text
+    found = answer.answer([*cpu(), *gpu(**extra)])
+    text = " ".join(found.why)
+    assert "200 GFLOP/s" in text
+    assert "It returns after 5.00 µs" in text
+    assert "would say 27.5 PFLOP/s" in text
+    launches = {(each["device"], each["way"]): each for each in found.numbers["latencies"]}
+    assert launches["gpu", "waited"]["time_s"] == pytest.approx(2e-5, rel=0.01)
+    printed = found.frame[(found.frame["way"] == "printed") & (found.frame["n"] == 1)]
+    assert list(printed["time_s"]) == pytest.approx([101e-6], rel=0.01)
 
 
 def test_a_cpu_with_one_thread_is_still_the_reference() -> None:
     laws: dict[str, Law] = {"one_thread": one_thread}
     found = answer.answer([*device("cpu", laws, laws), *gpu()])
     assert numbers(found, "resident")["against_way"] == "one_thread"
-    assert "against cpu on one thread" in found.sentence
+    summary = found.folded[0].table
+    assert summary
+    assert {row[3] for row in summary.rows} == {"one thread of cpu"}
     alone = answer.answer(device("cpu", laws, laws))
-    assert alone.sentence == (
-        "No GPU was measured, and cpu in one way only, so there is nothing to compare."
-    )
+    assert "so there is nothing to compare" in alone.sentence
+    assert alone.sentence.startswith("No GPU here")
+    assert model.state(alone.cells) == State.NONE
 
 
 def test_a_gpu_alone_has_nothing_to_be_compared_with() -> None:
     found = answer.answer(gpu())
     assert found.sentence == "No CPU was measured beside gpu, so there is nothing to compare."
+    assert model.state(found.cells) == State.NONE
     assert found.numbers["best_products"]
+
+
+def test_a_lost_task_is_named_and_lowers_the_state() -> None:
+    records = [*cpu(), *gpu()]
+    for each in records:
+        each.trials[1] = Trial(what=each.trials[1].what, status=Status.CONTENDED, reason="busy")
+    found = answer.answer(records)
+    assert found.sentence.endswith("Elementwise products: disturbed.")
+    assert model.state(found.cells) == State.PART
+    assert set(numbers(found, "resident")) >= {"n", "n_low", "n_high"}
 
 
 def test_when_nothing_could_be_measured_it_says_so() -> None:
@@ -365,11 +409,22 @@ def test_when_nothing_could_be_measured_it_says_so() -> None:
     )
     one = make_record("crossover", {"device": "cpu", "n": 4096}, [gone], settings=SETTINGS)
     found = answer.answer([one, absent])
-    assert found.sentence.startswith("Nothing could be measured")
+    assert found.sentence == question.NOTHING
+    assert model.state(found.cells) == State.NONE
     assert sorted(found.frame["status"]) == ["skipped", "unavailable"]
 
 
-def answered(folder: Path, records: Sequence[Record]) -> question.Answer:
+def test_the_figure_names_its_sides_and_holds_two_points_or_more() -> None:
+    (shown,) = answer.answer(cpu()).views
+    assert shown.figure
+    texts = [text.get_text() for text in shown.figure.axes[0].texts]
+    assert {"one thread faster", "two threads faster", "between 32 and 64"} <= set(texts)
+    single = answer.answer(cpu()[:1])
+    assert single.views[0].title == answer.TITLE
+    assert not single.views[0].figure.axes if single.views[0].figure else False
+
+
+def answered(folder: Path, records: Sequence[Record]) -> Answer:
     """Write the records, answer from them, and read the answer."""
     paths = [folder / f"{i}.json" for i in range(len(records))]
     for path, each in zip(paths, records, strict=True):
@@ -378,21 +433,19 @@ def answered(folder: Path, records: Sequence[Record]) -> question.Answer:
     ends = (("table", "csv"), ("figure", "svg"), ("answer", "json"))
     out = [f"--{kind}={folder / kind}.{end}" for kind, end in ends]
     answer.main(["--about", about, *out, *map(str, paths)])
-    return question.read(folder / "answer.json")
+    return model.read(folder / "answer.json")
 
 
 def test_the_files_of_an_answer(tmp_path: Path) -> None:
     seen = answered(tmp_path, [*cpu(), *gpu(unsynchronised_s=5e-6, device_s=1e-6)])
     lines = (tmp_path / "table.csv").read_text().splitlines()
-    assert len(lines) == 1 + len(SIZES) * (2 + 3 + 2 + 3)
+    ways, its_trials = len(SIZES) * (2 + 3 + 2 + 3), len(SIZES) * 4
+    assert len(lines) == 1 + its_trials + ways
     assert "<svg" in (tmp_path / "figure.svg").read_text()
     assert (tmp_path / "figure.png").stat().st_size > 10_000
-    assert len(seen.table.rows) == 2 + 4  # threads and GPU, both tasks
-
-
-def test_the_snippet_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(answer.SNIPPET.code, "snippet", "exec"), {})
-    assert "waited for:" in capsys.readouterr().out
+    assert len(seen.table.rows) == ways
+    assert seen.folded[0].table
+    assert len(seen.folded[0].table.rows) == 2 + 4  # threads and GPU, both tasks
 
 
 # ---- the measuring script --------------------------------------------------------------------

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 from assay import layers, record
-from assay.answer import question
+from assay.answer import model, question
+from assay.answer.model import State
 from assay.record import DatasetInfo, Status, Trial
 from assay.training import Examples
-from conftest import PROTOCOL, make_record
+from conftest import PROTOCOL, make_record, with_status
 
 PACE = {
     "half_width": 0.5,
@@ -116,8 +117,29 @@ def swept(*trials):
 
 def test_the_fastest_is_named_with_its_ratio():
     found = answer.answer([swept(cell(8), cell(32), cell(128))])
-    assert "at n = 128 packed (i ≤ j) is fastest (0.50 [" in found.sentence
+    assert "fastest with packed matmul at n = 128: 0.5" in found.sentence
+    assert len(found.sentence.split()) <= 25
+    assert len(found.short.split()) <= 12
+    assert found.so == "For a forward pass at n = 128 use packed matmul."
     assert found.numbers["fastest"][-1]["names"] == ["packed"]
+    assert [view.name for view in found.views] == ["n = 128", "n = 32", "n = 8"]
+    assert model.state(found.cells) == State.PART  # Fourier's layer is missing, and named
+    assert "Not measured: Fourier layer." in found.sentence
+
+
+def test_where_einsum_is_fastest_the_next_is_told():
+    found = answer.answer([swept(cell(8, times=TIMES | {"matmul": 1.3, "packed": 1.1}))])
+    assert found.numbers["fastest"][0]["names"] == ["einsum"]
+    assert "with einsum at n = 8: packed matmul takes 10" in found.sentence
+    assert found.so.endswith("use einsum.")
+
+
+def test_where_nothing_can_be_told_nothing_is_advised():
+    found = answer.answer([swept(cell(8, times=dict.fromkeys(TIMES, 1.0), noise=0.05))])
+    assert len(found.numbers["fastest"][0]["names"]) == 6
+    assert "Cannot tell: n = 8." in found.sentence
+    assert found.so == ""
+    assert model.state(found.cells) == State.UNKNOWN
 
 
 def test_what_cannot_be_told_from_the_fastest_shares_its_place():
@@ -133,11 +155,11 @@ def test_who_is_fastest_is_judged_by_pooled_ratios_with_all_else():
     found = answer.answer([swept(made)])
     assert found.numbers["fastest"][0]["names"] == ["packed"]
     frame = found.frame
-    behind = frame[frame["against"] == "packed"].set_index("implementation")
+    behind = frame[frame["against"] == "packed"].set_index("arm")
     assert behind.loc["einsum", "ratio"] == pytest.approx(2, rel=0.01)
-    assert set(behind["word"]) == {"slower"}
+    assert set(behind["verdict"]) == {"slower"}
     assert behind[["p", "bound", "margin"]].notna().all(axis=None)
-    assert any("over all its comparisons (10)" in text for text in found.method)
+    assert frame["p"].notna().sum() == 10
 
 
 def test_exponents_are_those_that_were_put_in():
@@ -164,6 +186,29 @@ def test_a_contended_size_is_left_out_and_told():
     lost.status, lost.reason, lost.result = Status.CONTENDED, "3 of 20 rounds", {}
     found = answer.answer([swept(cell(8), cell(32), lost)])
     assert "at n = 32" in found.sentence
+    assert "Disturbed: n = 128." in found.sentence
+    assert model.state(found.cells) == State.PART
+    assert "disturbed" in {row[4] for row in found.table.rows}
+
+
+@pytest.mark.parametrize("status", [s for s in Status if s != Status.OK])
+def test_records_of_every_status_give_an_answer(status):
+    gone = make_record("fourier", {"device": "cpu", "selection": "leading"}, [], status=status)
+    gone.settings = FOURIER
+    found = answer.answer([with_status(swept(cell(8), cell(32)), status), gone])
+    assert found.sentence == question.NOTHING
+    assert {cell.told for cell in found.cells} == {False}
+    assert model.state(found.cells) == State.NONE
+    assert found.so == ""
+
+
+def test_every_device_is_answered():
+    other = swept(cell(8), cell(32))
+    other.axes["device"] = "gpu"
+    found = answer.answer([swept(cell(8)), other])
+    assert "cpu: A quadratic layer" in found.sentence
+    assert "gpu: A quadratic layer" in found.sentence
+    assert [view.name for view in found.views] == ["cpu", "gpu"]
 
 
 # ---- Fourier, made up ----------------------------------------------------------------------------
@@ -204,7 +249,9 @@ def test_leading_against_random_at_every_number_and_against_all():
         (c["kept"], c["against"], c["against_kept"]): c["word"] for c in found.numbers["accuracy"]
     }
     assert words == {(39, "random", 39): "better", (39, "leading", 393): "worse"}
-    assert "as many at random 80.0" in found.sentence
+    assert found.short == "Leading Fourier coefficients beat random"
+    assert "Not measured: quadratic layer." in found.sentence
+    assert len(found.folded) == 1  # every comparison
     assert found.numbers["same_at_all"]
 
 
@@ -214,7 +261,9 @@ def test_a_level_that_diverged_is_told_and_not_compared():
     lost.status, lost.reason, lost.result = Status.DIVERGED, "diverged in step 3", {}
     found = answer.answer([leading, learned("random", {0.1: 0.80, 1: 0.88})])
     assert found.numbers["accuracy"] == []
-    assert "39 leading coefficients diverged in 1 of 5 runs" in found.sentence
+    assert found.numbers["lost"] == {"cpu, 39 leading coefficients": "diverged in 1 of 5 runs"}
+    assert "Diverged: Fourier layer." in found.sentence
+    assert "diverged in 1 of 5 runs" in found.views[0].alternative
 
 
 def test_a_control_that_differs_with_all_coefficients_is_told():
@@ -222,7 +271,7 @@ def test_a_control_that_differs_with_all_coefficients_is_told():
         [learned("leading", {1: 0.88}), learned("random", {1: 0.88}, digest="other")]
     )
     assert found.numbers["same_at_all"] is False
-    assert any("mistrust this run" in text for text in found.findings)
+    assert any("mistrust this run" in text for text in found.why)
 
 
 # ---- this machine --------------------------------------------------------------------------------
@@ -251,11 +300,11 @@ def test_the_files_of_an_answer(here, tmp_path):
            (("table", "csv"), ("figure", "svg"), ("answer", "json"))}  # fmt: skip
     about = json.dumps({"title": "t", "exercise": "e"})
     answer.main(["--about", about, *(f"--{k}={p}" for k, p in out.items()), *map(str, here)])
-    seen = question.read(out["answer"])
-    assert len(seen.table.rows) == 6
+    seen = model.read(out["answer"])
+    assert len(seen.table.rows) == 18
     assert seen.numbers["disagreement"] < 1e-12
     assert seen.numbers["same_at_all"] is True
-    assert any("gradcheck accepts all" in text for text in seen.findings)
+    assert any("gradcheck accepts all" in text for text in seen.why)
     assert "<svg" in out["figure"].read_text()
 
 
@@ -341,8 +390,3 @@ def test_an_unknown_value_is_one_sentence(script, flag, allowed, capsys):
     with pytest.raises(SystemExit):
         script.main([flag, "poetry", "--output", "x.json"])
     assert f"is none of {allowed}" in capsys.readouterr().err
-
-
-def test_the_snippet_runs(capsys):
-    exec(compile(answer.SNIPPET.code, "snippet", "exec"), {})
-    assert "fft[:n//2] keeps 4" in capsys.readouterr().out

@@ -116,14 +116,17 @@ def test_this_machine_is_answered(here: Record, tmp_path: Path) -> None:
     found = answered(tmp_path, {"cpu.json": here})
     bus = hardware.row(here, Item.CPU_BUS)
     assert bus is not None
-    expected = bus.reason or f"{bus.result['bus_width_bits']} bits"
-    assert found.answer.sentence.startswith(f"CPU memory bus: {expected}")
-    assert "GPU memory bus:" in found.answer.sentence
+    assert ("is not exposed" if bus.reason else f"{bus.result['bus_width_bits']} bits") in (
+        found.answer.sentence
+    )
+    assert found.answer.state == (State.PART if bus.reason else State.ANSWERED)
     assert set(found.table["item"]) == {trial.what["item"] for trial in here.trials}
-    assert found.table["low"].notna().sum() == len(answer_hardware.points(here))
-    assert found.figure.read_text().startswith("<?xml")
+    low = found.table["bandwidth_low_bytes_per_s"]
+    assert low.notna().sum() == len(answer_hardware.points(here)) + 1
+    assert "<svg" in found.figure.read_text()
     assert found.figure.with_suffix(".png").stat().st_size > 10_000
     assert len(found.answer.table.rows) == len(here.trials)
+    assert found.answer.views[0].table is not None
 
 
 def test_a_stated_bus_is_marked_as_stated(tmp_path: Path) -> None:
@@ -150,12 +153,8 @@ def test_a_missing_gpu_is_a_reason(here: Record, tmp_path: Path) -> None:
     assert missing.status == Status.UNAVAILABLE
     assert hardware.four_lines([here, missing])[3].startswith("No GPU: ")
     found = answered(tmp_path, {"cpu.json": here, "gpu.json": missing})
-    assert "GPU memory bus: no GPU: " in found.answer.sentence
-
-
-def test_the_snippet_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert answer_hardware.SNIPPET is not None
-    exec(compile(answer_hardware.SNIPPET.code, "snippet", "exec"), {})
+    assert found.answer.sentence.endswith(" Not available: GPU.")
+    assert found.answer.state == State.PART
 
 
 # ---- a made-up GPU machine -----------------------------------------------------------------------
@@ -260,16 +259,46 @@ def test_four_lines_without_any_record() -> None:
 
 
 def test_both_buses_are_in_the_answer(tmp_path: Path) -> None:
-    found = answered(tmp_path, {"cpu.json": board_with_bus(), "gpu.json": h100()})
-    assert "128 bits (2 channels)" in found.answer.sentence
-    assert "5120 bits at 2619 MHz" in found.answer.sentence
-    text = " ".join(found.answer.findings)
-    assert "gpu: copying within 256 MiB moves 2900 GB/s [" in text
-    assert "], 87% of theory" in text
-    assert "between 64 MiB and 256 MiB; the largest reported cache is 50 MiB L2" in text
-    assert "PCIe generation 4 × 16 lanes (at most 5 × 16), 31.5 GB/s" in text
-    assert found.answer.numbers["gpu"]["bus_width_bits"] == 5120
-    assert found.answer.missing == []
+    found = answered(tmp_path, {"cpu.json": board_with_bus(), "gpu.json": h100()}).answer
+    assert found.sentence == "The memory bus of the CPU has 128 bits, that of the GPU has 5120 bits."
+    assert len(found.short.split()) <= 12
+    assert found.state == State.ANSWERED
+    assert found.so == ""
+    shown = {row[0]: row[1] for row in found.views[0].table.rows}
+    assert shown["CPU memory bus"] == "128 bits (2 channels) at 5600 MT/s: 89.6 GB/s in theory"
+    assert str(shown["GPU memory bus"]).startswith("5120 bits at 2619 MHz")
+    assert "generation 4 × 16 lanes (at most 5 × 16), 31.5 GB/s" in str(shown["GPU link"])
+    copies = [row for row in found.table.rows if row[1] == "copy from memory"]
+    assert str(copies[1][2]).startswith("2900 [")
+    assert found.numbers["gpu"]["bus_width_bits"] == 5120
+    assert found.numbers["gpu"]["knee_between_bytes"] == [2**26, 2**28]
+    assert found.missing == []
+
+
+def test_copies_are_drawn_where_they_make_a_line(tmp_path: Path) -> None:
+    found = answered(tmp_path, {"cpu.json": board_with_bus(), "gpu.json": h100()}).answer
+    assert [shown.title.split(":")[0] for shown in found.folded] == ["cpu", "gpu"]
+    few = make_record("hardware", {"device": "cpu"}, [working_sets({2**26: 10})])
+    assert answered(tmp_path, {"cpu.json": few}).answer.folded == []
+
+
+def test_a_lost_row_is_named_and_lowers_the_state(tmp_path: Path) -> None:
+    hidden = board_with_bus()
+    row = hardware.row(hidden, Item.CACHES)
+    assert row is not None
+    row.status, row.reason = Status.UNAVAILABLE, "nothing lists caches here"
+    found = answered(tmp_path, {"cpu.json": hidden}).answer
+    assert "Not exposed: caches." in found.sentence
+    assert found.state == State.PART
+
+
+def test_nothing_at_all_is_still_an_answer(tmp_path: Path) -> None:
+    gone = make_record(
+        "hardware", {"device": "cpu"}, [], status=Status.UNAVAILABLE, reason="no such device"
+    )
+    found = answered(tmp_path, {"cpu.json": gone}).answer
+    assert found.state == State.NONE
+    assert "Not available: caches, memory, CPU memory bus." in found.sentence
 
 
 def test_the_bound_is_not_called_the_width(tmp_path: Path) -> None:
@@ -277,11 +306,11 @@ def test_the_bound_is_not_called_the_width(tmp_path: Path) -> None:
     bus = hardware.row(hidden, Item.CPU_BUS)
     assert bus is not None
     bus.status, bus.reason = Status.UNAVAILABLE, "not exposed by this virtual machine (KVM)"
-    found = answered(tmp_path, {"cpu.json": hidden})
-    assert found.answer.sentence.startswith(
-        "CPU memory bus: not exposed by this virtual machine (KVM)"
-    )
-    assert found.answer.numbers["cpu"]["bus_width_bits"] is None
+    found = answered(tmp_path, {"cpu.json": hidden}).answer
+    assert "CPU is not exposed (at least " in found.sentence
+    assert len(found.sentence.split()) <= 25
+    assert found.state == State.PART
+    assert found.numbers["cpu"]["bus_width_bits"] is None
 
 
 def test_contended_copies_leave_a_reason_and_a_bound(tmp_path: Path) -> None:
@@ -297,10 +326,12 @@ def test_contended_copies_leave_a_reason_and_a_bound(tmp_path: Path) -> None:
     assert made.result["bus_width_at_least_bits"] == 34  # 53.7 GB/s × 8 / 12.8 GT/s
     cpu = trials({Item.CPU: {"brand": "X"}})
     busy = make_record("hardware", {"device": "cpu"}, [*cpu, made, copies])
-    found = answered(tmp_path, {"cpu.json": busy})
-    assert "bandwidth not measured (3 of 20 rounds could be kept)" in found.answer.findings[2]
-    assert found.figure.exists()
-    assert "Nothing was measured" in found.answer.picture.alternative
+    found = answered(tmp_path, {"cpu.json": busy}).answer
+    assert "is not exposed (at least 34 bits)" in found.sentence
+    lost = [row for row in found.table.rows if row[0] == "copy from memory"]
+    assert lost == [["copy from memory", "disturbed", "3 of 20 rounds could be kept"]]
+    assert "53.7 GB/s" in found.why[0]
+    assert found.folded == []
 
 
 # ---- parts ---------------------------------------------------------------------------------------

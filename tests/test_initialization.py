@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import answer_initialization as answer
 import fetch_dataset as fetch
@@ -313,7 +314,7 @@ def test_it_matters_where_the_scale_is_wrong_and_more_so_in_depth():
         )
     )
     assert found.sentence.startswith(
-        "The initialisation matters, the more so the deeper: with 4 hidden layers 2 of 4 fail to "
+        "Initialisation matters, the more so the deeper: with 4 hidden layers 2 of 4 fail to "
         "learn, the best reaches 86."
     )
     assert found.short == "Matters: with 4 hidden layers 2 of 4 fail to learn"
@@ -340,8 +341,8 @@ def test_two_devices_are_both_told():
     for each in (other := grid(kaiming_normal=0.86, default=0.86)):
         each.axes["device"] = "cuda:0"
     found = answer.answer([*made, *other])
-    assert "cpu: The initialisation matters" in found.sentence
-    assert "cuda:0: The initialisation does not matter here" in found.sentence
+    assert "cpu: Initialisation matters" in found.sentence
+    assert "cuda:0: Initialisation does not matter here" in found.sentence
     assert [view.name for view in found.views] == ["4 (cuda:0)", "1 (cuda:0)"]
 
 
@@ -353,28 +354,26 @@ def test_worse_at_first_and_lost_in_depth_is_more_so():
 
 def test_as_bad_with_one_layer_as_with_four_is_not_more_so():
     found = answer.answer(grid(kaiming_normal=0.86, uniform_0_1=0.10))
-    assert found.sentence.startswith(
-        "The initialisation matters: with 4 hidden layers 1 of 2 fails"
-    )
+    assert found.sentence.startswith("Initialisation matters: with 4 hidden layers 1 of 2 fails")
 
 
 def test_equal_arms_do_not_matter():
     found = answer.answer(grid(kaiming_normal=0.86, default=0.86))
-    assert found.sentence.startswith("The initialisation does not matter here")
+    assert found.sentence.startswith("Initialisation does not matter here")
     assert (found.so, model.state(found.cells)) == ("", State.ANSWERED)
 
 
 def test_what_cannot_be_told_is_not_told():
     found = answer.answer(grid(kaiming_normal=0.86, orthogonal=0.858, depths=(4,), spread=0.005))
     assert level(found, 4)["arms"]["orthogonal"]["word"] == "cannot tell"
-    assert found.sentence.startswith("Cannot tell whether the initialisation matters")
+    assert found.sentence.startswith("Cannot tell whether initialisation matters")
     assert (found.so, model.state(found.cells)) == ("", State.UNKNOWN)
 
 
 def test_a_small_difference_matters_a_little():
     found = answer.answer(grid(depths=(4,), kaiming_normal=0.86, default=0.84))
-    assert found.sentence.startswith("The initialisation matters a little: all learn")
-    assert "PyTorch's default loses 2." in found.sentence
+    assert found.sentence.startswith("Initialisation matters a little: all learn")
+    assert re.search(r"PyTorch's default loses (1\.9|2\.0)", found.sentence)
     assert len(found.sentence.split()) <= 25
     assert found.so == ""
 
@@ -443,7 +442,7 @@ def test_shares_are_told_over_three_sets_of_arms():
     )
     seen = {each["over"]: each for each in found.numbers["cpu"]["variance_shares"]}
     assert [len(each["arms"]) for each in seen.values()] == [4, 3, 2]
-    assert seen["all"]["shares"]["initialisation"]["value"] > 0.95
+    assert seen["all initialisations"]["shares"]["initialisation"]["value"] > 0.95
     scaled = seen["those scaled to the layer's width"]["shares"]
     assert scaled["initialisation"]["value"] < 0.5
     assert all(s["low"] <= s["value"] <= s["high"] for s in scaled.values())
@@ -466,7 +465,7 @@ def test_a_better_arm_than_the_best_in_validation_is_told():
         trial.result |= {"validation_accuracy": 0.87}
     found = answer.answer(records)
     assert level(found, 4)["arms"]["kaiming_normal"]["word"] == "better"
-    assert "Kaiming normal gains 2." in found.sentence
+    assert re.search(r"Kaiming normal gains (1\.9|2\.0)", found.sentence)
 
 
 def test_the_law_and_what_was_measured():

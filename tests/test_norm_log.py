@@ -296,6 +296,6 @@ def answered(folder: Path, *records: Record) -> Answer:
 
 def test_the_files_of_an_answer(tmp_path: Path) -> None:
     seen = answered(tmp_path, made_up("cpu", CPU_MS), made_up("gpu", GPU_MS))
-    assert len((tmp_path / "table.csv").read_text().splitlines()) == 1 + 5 + 6 + 2
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 1 + 2 * 2 + 5 + 6
     assert "<svg" in (tmp_path / "figure.svg").read_text()
     assert len(seen.table.rows) == 11

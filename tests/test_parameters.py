@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from assay import record
-from assay.answer import question
+from assay.answer import model, question
+from assay.answer.model import Main, State
 from assay.record import Trial
-from conftest import PROTOCOL, make_record
+from conftest import PROTOCOL, make_record, with_status
 from scipy import stats
 
 SETTINGS = {
@@ -90,13 +91,34 @@ def made_up(bound, seed=0, **changes):
 def test_an_initialisation_as_claimed_is_found_to_be_so():
     found = answer.answer([made_up(lambda i, o: math.sqrt(6 / (i + o)))])
     assert found.numbers["laws"][0]["as_claimed"]
-    assert "is true for Linear" in found.sentence
+    assert "the claim is true" in found.sentence
+    assert found.short == "Set by fan-in and fan-out; the claim is true"
 
 
 def test_a_range_that_ignores_the_outputs_is_not_as_claimed():
     found = answer.answer([made_up(lambda i, o: i**-0.5)])
     assert not found.numbers["laws"][0]["as_claimed"]
-    assert "is false for Linear" in found.sentence
+    assert "set by fan-in only (exponent −0.5" in found.sentence
+    assert "the claim is false" in found.sentence
+    assert found.short == "Set by fan-in only; the claim is false"
+
+
+def test_a_lost_half_is_named():
+    found = answer.answer([made_up(lambda i, o: i**-0.5)])
+    assert "What a state_dict holds: not measured." in found.sentence
+    assert Main("state_dict", lost="not measured") in found.cells
+    assert model.state(found.cells) == State.PART
+    assert found.so == ""
+
+
+def test_a_control_that_fails_is_named():
+    made = made_up(lambda i, o: i**-0.5)
+    control = [trial.model_copy(deep=True) for trial in made.trials]
+    for trial in control:
+        trial.what["layer"] = "xavier"
+    found = answer.answer([made.model_copy(update={"trials": [*made.trials, *control]})])
+    assert "The control failed." in found.sentence
+    assert Main("control", lost="failed") in found.cells
 
 
 def test_a_distribution_that_no_test_accepts_is_neither():
@@ -116,6 +138,10 @@ def test_widths_that_scatter_leave_it_open_whether_the_outputs_matter():
     (law,) = answer.laws([made])
     assert law.depends_on("fan_out") is None
     assert law.as_claimed is None
+    found = answer.answer([made])
+    assert "fan-out" in found.sentence
+    assert "cannot tell" in found.sentence
+    assert not found.cells[0].told
 
 
 def test_sizes_that_were_lost_leave_no_law_but_an_answer():
@@ -124,14 +150,15 @@ def test_sizes_that_were_lost_leave_no_law_but_an_answer():
         if trial.what["outputs"] != 32:
             trial.status, trial.reason = record.Status.OUT_OF_MEMORY, "too large"
     found = answer.answer([made])
-    assert found.sentence.startswith("Nothing could be measured")
+    assert found.sentence == question.NOTHING
+    assert found.cells[0].lost == "out of memory"
     assert (found.frame["status"] == "out_of_memory").sum() == 6
 
 
 def test_the_table_holds_what_the_words_rest_on():
     frame = answer.answer([made_up(lambda i, o: i**-0.5)]).frame
     assert (frame["uniform_p_corrected"].dropna() >= frame["uniform_p"].dropna()).all()
-    laws = frame[frame["phase"] == "verdict"].set_index("factor")
+    laws = frame[frame["factor"].notna()].set_index("factor")
     assert laws["verdict"].to_dict() == {"fan_in": "depends", "fan_out": "does not depend"}
 
 
@@ -139,9 +166,8 @@ def test_the_table_holds_what_the_words_rest_on():
 def test_the_tests_tell_uniform_from_normal(draw, uniform):
     values = torch.from_numpy(getattr(np.random.default_rng(3), draw)(size=5000))
     seen = measure.describe(values - values.mean(), 5000)
-    trial = Trial(what={}, result=seen)
-    assert (answer._p(trial, "uniform") > 0.01) == uniform
-    assert (answer._p(trial, "normal") > 0.01) != uniform
+    assert (answer._p(seen, "uniform") > 0.01) == uniform
+    assert (answer._p(seen, "normal") > 0.01) != uniform
 
 
 def test_the_p_value_of_a_distance_is_that_of_the_test():
@@ -150,7 +176,7 @@ def test_the_p_value_of_a_distance_is_that_of_the_test():
     seen = measure.describe(torch.from_numpy(values), 4000)
     tested = stats.kstest(values, "norm", args=(0, spread), method="asymp")
     assert seen["normal_distance"] == pytest.approx(tested.statistic)
-    assert answer._p(Trial(what={}, result=seen), "normal") == pytest.approx(tested.pvalue)
+    assert answer._p(seen, "normal") == pytest.approx(tested.pvalue)
 
 
 # ---- shared --------------------------------------------------------------------------------------
@@ -255,11 +281,39 @@ def test_the_files_of_an_answer(here, tmp_path):
            (("table", "csv"), ("figure", "svg"), ("answer", "json"))}  # fmt: skip
     about = json.dumps({"title": "t", "exercise": "e"})
     answer.main(["--about", about, *(f"--{k}={p}" for k, p in out.items()), *map(str, paths)])
-    seen = question.read(out["answer"])
-    assert "is false for Linear, Conv2d, Bilinear, Embedding" in seen.sentence
-    assert "to" in seen.table.rows[0][5]
+    seen = model.read(out["answer"])
+    assert seen.state == State.ANSWERED
+    assert "the claim is false" in seen.sentence
+    assert "A state_dict holds every registered parameter." in seen.sentence
+    assert len(seen.sentence.split()) <= 25
+    assert ";" not in seen.sentence
+    assert len(seen.table.rows) == 11
     assert "<svg" in out["figure"].read_text()
     assert not seen.missing
+
+
+def test_the_claim_is_checked_part_by_part(here):
+    (view,) = answer.answer(list(here.values())).views
+    signs = {row[0]: [cell.sign for cell in row[1:]] for row in view.table.rows}
+    assert signs["Linear"] == ["✓", "✓", "✗", "✗"]
+    assert signs["Embedding"] == ["✗", "✗", "✗", "✗"]
+    assert signs["Bilinear"] == ["✓", "", "✗", "✗"]  # one of its two inputs counts
+    assert signs["xavier_uniform_ (control)"] == ["✓", "✓", "✓", "✓"]
+
+
+def test_what_is_saved_and_tied_can_be_unfolded(here):
+    found = answer.answer(list(here.values()))
+    saved, ties, ways = (shown.table for shown in found.folded)
+    assert [len(table.rows) for table in (saved, ties, ways)] == [11, 5, 6]
+    assert "optimiser's state_dict" in found.so
+
+
+@pytest.mark.parametrize("status", ["contended", "out_of_memory", "unavailable"])
+def test_when_everything_is_lost_the_sentence_says_so(here, status):
+    lost = [with_status(each, record.Status(status)) for each in here.values()]
+    found = answer.answer(lost)
+    assert found.sentence == question.NOTHING
+    assert model.state(found.cells) == State.NONE
 
 
 def test_an_unavailable_device_is_told():
@@ -272,16 +326,11 @@ def test_an_unavailable_device_is_told():
         settings=SETTINGS,
     )
     found = answer.answer([made])
-    assert found.sentence.startswith("Nothing could be measured")
+    assert found.sentence == question.NOTHING
+    assert Main("state_dict", lost="not available") in found.cells
 
 
 def test_an_unknown_topic_is_one_sentence(capsys):
     with pytest.raises(SystemExit):
         measure.main(["--topic", "poetry", "--output", "x.json"])
     assert "is none of initialisation, storage" in capsys.readouterr().err
-
-
-def test_the_snippet_runs(capsys):
-    exec(compile(answer.SNIPPET.code, "snippet", "exec"), {})
-    out = capsys.readouterr().out
-    assert "100 1000 claimed 0.0739, is 0.1000" in out

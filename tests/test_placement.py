@@ -7,8 +7,10 @@ import measure_placement as measure
 import pytest
 import torch
 from assay import record
+from assay.answer import model, question
+from assay.answer.model import State
 from assay.record import Status, Trial
-from conftest import PROTOCOL, make_record
+from conftest import PROTOCOL, make_record, with_status
 
 SETTINGS = {"features": 8, "seed": 1, "protocol": dict(PROTOCOL)}
 
@@ -79,9 +81,24 @@ def test_a_cpu_says_what_it_cannot_show(seen):
 
 def test_the_answer_for_a_cpu(seen):
     found = answer.answer([seen])
-    assert found.sentence.startswith("cpu – module.to works in place")
-    assert "could not be measured" in found.sentence
+    assert found.sentence.startswith(
+        "Here module.to works in place, tensor.to returns a new tensor"
+    )
+    assert found.sentence.endswith("Not available: moves to a GPU.")
+    assert len(found.sentence.split()) <= 25
+    assert model.state(found.cells) == State.PART
     assert found.numbers["cpu"]["moves"]["its plain tensor"]["number format"] == "✗ left behind"
+    assert found.so.startswith("Assign what tensor.to returns, register a module's tensors")
+    assert found.numbers["cpu"]["files"]["file from an absent device"] == "✗ RuntimeError"
+
+
+def test_the_card_is_small_and_says_what_could_not_be_tried(seen):
+    found = answer.answer([seen])
+    shown = found.views[0].table
+    words = [str(c.text if isinstance(c, model.Cell) else c) for row in shown.rows for c in row]
+    assert len(" ".join(words).split()) <= 80
+    assert "the CPU itself" in shown.rows[0][-1].reason
+    assert len(found.table.rows) > 2 * len(shown.rows)
 
 
 def test_bandwidth_is_read_from_its_own_study(seen):
@@ -93,9 +110,33 @@ def test_bandwidth_is_read_from_its_own_study(seen):
     what = {"transfer": "host_to_device", "host_memory": "pinned"}
     copies = make_record("bandwidth", {"device": "cpu"}, [Trial(what=what, result=rates)])
     found = answer.answer([seen, copies])
-    assert "host → device pinned 25 [24, 26] GB/s" in found.sentence
+    assert "Pinned copies host → cpu reach 25.0 [24.0, 26.0] GB/s" in found.sentence
+    assert found.numbers["cpu"]["bandwidth_bytes_per_s"]["host_to_device_pinned"][0] == 25e9
+    assert 25e9 in set(found.frame["bandwidth_bytes_per_s"])
+    assert found.table.rows[-1][3].value == 25e9
     other = make_record("bandwidth", {"device": "gpu"}, [Trial(what=what, result=rates)])
-    assert "could not be measured" in answer.answer([seen, other]).sentence
+    assert "GB/s" not in answer.answer([seen, other]).sentence
+
+
+def on_a_gpu(seen):
+    """The record as a GPU would give it: the move to another device goes as the one to float64."""
+    changed = seen.model_copy(deep=True)
+    changed.axes["device"] = "gpu"
+    changed.trials = [trial for trial in changed.trials if trial.status == Status.OK]
+    for trial in list(changed.trials):
+        if trial.what["move"] == "number format":
+            what = trial.what | {"move": "device"}
+            changed.trials.append(trial.model_copy(update={"what": what}, deep=True))
+    return changed
+
+
+def test_a_gpu_of_which_only_the_speed_is_lost(seen):
+    lost = make_record("bandwidth", {"device": "gpu"}, [], status=Status.CONTENDED)
+    found = answer.answer([seen, on_a_gpu(seen), lost])
+    assert "Disturbed: speed of copies to gpu." in found.sentence
+    assert "moves to a GPU" not in found.sentence
+    assert [view.name for view in found.views] == ["cpu", "gpu"]
+    assert model.state(found.cells) == State.PART
 
 
 def test_an_optimiser_that_loses_its_parameters_is_told(seen):
@@ -106,13 +147,11 @@ def test_an_optimiser_that_loses_its_parameters_is_told(seen):
     assert "an optimiser made before loses the parameters" in answer.answer([changed]).sentence
 
 
-def test_without_a_device_nothing_is_claimed():
-    gone = make_record("placement", {"device": "gpu"}, [], status=Status.UNAVAILABLE, reason="none")
-    assert answer.answer([gone]).sentence.startswith("Nothing could be moved")
-
-
-def test_the_snippet_runs(capsys):
-    exec(compile(answer.SNIPPET.code, "snippet", "exec"), {"__name__": "snippet"})
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].endswith("cpu")
-    assert lines[2].endswith("True")
+@pytest.mark.parametrize("status", [s for s in Status if s != Status.OK])
+def test_without_a_device_nothing_is_claimed(seen, status):
+    gone = make_record("placement", {"device": "gpu"}, [], status=status, reason="none")
+    found = answer.answer([gone])
+    assert found.sentence == question.NOTHING
+    assert model.state(found.cells) == State.NONE
+    assert found.so == ""
+    assert answer.answer([with_status(seen, status)]).sentence == question.NOTHING

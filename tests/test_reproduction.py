@@ -190,7 +190,7 @@ def words_of(table):
 def test_the_wrong_number_that_appears_here_too_is_reproduced():
     found = answer.answer([sizes(cold=8)])
     assert verdicts(found)["sizes", "1024 / the other sizes"] == "reproduced"
-    assert "1 of 1 published figures come out wrong here, too" in found.sentence
+    assert "1 of 1 published figures come out wrong again" in found.sentence
     assert found.so
     row = next(row for row in found.table.rows if "1024 / the other sizes" in row[0])
     assert [cell.text for cell in row[1:]] == [

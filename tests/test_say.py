@@ -61,7 +61,7 @@ def test_a_ratio_in_a_sentence() -> None:
 
 def test_accuracies_stay_between_nothing_and_all() -> None:
     assert say.accuracy(Interval(0.9, 0.75, 1.2)) == "90.0 [75.0, 100.0] %"
-    assert say.points(Interval(0.012, 0.003, 0.021)) == "+1.20 [0.30, 2.10]"
+    assert say.points(Interval(0.012, 0.003, 0.021)) == "+1.2 [0.3, 2.1]"
 
 
 def test_quantities_get_the_prefix_that_suits_them() -> None:

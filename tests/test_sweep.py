@@ -158,7 +158,7 @@ def test_a_device_that_is_not_there_is_named(question):
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-@pytest.mark.parametrize("status", [each for each in Status if each != Status.OK])
+@pytest.mark.parametrize("status", [Status.CONTENDED, Status.DIVERGED])
 def test_lost_trials_are_an_answer(question, status):
     for which in ((), (0,), (1, 3)):
         damaged = [with_status(each, status, *which) for each in CELLS[question]]
@@ -229,7 +229,7 @@ def test_the_same_says_within_what():
 
 
 def test_intervals_of_few_seeds_stay_within_a_hundred_per_cent():
-    found = answer_bottleneck.answer([cell("256-1", 0.5, spread=0.9), cell("256", 0.87)])
+    found = answer_bottleneck.answer([cell("256-1", 0.5, spread=3), cell("256", 0.87)])
     shown = next(row for row in found.table.rows if row[0] == "1")[1]
     assert shown.text.endswith("[0.0, 100.0] %")
     assert "−100]" not in found.sentence

@@ -369,7 +369,7 @@ def test_a_noisy_control_is_no_proof_of_no_speed_up() -> None:
     [
         (1.98, "almost linear", "both GPUs"),
         (1.5, "faster, but less than linear", "both GPUs"),
-        (1.9, "faster, but cannot tell whether almost linear", "both GPUs"),
+        (1.9, "faster, cannot tell whether almost linear", "both GPUs"),
         (1.0, "no speed-up beyond 2 %", "one GPU"),
         (0.8, "slower than in sequence", "one GPU"),
         (2.4, "more than twice as fast", "both GPUs"),

@@ -6,7 +6,6 @@ choose nothing; every other is compared with it, seed by seed, on the test image
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,11 +14,11 @@ import numpy as np
 import pandas as pd
 from assay.answer import accuracy, arms, figure, model, question, say, trials, verdict
 from assay.answer.arms import Arm, Role
-from assay.answer.figure import Axis, Band, Line, Row
-from assay.answer.model import Cell, Table
+from assay.answer.figure import Axis, Band, Row
+from assay.answer.model import Cell, Column, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Word
-from assay.record import Phase, Record, Status
+from assay.record import Phase, Record
 from assay.statistic import Interval
 
 PLACEBO, IGNORED_AS = "placebo", "relu"  # the arm whose argument is ignored, and what it then is
@@ -60,13 +59,10 @@ class Device:
         return [arm for arm in self.arms if arm.role == Role.TARGET and arm.name != PLACEBO]
 
     @property
-    def smallest_detectable(self) -> float:
-        """Smallest difference that the seeds would have shown, median over all but the placebo."""
-        if not self.reference:
-            return math.inf
-        runs = {name: own for name, own in self.runs.items() if name != PLACEBO}
-        runs[self.reference.name] = self.runs[self.reference.name]
-        return accuracy.smallest_detectable(runs, self.reference.name)
+    def real(self) -> dict[str, pd.DataFrame]:
+        """The runs of the reference and of all others but the placebo."""
+        best = self.reference.name if self.reference else None
+        return {name: own for name, own in self.runs.items() if name != PLACEBO or name == best}
 
     @property
     def placebo_difference(self) -> float | None:
@@ -166,27 +162,24 @@ def answer(records: list[Record]) -> Findings:
 
 def _sentence(here: Device) -> str:
     """The best in validation with its test accuracy, and what cannot be told from it."""
-    best = here.reference
+    best, lost = here.reference, [arm.label for arm in here.others if arm.lost]
     by_word = {word: [arm.label for arm in here.others if arm.word == word] for word in Word}
-    lost = [arm for arm in here.others if arm.lost]
     if best is None or best.value is None:
         named = say.few([f"{arm.label} {arm.lost}" for arm in here.arms], 1)
         return f"Cannot tell which activation works best: {named}."
-    share = f"{say.accuracy(best.value)} of test images."
-    unknown = by_word[Word.UNKNOWN]
+    unknown, reached = by_word[Word.UNKNOWN], f"test accuracy {say.accuracy(best.value)}"
+    told = {"Better": by_word[Word.BETTER], "Not compared": lost}
     if unknown and len(unknown) + len(lost) == len(here.others):
-        first = f"Cannot tell which activation works best: {best.label}, best in validation, has {share}"  # noqa: E501
-        unknown = []
+        first = (
+            f"Cannot tell which activation works best: {best.label} in validation, with {reached}"
+        )
+    elif unknown:
+        first = f"{best.label} works best in validation, but cannot be told from {say.few(unknown, 1)}: {reached}"  # noqa: E501
     else:
         verb = "was best in validation" if by_word[Word.BETTER] else "works best"
-        first = f"{best.label} {verb}: {share}"
-    told = {
-        "Better": by_word[Word.BETTER],
-        "The same": by_word[Word.SAME],
-        "Cannot tell": unknown,
-        "Not compared": [arm.label for arm in lost],
-    }
-    return " ".join([first, *(f"{k}: {say.few(names, 1)}." for k, names in told.items() if names)])
+        first, told = f"{best.label} {verb}: {reached}", {**told, "The same": by_word[Word.SAME]}
+    more = [f" {heading}: {say.few(names, 1)}." for heading, names in told.items() if names]
+    return f"{first}.{''.join(more)}"
 
 
 def _short(here: Device) -> str:
@@ -210,33 +203,17 @@ def _so(here: Device) -> str:
 
 def _why(here: Device) -> list[str]:
     """What the seeds could have shown, and whether the placebo is what it must be."""
-    texts, same = [], here.placebo_difference
-    if here.reference and math.isfinite(here.smallest_detectable):
-        best = here.runs[here.reference.name]
-        texts.append(
-            f"These seeds would have shown a difference of {_points(here.smallest_detectable)} "
-            "points (80 % power, median over the activations). The "
-            f"{say.count(accuracy.tested_images(best))} test images alone leave a standard error "
-            f"of {_points(accuracy.sampling_error(best))}."
-        )
-    if same == 0:
-        texts.append("The placebo, a network that ignores its argument, is ReLU bit for bit.")
-    elif same is not None:
-        texts.append(
-            "The placebo, a network that ignores its argument, differs from ReLU by "
-            f"{say.number(100 * same)} points, and it must not: mistrust this run."
-        )
-    return texts
-
-
-def _points(share: float) -> str:
-    return say.fixed(100 * share, 2)
+    resolution = accuracy.resolution(here.real, here.reference and here.reference.name)
+    return resolution + accuracy.placebo_told(here.placebo_difference, NAMES[IGNORED_AS])
 
 
 def _numbers(here: Device) -> dict[str, Any]:
+    best = here.reference.name if here.reference else None
     return {
-        "reference": here.reference.name if here.reference else None,
-        "smallest_detectable_difference": accuracy.finite(here.smallest_detectable),
+        "reference": best,
+        "smallest_detectable_difference": accuracy.finite(
+            accuracy.smallest_detectable(here.real, best)
+        ),
         "placebo_difference": here.placebo_difference,
         "arms": {
             arm.name: {**arm.extras, **accuracy.verdict_numbers(arm.seen, arm.word)}
@@ -339,7 +316,7 @@ def _differences(here: Device) -> list[Shown]:
     drawn = figure.rows(
         {"": [_row(arm) for arm in here.arms]},
         Axis(f"points of test accuracy against {best}, the best in validation (bar: 95 %)"),
-        band=Band(-margin, margin, f"grey: {margin:.2f} points, the test images' standard error"),
+        band=Band(-margin, margin, f"grey: sampling error, {margin:.2f} points"),
         line=0.0,
     )
     return [Shown(TITLE, arms.alternative(TITLE, here.arms), drawn, name=here.name)]
@@ -356,33 +333,27 @@ def _row(arm: Arm) -> Row:
 
 
 def _curves(here: Device) -> list[Shown]:
-    """Validation accuracy by epoch, mean over seeds, of all that ended well but the placebo."""
-    title = f"Learning curves ({here.name})"
-    kept = [arm for arm in here.arms if not arm.lost and arm.name != PLACEBO]
-    means = {arm.label: _mean_course(here.records[arm.name]) for arm in kept}
-    epochs = max(map(len, means.values()), default=0)
-    if epochs < 2:
+    """Validation accuracy by epoch, of all that ended well."""
+    title = f"Learning curves: % of the validation images by epoch, mean over seeds ({here.name})"
+    means = {arm.label: _course(here.records[arm.name]) for arm in here.arms if not arm.lost}
+    if not means:
         return []
-    least = min(mean[len(mean) // 2] for mean in means.values())
-    drawn = figure.lines(
-        [
-            Line(name, range(1, len(mean) + 1), [Interval(each, each, each) for each in mean])
-            for name, mean in means.items()
-        ],
-        Axis("epoch", ticks=range(1, epochs + 1)),
-        Axis("% of the validation images, mean over seeds", within=(least - 2, 100)),
-    )
-    ends = say.listed(f"{name} {mean[-1]:.1f} %" for name, mean in means.items())
-    return [Shown(title, f"{title}, validation accuracy after the last epoch: {ends}.", drawn)]
+    columns = [Column(name="activation")]
+    columns += [Column(name=str(epoch + 1)) for epoch in range(max(map(len, means.values())))]
+    rows = [
+        [name, *(Cell(text=say.fixed(100 * each, 1), value=each) for each in course)]
+        for name, course in means.items()
+    ]
+    return [Shown(title, f"{title}.", table=Table(columns=columns, rows=rows))]
 
 
-def _mean_course(each: Record) -> list[float]:
+def _course(each: Record) -> list[float]:
     runs: list[Any] = [
         trial.samples["validation_accuracy"]
         for trial in each.trials
-        if trial.what["phase"] == Phase.TRAINING and trial.status == Status.OK
+        if trial.what["phase"] == Phase.TRAINING
     ]
-    return [float(100 * each) for each in np.mean(runs, axis=0)]
+    return [float(mean) for mean in np.mean(runs, axis=0)]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

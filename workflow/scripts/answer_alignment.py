@@ -22,11 +22,10 @@ from assay.answer.arms import Arm
 from assay.answer.figure import Axis, Band, Row
 from assay.answer.model import Cell, Main, Table
 from assay.answer.question import Findings, Shown
-from assay.answer.verdict import DIFFERENT, Word
+from assay.answer.verdict import Word
 from assay.contrast import power_of_two
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
-from matplotlib.figure import Figure
 
 FORMATS = ("float64", "float32", "tf32", "bfloat16", "float16")  # wide ones first
 BESIDE = "float32"  # what a number format is compared with that is too slow to be measured
@@ -122,7 +121,7 @@ def _arm(each: Record, trial: Trial, against: str, kind: str, label: str) -> Arm
         "reason": trial.reason,
     }
     where = str(each.axes["device"]), str(trial.what["dtype"])
-    if trial.status != Status.OK or against not in result["ratios"]:
+    if trial.status != Status.OK or against not in result.get("ratios", {}):
         slow = trial.status == Status.SKIPPED and "call_s" in result
         return Arm(*where, against, label, lost="too slow" if slow else _why(trial), extras=extras)
     time = arms.time_of(target) if target else None
@@ -231,7 +230,6 @@ def answer(records: list[Record]) -> Findings:
         caveats=_caveats(mains),
         views=views or question.nothing("Time per operation by size"),
         switch="Format",
-        folded=_folded(found),
         table=_table(found),
         frame=pd.DataFrame(map(arms.flat, found)).convert_dtypes(),
     )
@@ -255,10 +253,10 @@ def _sentence(mains: Sequence[Arm], absent: Sequence[Main]) -> str:
     """The number of the format that differs most, and a word on every other."""
     if not mains:
         return question.NOTHING
-    devices = [arm.device for arm in mains]
+    several = len({arm.device for arm in mains}) > 1
     others = mains[1:] if mains[0].seen else mains
     by_device = arms.grouped(others, lambda arm: arm.device).items()
-    rest = [f"{say.on(device, devices)}{_rest(here)}." for device, here in by_device]
+    rest = [f"{f'on {device}, ' if several else ''}{_rest(here)}." for device, here in by_device]
     rest += [f"{each.name}: {each.lost}." for each in absent]
     return " ".join([_claim(mains[0]), *map(say.capital, rest)])
 
@@ -296,8 +294,8 @@ def _short(mains: Sequence[Arm]) -> str:
         return f"{n}: {lead.lost}"
     if lead.word == Word.UNKNOWN:
         return f"Cannot tell whether {n} is slower than {lead.extras['anchor']}"
-    said = Word.SAME.value if lead.word == Word.SAME else say.change(lead.seen.value)
-    who = others[0].group if len(others) == 1 else "others"
+    said = lead.told.partition(", ")[2 if lead.word == Word.SAME else 0]
+    who = others[0].label if len(others) == 1 else "others"
     rest = f"; {who} {say.listed(words, 'or') if len(words) < 3 else 'differ'}" if words else ""
     return f"{n}: {said} in {lead.label}{rest}"
 
@@ -319,31 +317,24 @@ def _so(found: Sequence[Arm]) -> str:
 
 
 def _explanation(verdicts: Mapping[str, str]) -> list[str]:
-    several = len({name.split(", ")[0] for name in verdicts}) > 1
-    told = [f"{key if several else key.split(', ')[1]}: {text}" for key, text in verdicts.items()]
+    several = len({key.rsplit(", ", 1)[0] for key in verdicts}) > 1
+    names = {key: key if several else key.rsplit(", ", 1)[1] for key in verdicts}
+    told = [f"{names[key]}: {text}" for key, text in verdicts.items()]
     text = f"What explains it, by contrasts of sizes timed in the same rounds. {'; '.join(told)}."
     return [text] if told else []
 
 
 def _limits(found: Sequence[Arm]) -> list[str]:
     """Shapes that memory limits: their FLOP/s are far from those of the square product."""
-    best: dict[str, float] = {}
-    for arm in _of(found, DENSE, ADDRESS):
-        speed = arm.extras.get("throughput_flops") if arm.seen else None
-        best[_group(arm)] = max(best.get(_group(arm), 0.0), speed or 0.0)
-    told = []
-    for arm in _of(found, SHAPE):
-        flops, rate = (arm.extras.get(f"throughput_{key}") for key in ("flops", "bytes_per_s"))
-        square = best.get(_group(arm), 0.0)
-        asked = arm.seen and rate and arm.extras["n"] == arm.extras["anchor"]
-        if asked and flops <= BOUND_BY_BANDWIDTH * square:
-            intensity = arm.extras["flop_per_call"] / arm.extras["bytes_per_call"]
-            told.append(
-                f"{SHAPES[arm.extras['shape']]} in {arm.group}, {say.short(intensity, 2)} FLOP per "
-                f"byte ({say.quantity(rate, 'B/s')}, {say.share(flops, square)} of the square "
-                "product's FLOP/s)"
-            )
-    return [f"Bandwidth limits {'; '.join(told)}."] if told else []
+    at = [a for a in found if a.seen and a.extras["n"] == a.extras["anchor"]]
+    square = {_group(a): a.extras.get("throughput_flops") or 0.0 for a in _of(at, DENSE)}
+    limited = [
+        f"{SHAPES[a.extras['shape']]} in {a.group} (at {say.quantity(rate, 'B/s')})"
+        for a in _of(at, SHAPE)
+        if (rate := a.extras.get("throughput_bytes_per_s"))
+        and a.extras["throughput_flops"] <= BOUND_BY_BANDWIDTH * square.get(_group(a), 0.0)
+    ]
+    return [f"Bandwidth limits {say.listed(limited)}."] if limited else []
 
 
 def _method(records: Sequence[Record], found: Sequence[Arm]) -> list[str]:
@@ -388,45 +379,29 @@ def _caveats(mains: Sequence[Arm]) -> list[str]:
 
 
 def _view(main: Arm, here: Sequence[Arm]) -> Shown | None:
-    """The sizes nearest to the reference; None of fewer than two."""
+    """The sizes nearest to the reference, in per cent; None of fewer than two."""
     anchor, named = main.extras["anchor"], (main.extras["anchor"], main.extras["n"])
     sizes = {arm.extras["n"]: arm for arm in _of(here, DENSE)}
     near = sorted(sizes, key=lambda n: (n not in named, abs(n - anchor)))[:ROWS]
     shown = {n: sizes[n] for n in sorted(near)}
     if sum(arm.seen is not None for arm in shown.values()) < 2:
         return None
+    drawn = figure.rows(
+        {"": [_row(arm, n in named) for n, arm in shown.items()]},
+        Axis(f"time per operation against {anchor} (bar: 95 %)", lambda x: f"{say.short(x)} %"),
+        band=Band(-MARGIN, MARGIN, f"grey: under {MARGIN:g} %, called the same"),
+        line=0.0,
+    )
     title = f"Time per operation against {anchor}, {main.label}"
-    dots = [_row(arm, f"÷{power_of_two(n)}", n in named) for n, arm in shown.items()]
-    drawn = _drawn({"": dots}, f"time per operation against {anchor} (bar: 95 %)")
     return Shown(title, arms.alternative(title, [*shown.values()]), drawn, name=main.label)
 
 
-def _folded(found: Sequence[Arm]) -> list[Shown]:
-    """The contrasts of every device, a row per number format."""
-    effects = [arm for arm in _of(found, CONTRAST) if arm.seen]
-    by_device = arms.grouped(effects, lambda arm: arm.device)
-    views = []
-    for device, here in by_device.items():
-        groups: dict[str, list[Row]] = {}
-        for arm in here:
-            groups.setdefault(arm.name, []).append(_row(replace(arm, label=arm.group)))
-        title = f"{say.on(device, by_device)}What explains it, sizes timed in the same rounds"
-        drawn = _drawn(groups, "time per operation (bar: 95 %)")
-        views.append(Shown(title, arms.alternative(title, here), drawn))
-    return views
-
-
-def _drawn(groups: Mapping[str, Sequence[Row]], name: str) -> Figure:
-    band = Band(-MARGIN, MARGIN, f"grey: under {MARGIN:g} %, called the same")
-    axis = Axis(name, tick=lambda value: f"{say.short(value)} %")
-    return figure.rows(groups, axis, band=band, line=0.0)
-
-
-def _row(arm: Arm, note: str = "", strong: bool = False) -> Row:
+def _row(arm: Arm, strong: bool) -> Row:
     seen = arm.seen
     if seen:
         seen = Interval(*(100 * (each - 1) for each in (seen.value, seen.low, seen.high)))
     text = Word.UNKNOWN.value if arm.word == Word.UNKNOWN else arm.told
+    note = f"÷{arm.extras['power_of_two']}"
     return arm.row(seen=seen, text=text, note=note, strong=strong)
 
 

@@ -240,7 +240,8 @@ def _is_product(trial: Trial) -> bool:
         return False
     n: Any = trial.what.get("n", 0)
     arm = _measured_arm(trial)
-    return bool(arm) and arm["units_per_call"] == 2 * n**3
+    # Pooled occasions are geometric means, which round.
+    return bool(arm) and math.isclose(arm["units_per_call"], 2 * n**3)
 
 
 def _measured_arm(trial: Trial) -> dict[str, Any]:
@@ -367,11 +368,11 @@ METHOD = [
     "one, in float32. Every array's bytes count once; GB are 10⁹ bytes. A working set is all "
     "arrays together; from memory means in the largest.",
     f"A fall is {say.share(1 - 2**-memory.STEEP)} or more per doubling and a factor of "
-    f"{memory.FALL:g} or more in all, with intervals at its ends that do not overlap; it stands "
-    "where the geometric mean of its ends is passed.",
-    "The roof over a product is the smaller of the best product measured in its format, and its "
-    "FLOP per byte (2n³ on 3n² elements) × bandwidth from memory; small matrices in caches can "
-    "pass it. GPU and CPU were measured apart: their errors add.",
+    f"{memory.FALL:g} or more in all, between intervals that do not overlap; it stands where the "
+    "geometric mean of its ends is passed.",
+    "The roof over a product is the smaller of the best product of its format and its FLOP per "
+    "byte (2n³ on 3n² elements) × bandwidth from memory; matrices in caches can pass it. Errors "
+    "of GPU and CPU add.",
 ]
 
 CAVEATS = [
@@ -417,7 +418,8 @@ def _short(found: Sequence[Device]) -> str:
             top = device.roof.fastest
             faster = top and top.low > memory.FALL * device.rate.high
             cached = f", {hardware.rate(top.rate)} from caches" if top and faster else ""
-            parts.append(f"{device.where}{hardware.rate(device.rate.value)} from memory{cached}")
+            rate = say.value(device.rate, "GB/s", scan.GIGA)
+            parts.append(f"{device.where}{rate} from memory{cached}")
     return "; ".join(parts) or "Not measured"
 
 
@@ -426,9 +428,9 @@ def _so(found: Sequence[Device]) -> str:
     parts = []
     for device in found:
         if device.roof and (knees := device.roof.knees):
-            gain = say.number(knees[-1].above / knees[-1].below, 2)
-            within = hardware.size(knees[-1].start)
-            parts.append(f"{device.where}Reuse data within {within}: {gain} × as fast.")
+            gain = say.number(knees[0].above / device.roof.points[-1].rate, 2)
+            within = hardware.size(knees[0].start)
+            parts.append(f"{device.where}Reuse data within {within}: {gain} × as fast as memory.")
     return " ".join(parts)
 
 
@@ -530,9 +532,10 @@ def _scans(device: Device, threads: Sequence[int | None]) -> list[Shown]:
     shown = []
     for count in threads:
         points = {curve.operation: curve.points for curve in device.on(count)}
-        rates = [curve.memory.rate for curve in device.on(count) if curve.memory]
+        rates = [scan.interval(curve.memory) for curve in device.on(count) if curve.memory]
+        most = max(rates, key=lambda rate: rate.value, default=None)
         title = _on(device.where + TITLE, count)
-        if drawn := scan.drawn(points, device.caches(count), max(rates, default=None)):
+        if drawn := scan.drawn(points, device.caches(count), most):
             text = f"{title}: {scan.described(points)}"
             shown.append(Shown(title, text, drawn, name=device.label))
     return shown

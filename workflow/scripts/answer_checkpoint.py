@@ -15,15 +15,15 @@ from assay import inference
 from assay.answer import accuracy, arms, figure, model, question, say, trials, verdict
 from assay.answer.arms import Arm, Role
 from assay.answer.figure import Axis, Row
-from assay.answer.model import Cell, Column, Main, Table
+from assay.answer.model import Cell, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Word
 from assay.record import Record
-from assay.statistic import Interval
 
 Line = list[str | float | int | Cell | None]
 OK, CARE, BAD = "✓", "!", "✗"
 TITLE = "What a resumed training ends with when a part of the checkpoint is left out"
+KILLED = "Checkpoints that could not be read after a kill while they were written"
 
 
 def cell(text: str, sign: str = "", reason: str = "") -> Cell:
@@ -94,7 +94,7 @@ def _resume_view(seen: Resume) -> Shown:
         name = STATES.get(part, "all three" if part else "nothing")
         distance = ended["relative_distance"]
         rows.append([name, _ending(ended["same"]), Cell(text=_far(distance), value=distance)])
-    return _tabled(TITLE, ("left out", "final weights", "distance"), rows, seen.device)
+    return question.tabled(TITLE, ("left out", "final weights", "distance"), rows, seen.device)
 
 
 def _ending(same: bool) -> Cell:
@@ -117,8 +117,8 @@ def _kills(found: Sequence[Resume]) -> list[Shown]:
         for seen in found
         for way, (unreadable, kills) in seen.killed.items()
     ]
-    title = "Checkpoints that could not be read after a kill while they were written"
-    return [_tabled(title, ("written with", "unreadable", "share, 95 %"), rows)] if rows else []
+    heads = ("written with", "unreadable", "share, 95 %")
+    return [question.tabled(KILLED, heads, rows)] if rows else []
 
 
 def atomic_helps(found: Sequence[Resume]) -> bool:
@@ -131,12 +131,8 @@ def atomic_helps(found: Sequence[Resume]) -> bool:
 # ---- reusing layers ------------------------------------------------------------------------------
 
 REFERENCE = "scratch"
-ARMS = {
-    "scratch": "from scratch",
-    "copied": "copied",
-    "frozen": "copied, frozen",
-    "aliased": "assigned",
-}
+ARMS = {"scratch": "from scratch", "copied": "copied", "frozen": "copied, frozen",
+        "aliased": "assigned"}  # fmt: skip
 REUSED = "Test accuracy with two reused layers, seed by seed"
 DONORS = "The donor's own accuracy after a network with its assigned layers was trained"
 
@@ -157,18 +153,10 @@ def _reuses(each: Record) -> list[Arm]:
     runs = _runs(each)
     if not runs:
         return []
-    phases = {(trial.what["phase"], trial.what.get("arm")): trial for trial in each.trials}
-    taken: Any = {
-        arm: own.result if (own := phases.get(("taken over", arm))) else {} for arm in runs
-    }
+    taken = {t.what["arm"]: t.result for t in each.trials if t.what["phase"] == "taken over"}
     images = int(str(each.trials[0].what["images"]))
     extras = {
-        arm: {
-            "images": images,
-            **_donor(own),
-            "shares_storage": taken[arm].get("storage"),
-            "takes_biases": taken[arm].get("biases"),
-        }
+        arm: {"images": images, **_donor(own), **_taken(taken.get(arm, {}))}
         for arm, own in runs.items()
     }
     return arms.learned(
@@ -188,11 +176,12 @@ def _donor(own: pd.DataFrame) -> dict[str, Any]:
         return {}
     before, changed = float(own["donor_accuracy_before"].iloc[0]), bool(own["donor_changed"].any())
     after = float(own["donor_accuracy_after"].mean()) if changed else before
-    return {
-        "donor_accuracy_before": before,
-        "donor_accuracy_after": after,
-        "donor_changed": changed,
-    }
+    levels = {"donor_accuracy_before": before, "donor_accuracy_after": after}
+    return {**levels, "donor_changed": changed}
+
+
+def _taken(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {"shares_storage": result.get("storage"), "takes_biases": result.get("biases")}
 
 
 def _seeds(records: Sequence[Record], column: str) -> dict[tuple[str, int, str], list[float]]:
@@ -218,7 +207,7 @@ def _reuse_views(records: Sequence[Record], found: Sequence[Arm]) -> list[Shown]
         views += _dots(f"{say.on(device, by_device)}{REUSED}", groups)
         donors = [arm for arm in here if arm.extras.get("donor_changed")]
         fallen = [
-            Row(arm.group, None, f"{100 * arm.extras['donor_accuracy_after']:.0f} % on average",
+            Row(arm.group, None, f"{_percent(arm.extras['donor_accuracy_after'])} on average",
                 dots=after[device, arm.extras["images"], arm.name])
             for arm in donors
         ]  # fmt: skip
@@ -228,8 +217,8 @@ def _reuse_views(records: Sequence[Record], found: Sequence[Arm]) -> list[Shown]
 
 
 def _reuse_text(arm: Arm) -> str:
-    level = f"{100 * arm.value.value:.1f} %" if arm.value else arm.lost
-    return f"{level}, {arm.word.value}" if arm.word else level
+    level = _percent(arm.value.value) if arm.value else arm.lost
+    return f"{level}, {arm.word.value}" if arm.different else level
 
 
 def _dots(
@@ -247,17 +236,12 @@ def _dots(
 
 # ---- formats -------------------------------------------------------------------------------------
 
-FORMATS = {
-    "state_dict": "state_dict",
-    "module": "whole module",
-    "class_in_dict": "class in dict",
-    "torchscript": "TorchScript",
-    "export": "torch.export",
-    "safetensors": "safetensors",
-}
-UNKNOWN = cell("not measured")
+FORMATS = {"state_dict": "state_dict", "module": "whole module", "class_in_dict": "class in dict",
+           "torchscript": "TorchScript", "export": "torch.export",
+           "safetensors": "safetensors"}  # fmt: skip
 SAME = 1e-5  # largest difference of outputs that another order of summation can make
 SLACK = 2  # a file this many times as large as that of a copy holds more than was saved
+SURVIVED = "What every format survives: ✓ yes · ! with a loss, or an error that says so · ✗ no"
 
 
 @dataclass(frozen=True)
@@ -265,13 +249,8 @@ class Stored:
     """One format, with everything that was found out about it."""
 
     name: str
-    results: dict[str, dict[str, Any]]  # by hazard
-    times: dict[str, dict[str, Any]]  # save, load
-
-    def time(self, what: str) -> Interval | None:
-        """Seconds to save or load; None where it was not timed."""
-        timed = self.times.get(what, {}).get("arms")
-        return arms.time_of(timed.get("target", timed["anchor"])) if timed else None
+    results: Mapping[str, Mapping[str, Any]]  # by hazard
+    times: Mapping[str, Mapping[str, Any]]  # save, load
 
 
 def stored(each: Record) -> Stored:
@@ -285,51 +264,44 @@ def stored(each: Record) -> Stored:
 
 def timings(found: Sequence[Stored]) -> list[Arm]:
     """The times of every format beside a state_dict's; not yet judged."""
-    return [
-        Arm(
-            "cpu",
-            f"ms to {what}",
-            each.name,
-            FORMATS[each.name],
-            each.time(what),
-            None if "target" not in result["ratios"] else verdict.paired(result, "target"),
-            role=Role.TARGET if "target" in result["ratios"] else Role.ANCHOR,
-            extras={"time": what},
-        )
-        for each in found
-        for what, result in each.times.items()
-        if "ratios" in result
-    ]
+    made = []
+    for each in found:
+        for what, result in each.times.items():
+            if timed := result.get("arms"):
+                seen = verdict.paired(result, "target") if "target" in timed else None
+                time = arms.time_of(timed.get("target", timed["anchor"]))
+                arm = Arm("cpu", f"to {what}", each.name, FORMATS[each.name], time, seen)
+                role = Role.TARGET if seen else Role.ANCHOR
+                made.append(replace(arm, role=role, extras={"time": what}))
+    return made
 
 
 def reloaded(result: Mapping[str, Any], at_build: Cell) -> Cell:
     """What a file came to when it was loaded; ``at_build``: if only tensors could be had."""
-    reason = f"{result.get('error')}: {result.get('message')}" if result["failed_at"] else ""
-    match result["failed_at"]:
-        case None if result["largest_difference"] <= SAME:
-            return cell("unchanged", OK)
-        case None:
-            return cell("silently different", BAD)
-        case "build":
-            return cell(at_build.text, at_build.sign, reason)
-        case "load":
-            return cell("cannot be loaded", BAD, reason)
-        case _:
-            return cell("loads, fails when run", BAD, reason)
+    if stage := result["failed_at"]:
+        failed = cell("cannot be loaded" if stage == "load" else "loads, fails when run", BAD)
+        reached = at_build if stage == "build" else failed
+        return reached.model_copy(update={"reason": _error(result)})
+    same = result["largest_difference"] <= SAME
+    return cell("unchanged", OK) if same else cell("silently different", BAD)
+
+
+def _error(result: Mapping[str, Any]) -> str:
+    return f"{result.get('error')}: {result.get('message')}"
 
 
 def refused(result: Mapping[str, Any], way: str) -> Cell:
     """What a hostile file did when it was loaded in one way."""
     error = result[f"error_{way}"] or ""
     if result[f"ran_{way}"]:
-        return cell("its code ran", BAD, f"afterwards: {error}" if error else "")
+        return cell("its code ran", BAD, f"afterwards: {error or 'nothing'}")
     return cell("refused" if error else "no effect", OK, error)
 
 
 def sharing(result: Mapping[str, Any]) -> Cell:
     """Whether a shared weight is still shared."""
     if result["failed_at"]:
-        return cell(f"{result['failed_at']} fails", BAD, f"{result['error']}: {result['message']}")
+        return cell(f"{result['failed_at']} fails", BAD, _error(result))
     return cell("still shared", OK) if result["shared_after_loading"] else cell("two copies", CARE)
 
 
@@ -343,13 +315,14 @@ def formats_kept(result: Mapping[str, Any]) -> Cell:
 def part_kept(result: Mapping[str, Any]) -> Cell:
     """What was stored of a tensor of which a part was saved."""
     if "error" in result:
-        return cell("cannot be saved", BAD, str(result["error"]))
+        return cell("cannot be saved", BAD, _error(result))
     if not result["equal"]:
         return cell("other values", BAD)
     times = result["file_bytes"] / result["file_bytes_of_copy"]
     return cell("part only", OK) if times <= SLACK else cell(f"all of it, {times:.0f} × size", CARE)
 
 
+UNKNOWN = cell("not measured")
 TENSORS_ONLY, LOUD = cell("tensors only", CARE), cell("says so", CARE)
 HAZARDS = {
     "unchanged": "nothing happened",
@@ -387,54 +360,49 @@ def _outcome(hazard: str, results: Mapping[str, Mapping[str, Any]]) -> Cell:
     return judge(results[trial]) if trial in results else UNKNOWN
 
 
-def _format_view(found: Sequence[Stored]) -> list[Shown]:
+def _format_view(found: Sequence[Stored], compared: Sequence[Arm]) -> list[Shown]:
     """Every format under every hazard, its size, and its times."""
     outcomes = [judged(each) for each in found]
     rows: list[Line] = [[HAZARDS[each], *(own[each] for own in outcomes)] for each in HAZARDS]
     rows.append(["file beyond its parameters", *map(_size, found)])
+    timed = {(arm.name, arm.extras["time"]): arm for arm in compared if "time" in arm.extras}
     for what in ("save", "load"):
-        times = [each.time(what) for each in found]
-        rows.append(
-            [f"time to {what}", *(say.quantity(t.value, "s") if t else None for t in times)]
-        )
-    names = ["what happened", *(FORMATS[each.name] for each in found)]
-    table = Table(columns=[Column(name=name) for name in names], rows=rows)
-    title = "What every format survives: ✓ yes · ! with a loss, or an error that says so · ✗ no"
-    return [Shown(title, f"{title}: {table.spoken}.", table=table)] if found else []
+        rows.append([f"time to {what}", *(_time(timed.get((each.name, what))) for each in found)])
+    heads = ("what happened", *(FORMATS[each.name] for each in found))
+    return [question.tabled(SURVIVED, heads, rows)] if found else []
+
+
+def _time(arm: Arm | None) -> Cell | None:
+    if arm is None:
+        return None
+    against = say.told(arm.seen, arm.word) if arm.seen else ""
+    text = say.quantity(arm.value.value, "s")
+    return cell(f"{text}, {arm.told}" if against else text, reason=against)
 
 
 def _size(each: Stored) -> str | None:
     size = each.results.get("none")
-    more = 100 * (size["file_bytes"] / size["parameter_bytes"] - 1) if size else 0.0
-    return f"+{more:.1f} %" if size else None
-
-
-def survivors(found: Sequence[Stored]) -> list[str]:
-    """The formats that pass every hazard without a failure."""
-    return [
-        FORMATS[each.name]
-        for each in found
-        if all(own.sign in (OK, CARE) for own in judged(each).values())
-    ]
+    return f"+{100 * (size['file_bytes'] / size['parameter_bytes'] - 1):.1f} %" if size else None
 
 
 def _restrictions(found: Sequence[Stored]) -> list[str]:
     """What the formats ask of a network, in a few words."""
-    outcomes = {FORMATS[each.name]: judged(each) for each in found}
+    outcomes = {FORMATS[each.name]: judged(each) for each in found if each.results}
+    known = all(UNKNOWN not in own.values() for own in outcomes.values())
 
-    def having(hazard: str, text: str) -> str:
-        names = [name for name, own in outcomes.items() if own[hazard].text.startswith(text)]
-        return say.listed(names) or "none that was measured"
+    def having(fits: Callable[[Mapping[str, Cell]], bool]) -> str:
+        names = [name for name, own in outcomes.items() if fits(own)]
+        return say.listed(names) or ("none" if known else "none that was measured")
 
-    if not any(UNKNOWN != each for own in outcomes.values() for each in own.values()):
-        return []
-    return [
-        f"Cannot be loaded with no options: {having('by_default', 'cannot')}. Load an edited "
-        f"forward pass silently: {having('forward_edited', 'silently')}. Run a hostile file's code "
-        f"when loaded as they need: {having('hostile_needed', 'its code')}. Need no code of the "
-        f"class: {having('class_missing', 'unchanged')}. Pass every hazard without a failure: "
-        f"{say.listed(survivors(found)) or 'none that was measured'}."
-    ]
+    parts = {
+        "Cannot be loaded with no options": lambda own: own["by_default"].sign == BAD,
+        "Load an edited forward pass silently": lambda own: own["forward_edited"].sign == BAD,
+        "Run a hostile file's code": lambda own: own["hostile_needed"].sign == BAD,
+        "Need no code of the class": lambda own: own["class_missing"].sign == OK,
+        "Pass without a failure": lambda own: all(each.sign in (OK, CARE) for each in own.values()),
+    }
+    said = " ".join(f"{text}: {having(fits)}." for text, fits in parts.items())
+    return [said] if outcomes else []
 
 
 # ---- telling -------------------------------------------------------------------------------------
@@ -455,33 +423,41 @@ def answer(records: list[Record]) -> Findings:
         cells=cells,
         sentence=_sentence(resumes, cells) if resumes or compared or found else question.NOTHING,
         so=_so(resumes),
-        numbers=_numbers(resumes, compared, found),
-        why=[*map(_killed_at, resumes[:1]), *_donors(reused), *_restrictions(found)],
+        numbers={
+            "resume": {seen.device: _resume_numbers(seen) for seen in resumes},
+            "transfer": [_reuse_numbers(arm) for arm in reused],
+            "times": {each.name: _time_numbers(each.name, compared) for each in found},
+            "formats": {
+                each.name: {k: f"{own.sign} {own.text}".strip() for k, own in judged(each).items()}
+                for each in found
+            },
+        },
+        why=[*_donors(reused), *_restrictions(found)],
         method=_method(by_study),
         caveats=CAVEATS,
         views=[_resume_view(seen) for seen in resumes if seen.continued] or question.nothing(TITLE),
         switch="Device",
         folded=[
             *_reuse_views(by_study["transfer"], reused),
-            *_format_view(found),
+            *_format_view(found, compared),
             *_kills(resumes),
         ],
-        table=_table(compared),
+        table=_table(reused),
         frame=trials.frame(records, map(arms.flat, compared)),
     )
 
 
 def _cells(records: Sequence[Record], resumes: Sequence[Resume]) -> list[Main]:
     """The headline rests on the killed training that was resumed, on each device."""
-    by_device = {seen.device: seen for seen in resumes}
+    by_device = {seen.device: seen for seen in resumes if seen.measured}
     devices = [str(each.axes["device"]) for each in records]
     cells = []
     for each, device in zip(records, devices, strict=True):
-        name, seen = f"{say.on(device, devices)}resumed training", by_device.get(device)
-        if seen is None or not seen.measured:
-            cells.append(Main(name, lost=model.lost(each.status)))
-        else:
+        name = f"{say.on(device, devices)}resumed training"
+        if seen := by_device.get(device):
             cells.append(Main(name, None if seen.repeatable else Word.UNKNOWN))
+        else:
+            cells.append(Main(name, lost=trials.why_lost([each])))
     return cells or [Main("resumed training", lost="not measured")]
 
 
@@ -491,30 +467,23 @@ def _sentence(resumes: Sequence[Resume], cells: Sequence[Main]) -> str:
     for seen in resumes:
         if seen.measured:
             by_text.setdefault(_needed(seen), []).append(seen.device)
-    said = [
-        (f"{say.listed(devices)}: " if len(by_text) > 1 else "") + text
-        for text, devices in by_text.items()
-    ]
+    several = len(by_text) > 1
+    said = [f"{say.listed(where)}: {text}" if several else text for text, where in by_text.items()]
     unknown = ["What a checkpoint has to hold could not be measured."]
     return " ".join(filter(None, [*(said or unknown), model.lost_told(cells)]))
 
 
 def _needed(seen: Resume) -> str:
     if not seen.repeatable:
-        return (
-            "Cannot tell what a checkpoint has to hold: two unbroken trainings end with different "
-            "weights."
-        )
+        return "Cannot tell what a checkpoint has to hold: two unbroken trainings end differently."
     if not seen.judged:
-        far = say.share(seen.whole.distance)
+        far = _far(seen.continued[""]["relative_distance"])
         return f"A checkpoint has to hold more than was saved: resumed, weights end {far} off."
     if not seen.needed:
         return "Resumed, a training ends with identical weights, whatever state was left out."
-    far = max(each.distance for each in seen.continued if each.left_out in seen.needed)
-    return (
-        f"A checkpoint has to hold {_pieces(seen.needed, 'weights')}: resumed without one, weights "
-        f"end up to {say.share(far)} off."
-    )
+    far = _far(max(seen.continued[part]["relative_distance"] for part in seen.needed))
+    pieces = _pieces(seen.needed, "weights")
+    return f"A checkpoint has to hold {pieces}: resumed without one, weights end up to {far} off."
 
 
 def _pieces(needed: Sequence[str], *others: str) -> str:
@@ -523,116 +492,67 @@ def _pieces(needed: Sequence[str], *others: str) -> str:
 
 
 def _short(resumes: Sequence[Resume]) -> str:
-    texts = dict.fromkeys(
-        "cannot tell"
-        if not seen.judged
-        else _pieces(seen.needed, "weights")
-        if seen.needed
-        else "no state beyond the weights"
-        for seen in resumes
-        if seen.measured
-    )
-    return say.capital("; ".join(texts)) or "Not measured"
+    texts = []
+    for seen in (each for each in resumes if each.measured):
+        known = _pieces(seen.needed, "weights") if seen.needed else "no state beyond the weights"
+        texts.append(known if seen.judged else "cannot tell")
+    return say.capital("; ".join(dict.fromkeys(texts))) or "Not measured"
 
 
 def _so(resumes: Sequence[Resume]) -> str:
     """What to save, and how: only where a difference was seen."""
     needed = [part for part in STATES if any(s.judged and part in s.needed for s in resumes)]
     parts = [f"save {_pieces(needed)} with the weights"] if needed else []
-    parts += ["rename a finished temporary file"] if atomic_helps(resumes) else []
-    return f"{say.capital(say.listed(parts))}." if parts else ""
-
-
-def _killed_at(seen: Resume) -> str:
-    if not seen.continued:
-        return "The training that was to be killed was not measured."
-    one = seen.continued[0]
-    epoch, step = divmod(one.from_step, one.steps_per_epoch)
-    return (
-        f"Killed at step {one.killed_at}, resumed from step {one.from_step} (epoch {epoch + 1}, "
-        f"after {step} of its {one.steps_per_epoch} steps)."
-    )
+    parts += ["write to a temporary file, then rename it"] if atomic_helps(resumes) else []
+    return f"{say.capital(', '.join(parts))}." if parts else ""
 
 
 def _donors(found: Sequence[Arm]) -> list[str]:
     """What assigning the donor's tensors does to the donor, where that is worst."""
     changed = [arm.extras for arm in found if arm.extras.get("donor_changed")]
-    if not changed:
-        return []
-    worst = min(changed, key=lambda own: own["donor_accuracy_after"])
     known = {True: "yes", False: "no", None: "not measured"}
     return [
-        f"Assigned weights lie in the donor's memory ({known[worst['shares_storage']]}), its biases "
-        f"come along ({known[worst['takes_biases']]}): it fell from "
-        f"{100 * worst['donor_accuracy_before']:.1f} to {100 * worst['donor_accuracy_after']:.1f} % "
-        "of its own classes, untrained."
+        f"Assigned weights lie in the donor's memory ({known[own['shares_storage']]}), its biases "
+        f"come along ({known[own['takes_biases']]}): untrained, it falls from "
+        f"{_percent(own['donor_accuracy_before'])} to {_percent(own['donor_accuracy_after'])} of "
+        "its own classes."
+        for own in sorted(changed, key=lambda own: own["donor_accuracy_after"])[:1]
     ]
 
 
-def _numbers(
-    resumes: Sequence[Resume], compared: Sequence[Arm], found: Sequence[Stored]
-) -> dict[str, Any]:
-    timed = [arm for arm in compared if arm.seen and "time" in arm.extras]
+def _resume_numbers(seen: Resume) -> dict[str, Any]:
+    ended = {restored(part): own for part, own in seen.continued.items()}
     return {
-        "resume": {
-            seen.device: {
-                "repeatable": seen.repeatable,
-                "same_weights": {each.name: each.same for each in seen.continued},
-                "relative_distance": {each.name: each.distance for each in seen.continued},
-                "unreadable": {each.way: [each.unreadable, each.kills] for each in seen.killed},
-            }
-            for seen in resumes
-        },
-        "transfer": [
-            {"device": arm.device, "arm": arm.name, "lost": arm.lost or None, **arm.extras}
-            | accuracy.verdict_numbers(arm.seen, arm.word)
-            for arm in compared
-            if "images" in arm.extras
-        ],
-        "times": {
-            each.name: {
-                arm.extras["time"]: verdict.row(arm.seen) | {"word": arm.word.value}
-                for arm in timed
-                if arm.name == each.name
-            }
-            for each in found
-        },
-        "formats": {
-            each.name: {
-                hazard: f"{own.sign} {own.text}".strip() for hazard, own in judged(each).items()
-            }
-            for each in found
-        },
+        "repeatable": seen.repeatable,
+        "same_weights": {name: own["same"] for name, own in ended.items()},
+        "relative_distance": {name: own["relative_distance"] for name, own in ended.items()},
+        "unreadable": {way: [*counts] for way, counts in seen.killed.items()},
     }
 
 
-def _table(compared: Sequence[Arm]) -> Table:
-    """Every arm and every timed format, each in its own unit."""
-    shown = [replace(arm, value=_in_unit(arm)) for arm in compared]
-
-    def donor(arm: Arm) -> str | None:
-        after = arm.extras.get("donor_accuracy_after")
-        return None if after is None else f"{100 * after:.1f} %"
-
-    return arms.table(
-        shown, "what", value="% right, or ms", group="measured", extra={"donor afterwards": donor}
-    )
+def _reuse_numbers(arm: Arm) -> dict[str, Any]:
+    head = {"device": arm.device, "arm": arm.name, "lost": arm.lost or None}
+    return head | dict(arm.extras) | accuracy.verdict_numbers(arm.seen, arm.word)
 
 
-def _in_unit(arm: Arm) -> Interval | None:
-    """A time in milliseconds, an accuracy in per cent that stays within 0 and 100."""
-    if arm.value is None:
-        return None
-    if "time" in arm.extras:
-        return arms.scaled(arm.value, 1e3)
-    seen = arms.scaled(arm.value, 100)
-    return Interval(seen.value, max(0.0, seen.low), min(100.0, seen.high))
+def _time_numbers(name: str, compared: Sequence[Arm]) -> dict[str, Any]:
+    timed = [arm for arm in compared if arm.name == name and "time" in arm.extras and arm.seen]
+    return {a.extras["time"]: verdict.row(a.seen) | {"word": a.word.value} for a in timed}
+
+
+def _table(reused: Sequence[Arm]) -> Table:
+    """Every arm with every number of images."""
+    heads = {"value": "test accuracy", "against": "against from scratch", "group": "learned from"}
+    donor = {"donor afterwards": lambda arm: _percent(arm.extras.get("donor_accuracy_after"))}
+    return arms.table(reused, "two layers", told=say.accuracy, extra=donor, **heads)
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f"{100 * share:.1f} %"
 
 
 def _method(by_study: Mapping[str, Sequence[Record]]) -> list[str]:
-    settings: dict[str, Any] = {
-        study: records[0].settings for study, records in by_study.items() if records
-    }
+    settings: Any = {study: records[0].settings for study, records in by_study.items() if records}
     texts = []
     if own := settings.get("resume"):
         texts.append(

@@ -17,11 +17,11 @@ from assay import inference
 from assay.answer import accuracy, arms, figure, question, say, trials, verdict
 from assay.answer.arms import Arm, Role
 from assay.answer.figure import Axis, Row
-from assay.answer.model import Cell, Column, Main, Table
+from assay.answer.model import Cell, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Word
 from assay.record import Record, Status, Trial
-from assay.statistic import Interval, exponential
+from assay.statistic import exponential
 from numpy.typing import NDArray
 
 PARALLEL = "parallel"
@@ -175,7 +175,8 @@ def answer(records: list[Record]) -> Findings:
     return Findings(
         short=say.capital("; ".join(on + _short(each) for on, each in told)) or "Not measured",
         cells=[main for each in everywhere for main in _mains(each)],
-        sentence=" ".join(on + _sentence(each) for on, each in told) or question.NOTHING,
+        sentence=" ".join(f"{on}{_parallel(each)} {_slip(each)}" for on, each in told)
+        or question.NOTHING,
         so=_so(found),
         numbers={each.name: _numbers(each) for each in found},
         why=[on + text for on, each in told for text in _why(each)],
@@ -211,10 +212,6 @@ def _not_compared(device: Device) -> str:
             why = arm.lost if arm else device.lost[name]
             return why if name == SLIP else f"{NAMES[name]} {why}"
     return ""
-
-
-def _sentence(device: Device) -> str:
-    return f"{_parallel(device)} {_slip(device)}"
 
 
 def _parallel(device: Device) -> str:
@@ -257,11 +254,8 @@ def _short(device: Device) -> str:
     if not slip.different:
         return f"{first}; sharing or not: {slip.word}"
     word = "costs" if slip.word == Word.WORSE else "gains"
-    return f"{first}; one instance used again {word} {_size(slip.seen)} points"
-
-
-def _size(seen: Interval) -> str:
-    return say.value(seen, scale=100).removeprefix("−")
+    points = say.value(slip.seen, scale=100).removeprefix("−")
+    return f"{first}; one instance used again {word} {points} points"
 
 
 def _so(found: Sequence[Device]) -> str:
@@ -372,8 +366,7 @@ def _row(arm: Arm) -> Row:
     if arm.value is None:
         return arm.row(seen=None)
     own = f"{say.fixed(100 * arm.value.value, 1)} %, {arm.told}"
-    note = f"{say.count(arm.extras['parameters'])} parameters"
-    return arm.row(seen=arms.scaled(arm.value, 100), text=own, note=note)
+    return arm.row(seen=arms.scaled(arm.value, 100), text=own)
 
 
 def _table(found: Sequence[Device]) -> Table:
@@ -402,17 +395,12 @@ def _table(found: Sequence[Device]) -> Table:
 def _folded(found: Sequence[Device]) -> list[Shown]:
     decays = [arm for each in found for arm in each.group(DISTANCE)]
     held = {each.name: claims(each) for each in found if each.checks}
-    shown = []
-    if held:
-        heads = [*held] if len(held) > 1 else ["holds"]
-        table = Table(
-            columns=[Column(name=name) for name in ("claim", *heads)],
-            rows=[[claim, *(_held(own.get(claim)) for own in held.values())] for claim in CLAIMS],
-        )
-        shown.append(Shown(CLAIMED, f"{CLAIMED}: a table.", table=table))
+    heads = ["claim", *(held if len(held) > 1 else ["holds"])]
+    rows: list[Any] = [[c, *(_held(own.get(c)) for own in held.values())] for c in CLAIMS]
+    shown = [question.tabled(CLAIMED, heads, rows)] if held else []
     if decays:
         table = arms.table(decays, "instances", value="factor per block")
-        shown.append(Shown(APART, f"{APART}: a table.", table=table))
+        shown.append(Shown(APART, f"{APART}: {table.spoken}.", table=table))
     return shown
 
 

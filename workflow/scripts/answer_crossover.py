@@ -16,11 +16,12 @@ from typing import Any
 from assay.answer import arms, figure, model, question, say, trials, verdict
 from assay.answer.arms import Arm
 from assay.answer.figure import Axis, Band, Line, Mark
-from assay.answer.model import Cell, Column, Main, Table
+from assay.answer.model import Column, Main, Table
 from assay.answer.question import Findings, Shown
-from assay.answer.verdict import Word
+from assay.answer.verdict import Comparison, Word
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
+from matplotlib.axes import Axes
 
 FASTER = 1 - verdict.MARGIN  # a ratio of times below this is no longer the same
 WAYS = {
@@ -28,92 +29,78 @@ WAYS = {
     "resident": "operands there",
     "transfer": "with transfer",
     "waited": "each waited for",
-    "printed": "with printing",
+    "printed": "printed to the null device",
 }
 ON_CPU = ("one_thread", "all_threads")
 WHOLE = ("all_threads", "one_thread", "resident")  # what a device does as a whole, best first
 TASKS = {"product": "products", "elementwise": "elementwise products"}
 TITLE = "Ratio of times against matrix size"
-HALF = 0.5  # of the best measured speed
 
 
 # ---- what was measured --------------------------------------------------------------------------
 
 
 def compared(records: Sequence[Record]) -> list[Arm]:
-    """Every way of every trial beside its reference, judged as one family.
-
-    That is all threads beside one, and every GPU beside the CPU.
-    """
+    """Every way of every trial, judged as one family: all threads beside one, GPUs beside a CPU."""
     found = [
-        (_arm(each, trial, str(trial.what["anchor"]) if name == arms.ANCHOR else name, arm), trial)
+        _arm(each, trial, name)
         for each in records
         for trial in each.trials
         if trial.status == Status.OK
-        for name, arm in dict(trial.result["arms"]).items()
+        for name in dict(trial.result["arms"])
         if name != arms.CONTROL
     ]
-    return arms.judged([_beside(arm, trial, found) for arm, trial in found])
+    return arms.judged([_beside_cpu(arm, found) for arm in found])
 
 
-def _arm(each: Record, trial: Trial, way: str, arm: dict[str, Any]) -> Arm:
+def _arm(each: Record, trial: Trial, name: str) -> Arm:
     """The time of one call in one way, with all that the tidy table holds of it."""
-    what: Any = trial.what
-    time, size = arms.time_of(arm), trial.result.get("bytes_per_call")
-    threads = each.conditions.threads_used
+    what, result, threads = trial.what, trial.result, each.conditions.threads_used
+    arm: Any = result["arms"][name]
+    way = str(what["anchor"]) if name == arms.ANCHOR else name
+    time, size = arms.time_of(arm), result.get("bytes_per_call")
     extras = {
         **what,
         "way": way,
         "how": f"all {threads} threads" if way == "all_threads" else WAYS[way],
         "threads": threads,
-        "time_s": time.value,
-        "time_low_s": time.low,
-        "time_high_s": time.high,
+        **dict(zip(("time_s", "time_low_s", "time_high_s"), astuple(time), strict=True)),
         "flop_per_call": arm["units_per_call"],
         "throughput_flops": arm["units_per_call"] / time.value,
         "throughput_bytes_per_s": size / time.value if size else None,
-        "device_s": trial.result.get("device_s"),
-        "unsynchronised_s": trial.result.get("unsynchronised_s"),
-        "peak_flops": trial.result.get("peak_flops"),
+        "noise": verdict.noise(result),
+        **{key: result.get(key) for key in ("device_s", "unsynchronised_s", "peak_flops")},
     }
-    group = f"{what['dtype']} {TASKS[what['operation']]}"
-    return Arm(str(each.axes["device"]), group, way, str(what["n"]), time, extras=extras)
+    group = f"{what['dtype']} {TASKS[str(what['operation'])]}"
+    found = Arm(str(each.axes["device"]), group, way, str(what["n"]), time, extras=extras)
+    if name == "all_threads":
+        seen = verdict.paired(result, name)
+        return _against(found, seen, found.device, "one_thread", WAYS["one_thread"])
+    return found
 
 
-def _beside(arm: Arm, trial: Trial, found: Sequence[tuple[Arm, Trial]]) -> Arm:
-    """The arm compared with one thread of its own trial, or with the first CPU as a whole."""
-    same = [pair for pair in found if (pair[0].group, pair[0].label) == (arm.group, arm.label)]
-    other = None
-    if arm.name == "all_threads":
-        other = whole([pair for pair in same if pair[1] is trial], ("one_thread",))
-    elif arm.name in ("resident", "transfer"):
-        other = whole([pair for pair in same if on_cpu(pair[0])])
-    if other is None:
+def _beside_cpu(arm: Arm, found: Sequence[Arm]) -> Arm:
+    """What a GPU does compared with what the first CPU does as a whole, at the same task."""
+    if arm.name not in ("resident", "transfer"):
         return arm
-    beside, its_trial = other
-    assert arm.value
-    assert beside.value
-    if its_trial is trial:
-        seen = verdict.paired(trial.result, arm.name)
-    else:
-        noise = max(verdict.noise(each.result) for each in (trial, its_trial))
-        seen = verdict.unpaired(arm.value, beside.value, noise=noise)
-    against = {"against_device": beside.device, "against_way": beside.name}
-    against["against"] = f"{beside.extras['how']} of {beside.device}"
-    return replace(arm, seen=seen, extras={**arm.extras, **against})
+    same = [a for a in found if on_cpu(a) and (a.group, a.label) == (arm.group, arm.label)]
+    ways = {a.name: a for a in same if a.device == same[0].device}
+    other = next((ways[way] for way in WHOLE if way in ways), None)
+    if other is None or not arm.value or not other.value:
+        return arm
+    noise = max(arm.extras["noise"], other.extras["noise"])
+    seen = verdict.unpaired(arm.value, other.value, noise=noise)
+    return _against(arm, seen, other.device, other.name, other.extras["how"])
+
+
+def _against(arm: Arm, seen: Comparison, device: str, way: str, how: str) -> Arm:
+    other = {"against_device": device, "against_way": way, "against": f"{how} of {device}"}
+    return replace(arm, seen=seen, extras={**arm.extras, **other})
 
 
 def on_cpu(arm: Arm) -> bool:
     """Whether it was measured on a CPU."""
     return arm.extras["anchor"] in ON_CPU
-
-
-def whole(
-    found: Sequence[tuple[Arm, Trial]], ways: Sequence[str] = WHOLE
-) -> tuple[Arm, Trial] | None:
-    """What the first of these devices does in the best of some ways."""
-    mine = [pair for pair in found if pair[0].device == found[0][0].device]
-    return next((pair for way in ways for pair in mine if pair[0].name == way), None)
 
 
 # ---- the crossover ------------------------------------------------------------------------------
@@ -197,11 +184,11 @@ class Crossover:
     def words(self) -> str:
         """From where on it is faster."""
         if self.case == "always":
-            return f"at every size from n = {self.sizes[0]}"
+            return f"at every size from {self.sizes[0]}"
         if self.case == "crosses":
             return f"from n = {say.count(self.n.value)}"
         only = [n for n, margin in zip(self.sizes, self.margins, strict=True) if margin.value < 1]
-        return f"only at n = {say.few(only)}" if only else f"at no size up to {self.sizes[-1]}"
+        return f"only at {say.few(only)}" if only else f"at no size up to {self.sizes[-1]}"
 
     @property
     def interval(self) -> str:
@@ -217,6 +204,11 @@ class Crossover:
         if self.doubtful:
             return f"cannot tell: {self.words}, or from a size in {self.interval}"
         return f"{self.words} {self.interval}" if self.case == "crosses" else self.words
+
+    @property
+    def task(self) -> tuple[str, str]:
+        """Where and what is calculated, whatever the number format."""
+        return self.first.device, self.first.extras["operation"]
 
     @property
     def name(self) -> str:
@@ -242,32 +234,27 @@ def chosen(crossed: Sequence[Crossover]) -> list[Crossover]:
     shown = [each for each in crossed if not on_cpu(each.first)] or crossed
     first: dict[tuple[str, str], str] = {}
     for each in shown:
-        first.setdefault((each.first.device, each.first.extras["operation"]), each.first.group)
-    return [
-        each
-        for each in shown
-        if first[each.first.device, each.first.extras["operation"]] == each.first.group
-    ]
+        first.setdefault(each.task, each.first.group)
+    return [each for each in shown if first[each.task] == each.first.group]
 
 
-def bests(found: Sequence[Arm]) -> list[Arm]:
-    """The fastest product of every device and number format."""
-    return [
-        max(same, key=_speed)
-        for same in arms.grouped(_products(found), lambda a: f"{a.device}, {a.group}").values()
-    ]
+def bests(found: Sequence[Arm]) -> list[tuple[Arm, dict[int, float]]]:
+    """The fastest product of every device and format, and the share of its speed by size."""
+    products = [a for a in found if a.extras["operation"] == "product" and a.name in WHOLE]
+    products.sort(key=lambda arm: arm.extras["n"])
+    kept = []
+    for same in arms.grouped(products, lambda a: f"{a.device}, {a.group}").values():
+        best = max(same, key=_speed)
+        by_size = arms.grouped(same, lambda arm: arm.label)
+        top = {int(n): max(map(_speed, here)) / _speed(best) for n, here in by_size.items()}
+        kept.append((best, top))
+    return kept
 
 
-def shares(best: Arm, found: Sequence[Arm]) -> dict[int, float]:
-    """By size, what share of the best measured product is reached."""
-    mine = [a for a in _products(found) if (a.device, a.group) == (best.device, best.group)]
-    mine.sort(key=lambda arm: arm.extras["n"])
-    by_size = arms.grouped(mine, lambda arm: arm.label).values()
-    return {same[0].extras["n"]: max(map(_speed, same)) / _speed(best) for same in by_size}
-
-
-def _products(found: Sequence[Arm]) -> list[Arm]:
-    return [a for a in found if a.extras["operation"] == "product" and a.name in WHOLE]
+def launches(found: Sequence[Arm]) -> list[Arm]:
+    """An operation on one element, in the ways that a device was asked for."""
+    small = [a for a in found if (a.extras["operation"], a.label) == ("elementwise", "1")]
+    return [a for a in small if a.name in ("one_thread", "resident", "waited", "transfer")]
 
 
 def _speed(arm: Arm) -> float:
@@ -293,7 +280,7 @@ def answer(records: list[Record]) -> Findings:
         sentence=_sentence(found, main, lost),
         so=_so(main),
         numbers=_numbers(found, crossed),
-        why=[*_speeds(found), *_launches(found)],
+        why=_speeds(found),
         method=_method(found),
         caveats=_caveats(found),
         views=views or question.nothing(TITLE),
@@ -309,7 +296,7 @@ def _lost(
 ) -> list[Main]:
     """Tasks and devices that were asked for and have no crossover, each with why."""
     measured = {arm.device: on_cpu(arm) for arm in found}
-    there = {(each.first.device, each.first.extras["operation"]) for each in main}
+    there = {each.task for each in main}
     lost: dict[str, str] = {}
     for each in records:
         device = str(each.axes["device"])
@@ -331,13 +318,10 @@ def _numbers(found: Sequence[Arm], crossed: Sequence[Crossover]) -> dict[str, An
         "best_products": [
             {
                 "device": best.device,
-                "dtype": best.extras["dtype"],
-                "n": best.extras["n"],
-                "way": best.name,
-                "throughput_flops": _speed(best),
-                "share_by_n": {str(n): share for n, share in shares(best, found).items()},
+                **{key: best.extras[key] for key in ("dtype", "n", "way", "throughput_flops")},
+                "share_by_n": {str(n): share for n, share in top.items()},
             }
-            for best in bests(found)
+            for best, top in bests(found)
         ],
         "latencies": [
             {"device": arm.device, "way": arm.name}
@@ -348,30 +332,24 @@ def _numbers(found: Sequence[Arm], crossed: Sequence[Crossover]) -> dict[str, An
 
 
 def _crossover_numbers(each: Crossover) -> dict[str, Any]:
-    first, last = each.first, each.arms[-1]
-    assert last.seen
-    assert last.word
+    last = arms.flat(each.arms[-1])
+    same = ("device", "way", "operation", "dtype", "against_device", "against_way")
+    at_end = ("ratio", "ratio_low", "ratio_high", "verdict")
     ends = zip(("n", "n_low", "n_high"), astuple(each.n), strict=True)
     return {
-        "device": first.device,
-        **{key: first.extras[key] for key in ("way", "operation", "dtype")},
-        **{key: first.extras[key] for key in ("against_device", "against_way")},
+        **{key: last[key] for key in same},
         "case": each.case,
         **{name: n if n and math.isfinite(n) else None for name, n in ends},
         "between": each.between,
         "largest_n": each.sizes[-1],
-        **{f"{key}_at_largest_n": value for key, value in verdict.row(last.seen).items()},
-        "verdict_at_largest_n": last.word.value,
+        **{f"{key}_at_largest_n": last[key] for key in at_end},
     }
 
 
 def _rows(found: Sequence[Arm]) -> list[dict[str, Any]]:
-    best = {(each.device, each.group): _speed(each) for each in bests(found)}
-    return [
-        arms.flat(arm)
-        | {"share_of_best": _speed(arm) / best.get((arm.device, arm.group), math.nan)}
-        for arm in found
-    ]
+    best = {(arm.device, arm.group): _speed(arm) for arm, _ in bests(found)}
+    shares = [_speed(arm) / best.get((arm.device, arm.group), math.nan) for arm in found]
+    return [arms.flat(a) | {"share_of_best": s} for a, s in zip(found, shares, strict=True)]
 
 
 # ---- telling ------------------------------------------------------------------------------------
@@ -405,11 +383,14 @@ def _clauses(here: Sequence[Crossover], devices: Sequence[str]) -> list[str]:
             group = each.first.group
     subject = f"Using {first.device} is worth it"
     if on_cpu(first):
-        threads = say.capital(say.worded(first.extras["threads"]))
-        subject = f"{say.on(first.device, devices)}{threads} threads beat one"
+        subject = f"{say.on(first.device, devices)}{say.capital(_threads(first))}"
     told = [f"{subject} {', '.join(parts)}."] if parts else []
     doubtful = [each.name for each in here if each.doubtful]
     return told + ([f"{say.capital(say.listed(doubtful))}: cannot tell."] if doubtful else [])
+
+
+def _threads(arm: Arm) -> str:
+    return f"{say.worded(arm.extras['threads'])} threads beat one"
 
 
 def _short(found: Sequence[Arm], main: Sequence[Crossover]) -> str:
@@ -417,75 +398,55 @@ def _short(found: Sequence[Arm], main: Sequence[Crossover]) -> str:
         return "Nothing to compare" if found else "Not measured"
     first = main[0].first
     if on_cpu(first):
-        threads = say.worded(first.extras["threads"])
-        return f"No GPU; {threads} threads beat one {_brief(main[0])}"
-    mine = [each for each in main if (each.first.device, each.first.name) == (first.device, first.name)]
-    names = {"product": "products", "elementwise": "elementwise"}
-    return say.capital(
-        ", ".join(f"{names[each.first.extras['operation']]} {_brief(each)}" for each in mine)
-    )
+        return f"No GPU; {_threads(first)} {_brief(main[0])}"
+    mine = [each for each in main if each.first.device == first.device]
+    parts = [f"{each.first.group.split(' ', 1)[1]} {_brief(each)}" for each in mine
+             if each.first.name == first.name]  # fmt: skip
+    return say.capital(", ".join(parts))
 
 
 def _brief(each: Crossover) -> str:
-    return "(cannot tell)" if each.doubtful else each.words.partition(" up to")[0]
+    return "cannot tell" if each.doubtful else each.words.partition(" up to")[0]
 
 
 def _so(main: Sequence[Crossover]) -> str:
     """Where to calculate: only from sizes at which the verdicts say so."""
-    there, alone = [], []
+    advice: dict[str, list[str]] = {}
     for each in main:
-        first = each.first
-        if first.name == "resident" and each.case != "never" and not each.doubtful:
+        device, task = each.first.device, f"for {each.first.group}"
+        if each.first.name == "resident" and each.case != "never" and not each.doubtful:
             since = each.between[1] if each.between else each.sizes[0]
-            there.append(f"{first.device} for {first.group} from n = {since}")
-        slower = [arm.extras["n"] for arm in each.arms if arm.word == Word.SLOWER]
-        faster = [arm.extras["n"] for arm in each.arms if arm.word == Word.FASTER]
-        if first.name == "all_threads" and slower and max(slower) < min(faster, default=math.inf):
-            alone.append(f"for {first.group} up to n = {max(slower)}")
-    if there:
-        return f"Use {', '.join(there)}."
-    return f"Use one thread {', '.join(alone)}." if alone else ""
+            advice.setdefault(device, []).append(f"{task} from n = {since}")
+        slower, faster = (
+            [arm.extras["n"] for arm in each.arms if arm.word == word]
+            for word in (Word.SLOWER, Word.FASTER)
+        )
+        threads = each.first.name == "all_threads"
+        if threads and slower and max(slower) < min(faster, default=math.inf):
+            advice.setdefault("one thread", []).append(f"{task} up to n = {max(slower)}")
+    return " ".join(f"Use {what} {', '.join(tasks)}." for what, tasks in advice.items())
 
 
 def _speeds(found: Sequence[Arm]) -> list[str]:
     """The best product of each device and number format, and from where on half of it is had."""
-    texts = []
-    for best in bests(found):
-        assert best.value
-        flop, peak, launched = (
-            best.extras[key] for key in ("flop_per_call", "peak_flops", "unsynchronised_s")
-        )
-        rate = Interval(*(flop / end for end in (best.value.value, best.value.high, best.value.low)))
-        half = min(n for n, share in shares(best, found).items() if share >= HALF)
+    devices, texts = [arm.device for arm in found], []
+    for best, top in bests(found):
+        half = min(n for n, share in top.items() if share >= 0.5)
+        peak, launched = best.extras["peak_flops"], best.extras["unsynchronised_s"]
         text = (
-            f"{say.on(best.device, [arm.device for arm in found])}The fastest of the {best.group}, "
-            f"n = {best.label}, reaches {say.measured(rate, 'FLOP/s')}"
+            f"{say.on(best.device, devices)}The fastest of the {best.group}, n = {best.label}, "
+            f"reaches {say.quantity(_speed(best), 'FLOP/s')}, half of it at n = {half}."
         )
-        text += f", {say.share(_speed(best), peak)} of the theoretical peak" if peak else ""
-        text += f"; half of it is reached from n = {half}."
+        if peak:
+            text += f" That is {say.share(_speed(best), peak)} of the theoretical peak."
         if launched:
+            claim = say.quantity(best.extras["flop_per_call"] / launched, "FLOP/s")
             text += (
                 f" It returns after {say.quantity(launched, 's')}, before it is done: a clock that "
-                f"does not wait would say {say.quantity(flop / launched, 'FLOP/s')}."
+                f"does not wait would say {claim}."
             )
         texts.append(text)
     return texts
-
-
-def launches(found: Sequence[Arm]) -> list[Arm]:
-    """An operation on one element, in the ways that a device was asked for."""
-    small = [a for a in found if (a.extras["operation"], a.label) == ("elementwise", "1")]
-    return [a for a in small if a.name in ("one_thread", "resident", "waited", "transfer")]
-
-
-def _launches(found: Sequence[Arm]) -> list[str]:
-    by_device = arms.grouped(launches(found), lambda arm: arm.device)
-    return [
-        f"{say.on(device, by_device)}An operation on one element takes "
-        + say.listed(f"{say.measured(a.value, 's')} ({a.extras['how']})" for a in same if a.value)
-        + ", its launch."
-        for device, same in by_device.items()
-    ]
 
 
 def _method(found: Sequence[Arm]) -> list[str]:
@@ -493,7 +454,8 @@ def _method(found: Sequence[Arm]) -> list[str]:
         "The time of a call is what the host waits for, over a block of calls with a "
         "synchronisation at both ends. One thread and all threads of a CPU are measured in the "
         "same rounds, the threads being set and woken before the time starts. Results were "
-        "checked against float64. Printing goes to the null device.",
+        "checked against float64. An elementwise product of n = 1 is one element: its time is the "
+        "launch.",
         f"n* is where the ratio passes what counts as faster (1 less {verdict.MARGIN:.0%}), on a "
         "straight line in log n and log ratio between the last size where it is not faster and "
         "the next. Its interval holds every size beyond at which the verdict is not that it is "
@@ -526,48 +488,52 @@ def _view(device: str, crossed: Sequence[Crossover], main: Sequence[Crossover]) 
     """The ratios of a device against size; None of fewer than two points."""
     mine = [each for each in crossed if each.first.device == device]
     mine = [each for each in mine if each in main or on_cpu(each.first)]
-    if sum(len(each.arms) for each in mine) < 2:
+    sizes = sorted({n for each in mine for n in each.sizes})
+    if len(sizes) < 2:
         return None
     first = mine[0].first
-    against = "one thread" if on_cpu(first) else first.extras["against"]
-    crossing_here = next((each for each in mine if each.between and not each.doubtful), None)
-    marks = [
-        Mark(each.n.value, f"between {say.listed(each.between or [])}")
-        for each in [crossing_here]
-        if each
-    ]
+    own, other = device, first.extras["against_device"]
+    if on_cpu(first):
+        own, other = f"{say.worded(first.extras['threads'])} threads", "one thread"
+    crossing_here = [each for each in mine if each.between and not each.doubtful][:1]
     drawn = figure.lines(
-        [Line(_line(each), each.sizes, [a.seen for a in each.arms if a.seen]) for each in mine],
-        Axis(
-            "rows and columns of the matrices, n",
-            say.count,
-            log=True,
-            ticks=sorted({n for each in mine for n in each.sizes}),
-        ),
-        Axis(f"time over that of {against} (grey: 2 %)", lambda y: f"{say.short(y)} ×", log=True),
-        marks=marks,
+        [_line(each, mine) for each in mine],
+        Axis("rows and columns of the matrices, n", say.count, log=True, ticks=sizes),
+        Axis(f"time of {own} over that of {other}", lambda y: f"{say.short(y)} ×", log=True),
+        marks=[
+            Mark(each.n.value, f"between {say.listed(each.between or [])}")
+            for each in crossing_here
+        ],
         band=Band(FASTER, 2 - FASTER, ""),
     )
-    other, own = (against, first.extras["how"]) if on_cpu(first) else ("CPU", device)
-    for text, x, y in ((f"{other} faster", "right", "top"), (f"{own} faster", "left", "bottom")):
-        place = (0.98 if x == "right" else 0.02, 0.97 if y == "top" else 0.03)
-        drawn.axes[0].annotate(
-            text, place, xycoords="axes fraction", ha=x, va=y, color=figure.MUTED,
-            fontsize=figure.SMALL,
+    _name_sides(drawn.axes[0], other, own)
+    said = "; ".join(f"{each.name}: {each.told}" for each in mine)
+    return Shown(TITLE, f"{TITLE}, {own} over {other}. Faster: {said}.", drawn, name=device)
+
+
+def _name_sides(axes: Axes, above: str, below: str) -> None:
+    """Say who is faster above and below 1, in room of their own."""
+    low, high = axes.get_ylim()
+    room = (high / low) ** (1.5 * figure.SMALL / figure.PLOT_HEIGHT)
+    axes.set_ylim(low / room, high * room)
+    for text, y, va in ((above, 1, "top"), (below, 0, "bottom")):
+        axes.annotate(
+            f"{text} faster", (0, y), (4, 4 - 8 * y), xycoords="axes fraction", va=va,
+            textcoords="offset points", color=figure.MUTED, fontsize=figure.SMALL,
         )  # fmt: skip
-    said = "; ".join(f"{each.name}: faster {each.told}" for each in mine)
-    return Shown(TITLE, f"{TITLE}, {device}, over {against}. {said}.", drawn, name=device)
 
 
-def _line(each: Crossover) -> str:
-    name = each.first.group.removesuffix(" products")
-    return f"{name}, moved" if each.first.name == "transfer" else name
+def _line(each: Crossover, mine: Sequence[Crossover]) -> Line:
+    formats = {other.first.group for other in mine if other.task == each.task}
+    name = f"{each.first.extras['dtype']} " if len(formats) > 1 else ""
+    name += each.task[1] + (", moved" if each.first.name == "transfer" else "")
+    return Line(name, each.sizes, [arm.seen for arm in each.arms if arm.seen])
 
 
 def _summary(crossed: Sequence[Crossover]) -> Shown:
     """Where each way crosses its reference."""
     names = ("device", "task", "way", "against", "faster", "between", "at the largest size")
-    rows: list[list[str | float | int | Cell | None]] = []
+    rows = []
     for each in crossed:
         first, last = each.first, each.arms[-1]
         between = say.listed(each.between) if each.between else None
@@ -589,10 +555,7 @@ def _table(found: Sequence[Arm]) -> Table:
         value="time of a call",
         against="ratio of times",
         group="task",
-        extra={
-            "way": lambda arm: arm.extras["how"],
-            "against": lambda arm: arm.extras.get("against"),
-        },
+        extra={key: lambda arm, key=key: arm.extras.get(key) for key in ("how", "against")},
     )
 
 

@@ -21,28 +21,17 @@ from assay.answer.figure import TONES, Axis, Row, Tone
 from assay.answer.model import Cell, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Word
-from assay.record import Record, Status, Trial
+from assay.record import Record, Trial
 
 ANCHOR = "einsum"
-NAMES = {
-    "einsum": "einsum",
-    "bilinear": "nn.Bilinear",
-    "outer": "outer + matmul",
-    "matmul": "matmul then ×",
-    "packed": "packed weights",
-    "brute_force": "brute force",
-}
+NAMES = {"einsum": "einsum", "bilinear": "nn.Bilinear", "outer": "outer + matmul",
+         "matmul": "matmul then ×", "packed": "packed matmul",
+         "brute_force": "brute force"}  # fmt: skip
 FLOPS = dict.fromkeys(NAMES, "2bkn²") | {"packed": "bkn²", "brute_force": "3bkn²"}
 TIME_EXPONENTS = {"batch": 1, "n": 2, "k": 1}  # of every implementation, for large sizes
 # What an implementation needs at one time beside its operands and result.
-MEMORY = {
-    "einsum": "bkn",
-    "bilinear": "bn",
-    "outer": "bn²",
-    "matmul": "bkn",
-    "packed": "bn²",
-    "brute_force": "bkn²",
-}
+MEMORY = {"einsum": "bkn", "bilinear": "bn", "outer": "bn²", "matmul": "bkn", "packed": "bn²",
+          "brute_force": "bkn²"}  # fmt: skip
 FITTED = 3  # exponents come from so many largest sizes of a sweep
 LEADING, RANDOM = "leading", "random"
 SELECTIONS = {LEADING: "leading", RANDOM: "random (control)"}
@@ -70,16 +59,13 @@ class Race:
     device: str
     sweep: str
     size: int
+    lost: str
     arms: Sequence[Arm]
-    slower: set[str]  # than the fastest
+    slower: Mapping[str, Arm]  # than the fastest, beside that
 
     @property
     def name(self) -> str:
         return self.arms[0].group
-
-    @property
-    def lost(self) -> str:
-        return self.arms[0].lost
 
     @property
     def best(self) -> list[Arm]:
@@ -107,8 +93,9 @@ def _timed(each: Record, trial: Trial) -> list[Arm]:
 def _costs(arm: Arm, memory: Any) -> dict[str, Any]:
     if arm.value is None:
         return {}
-    ends = {"time_low_s": arm.value.low, "time_high_s": arm.value.high}
-    return {"time_s": arm.value.value, **ends, "memory_bytes": memory.get(arm.name, {}).get("temporary")}
+    keys = ("time_s", "time_low_s", "time_high_s", "memory_bytes")
+    counted = memory.get(arm.name, {}).get("temporary")
+    return dict(zip(keys, (arm.value.value, arm.value.low, arm.value.high, counted), strict=True))
 
 
 def _behind(here: Sequence[Arm]) -> list[Arm]:
@@ -139,9 +126,9 @@ def races(found: Sequence[Arm]) -> list[Race]:
     for own in arms.grouped(found, lambda arm: f"{arm.device}: {arm.group}").values():
         here = sorted((arm for arm in own if arm.extras["against"] == ANCHOR), key=_ratio)
         beside = [arm for arm in own if arm.extras["against"] == here[0].name]
-        slower = {arm.name for arm in beside if arm.word == Word.SLOWER}
-        sweep = here[0].extras["sweep"]
-        made.append(Race(here[0].device, sweep, here[0].extras[sweep], here, slower))
+        slower = {arm.name: arm for arm in beside if arm.word == Word.SLOWER}
+        first, sweep = here[0], here[0].extras["sweep"]
+        made.append(Race(first.device, sweep, first.extras[sweep], first.lost, here, slower))
     return sorted(made, key=lambda race: (race.device, race.sweep, race.size))
 
 
@@ -278,9 +265,7 @@ class Seen:
 
     def lost(self, study: str) -> str:
         """Why a study has nothing to tell."""
-        mine = [each for each in self.records if each.study == study]
-        ended = [e.status for e in mine] + [trial.status for e in mine for trial in e.trials]
-        return model.lost(next((each for each in ended if each != Status.OK), Status.OK))
+        return trials.why_lost(each for each in self.records if each.study == study)
 
 
 def by_device(records: Sequence[Record], judged: Sequence[Arm]) -> list[Seen]:
@@ -329,16 +314,20 @@ def answer(records: list[Record]) -> Findings:
 def _cells(seen: Seen) -> list[Main]:
     """The headline rests on the largest n and on whether leading coefficients are worth more."""
     where, contest = f"{seen.name} " if seen.on else "", seen.telling
-    race = Main(f"{where}quadratic layer", lost=seen.lost("reduction"))
-    for top in seen.by_n[:1]:
-        race = Main(f"{where}{top.name}", None if top.slower else Word.UNKNOWN, top.lost)
+    asked = seen.by_n[:1]
+    asked += seen.whole[:1] if any(race.lost for race in asked) else []
+    raced = [
+        Main(f"{where}{race.name}", None if race.slower else Word.UNKNOWN, race.lost)
+        for race in asked
+    ]
+    raced = raced or [Main(f"{where}quadratic layer", lost=seen.lost("reduction"))]
     fourier = Main(f"{where}Fourier layer", lost=seen.lost("fourier"))
-    return [race, Main(fourier.name, contest.word) if contest else fourier]
+    return [*raced, Main(fourier.name, contest.word) if contest else fourier]
 
 
 def _sentence(found: Sequence[Seen], cells: Sequence[Main]) -> str:
     """With what the quadratic layer is fastest at the largest n, and what cannot be told."""
-    if all(cell.lost for cell in cells):
+    if not any(seen.whole or seen.levels for seen in found):
         return question.NOTHING
     told = [f"{seen.on}{_winner(seen.won)}" for seen in found if seen.won]
     unknown = [cell.name for cell in cells if not cell.lost and not cell.told]
@@ -348,12 +337,11 @@ def _sentence(found: Sequence[Seen], cells: Sequence[Main]) -> str:
 
 
 def _winner(race: Race) -> str:
-    """What is fastest at one n, and by how much."""
-    best = race.arms[0]
+    """What is fastest at one n, and by how much: than einsum, or the next that is slower."""
     text = f"A quadratic layer is fastest with {_named(race)} at {race.name}: "
-    if best.seen:
-        return f"{text}{say.longer(best.seen, 'einsum')}."
-    behind = next(arm for arm in race.arms if arm.name in race.slower)
+    if len(race.best) == 1 and race.best[0].seen:
+        return f"{text}{say.longer(race.best[0].seen, 'einsum')}."
+    behind = min(race.slower.values(), key=_ratio)
     return f"{text}{behind.label} takes {say.longer(behind.seen)}."
 
 
@@ -367,9 +355,10 @@ def _short(found: Sequence[Seen]) -> str:
     parts = []
     for seen in found:
         if race := seen.won:
-            best = race.arms[0]
-            change = f"{say.change(best.seen.value)} against einsum" if best.seen else "fastest"
-            parts.append(f"{seen.on}{best.label} {change}")
+            first, *others = race.best
+            alone = first.seen and not others
+            change = f"{say.change(first.seen.value)} against einsum" if alone else "fastest"
+            parts.append(f"{seen.on}{_named(race)} {change}")
         elif seen.whole:
             parts.append(f"{seen.on}cannot tell what is fastest")
     contest = found[0].telling if len(found) == 1 else None

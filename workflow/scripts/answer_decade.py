@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 from assay.answer import figure, model, question, say, verdict
-from assay.answer.figure import Axis, Line, Mark, Row
+from assay.answer.figure import Axis, Line, Row
 from assay.answer.model import Cell, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Comparison, Word
@@ -252,7 +252,7 @@ def _sentence(lines: Mapping[str, Trend], words: Mapping[str, Word]) -> str:
     name = _head(lines)
     if name not in lines:
         return "Cannot tell: the table spans too few years of any number format."
-    grew = say.interval(lines[name].growth, "×")
+    grew = _told(lines[name].growth)
     first = f"{START[words[name]]}: in {name} the peaks of GPUs grew {grew} a decade."
     return f"{first} {BEYOND[words.get(MIXED, Word.UNKNOWN)]}"
 
@@ -325,7 +325,7 @@ def _growth(
             "growth in a decade (bar: 95 %; line: the claim)",
             lambda value: f"{say.count(value)} ×",
             log=True,
-            ticks=(3, 10, 30, 100, 300, 1000, 3000),
+            ticks=(1, 10, 100, 1000, 10_000),
         ),
         line=CLAIM,
     )
@@ -356,21 +356,17 @@ def _peaks(table: pd.DataFrame, best: pd.DataFrame) -> list[Shown]:
             lines.append(Line(name, [*yearly["year"]], [Interval(x, x, x) for x in highest]))
     if not lines:
         return []
-    devices = best["device"].unique()
     fastest = best.loc[best.groupby("device", sort=False)["flops"].idxmax()]
-    levels = [
-        Mark(row["flops"], f"{say.on(row['device'], devices)}{_own(row)}, measured here")
-        for _, row in fastest.iterrows()
-    ]
+    for _, row in fastest.iterrows():
+        seen = Interval(row["flops"], row["flops_low"], row["flops_high"])
+        lines.append(Line(f"{row['device']} here", [row["year"]], [seen]))
     drawn = figure.lines(
         lines,
         Axis("year", lambda value: f"{value:.0f}", ticks=range(1990, 2100, 5)),
         Axis("highest published peak so far, FLOP/s", _prefixed, log=True),
-        levels=levels,
     )
     ends = [f"{line.name} {say.quantity(line.seen[-1].value, 'FLOP/s')}" for line in lines]
-    here = "; ".join(level.name for level in levels) or "nothing measured here"
-    return [Shown(PEAKS, f"{PEAKS}. {', '.join(ends)}; {here}.", drawn)]
+    return [Shown(PEAKS, f"{PEAKS}. {', '.join(ends)}.", drawn)]
 
 
 def _prefixed(value: float) -> str:
@@ -392,7 +388,7 @@ def _as_of(line: Trend | None, flops: float) -> str:
         return f" (below a GPU of {line.first})"
     if year > line.last:
         return f" (above a GPU of {line.last})"
-    return f" (a GPU of about {year:.0f})"
+    return f" (like a GPU of about {year:.0f})"
 
 
 def _table(
@@ -422,8 +418,14 @@ def _table(
     return model.tabled(body)
 
 
+def _told(grew: Interval) -> str:
+    """A factor whose interval spans powers of ten: each end with digits of its own."""
+    value, low, high = (say.number(each, 2) for each in (grew.value, grew.low, grew.high))
+    return f"{value} [{low}, {high}] ×"
+
+
 def _cell(grew: Interval) -> Cell:
-    return Cell(text=say.interval(grew, "×"), value=grew.value)
+    return Cell(text=_told(grew), value=grew.value)
 
 
 def _frame(

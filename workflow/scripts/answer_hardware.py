@@ -175,9 +175,9 @@ def widths(records: Sequence[Record]) -> dict[str, str]:
 
 def _width(record: Record, item: Item) -> str:
     if bits := hardware.values(record, item).get("bus_width_bits"):
-        return f"{bits} bits"
+        return f"has {bits} bits"
     bound = hardware.least_bits(record)
-    return f"{f'at least {bound} bits' if bound else 'an unknown width'} (not exposed)"
+    return f"is not exposed{f' (at least {bound} bits)' if bound else ''}"
 
 
 def sentence(records: Sequence[Record]) -> str:
@@ -188,7 +188,7 @@ def sentence(records: Sequence[Record]) -> str:
     if not known:
         return more
     (first, width), *others = known.items()
-    said = f"The memory bus of the {first} has {width}"
+    said = f"The memory bus of the {first} {width}"
     said += "".join(f", that of the {name} {each}" for name, each in others)
     said += "" if gpus(records, there=False) else ", and no GPU was measured"
     return f"{said}. {more}".strip()
@@ -196,7 +196,7 @@ def sentence(records: Sequence[Record]) -> str:
 
 def short(records: Sequence[Record]) -> str:
     """The same in a few words."""
-    found = [f"{name} {width}" for name, width in widths(records).items()]
+    found = [f"{name} {width.partition(' ')[2]}" for name, width in widths(records).items()]
     return f"Memory bus: {', '.join(found) or 'not measured'}"
 
 

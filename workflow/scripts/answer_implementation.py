@@ -374,11 +374,12 @@ def _so(timed: Sequence[Side]) -> str:
         shape = side.lead.extras["shape"] if side.lead else None
         ways = [a for a in side.found if a.name in FRAMEWORK and a.extras["shape"] == shape]
         faster = [arm for arm in ways if arm.word == Word.FASTER]
+        words = {arm.word for arm in side.mains if arm.seen}
         where = say.on(side.device, (each.device for each in timed))
         if faster:
             best = min(faster, key=lambda arm: float(arm.extras["time_s"]))
             parts.append(f"{where}Use nn.Module with {FRAMEWORK[best.name]} for a {kind(best)}.")
-        elif {arm.word for arm in side.mains if arm.seen} == {Word.SLOWER}:
+        elif Word.SLOWER in words and words <= {Word.SLOWER, Word.UNKNOWN}:
             parts.append(f"{where}Use nn.Module.")
     return " ".join(parts)
 
@@ -401,9 +402,7 @@ def _numbers(side: Side) -> dict[str, Any]:
         "claims": {text: truth.value for text, (truth, _) in side.claims.items()},
         "steps": [_flat(arm) for arm in timed],
         "growth_per_doubling": {
-            rung: {
-                axis: _growth(line) for axis in AXES if (line := trend(side.found, axis, rung))
-            }
+            rung: {axis: _growth(line) for axis in AXES if (line := trend(side.found, axis, rung))}
             for rung in dict.fromkeys(arm.name for arm in timed)
             if rung != ANCHOR
         },
@@ -426,8 +425,8 @@ def _method(records: Sequence[Record]) -> list[str]:
     within = say.listed(f"{value:g} in {name}" for name, value in settings["tolerance"].items())
     data = next((each.provenance.dataset for each in records if each.provenance.dataset), None)
     return [
-        f"A job is one network and batch, in float32, on {data.name if data else 'images'} that "
-        "lie on the device: plain SGD, softmax and cross-entropy.",
+        f"A job is one network and batch, in float32, on {data.name if data else 'images'}: plain "
+        "SGD, softmax and cross-entropy.",
         f"Before, all implementations trained {settings['steps']} steps from the same weights on "
         "the same batches. One takes part only if every loss was the reference's within "
         f"{within} (relative).",
@@ -479,9 +478,13 @@ def _view(side: Side) -> Shown:
     shapes = [arm.extras["shape"] for arm in side.mains]
     shown = [a for a in side.found if a.name != ANCHOR and a.extras["shape"] in shapes]
     groups = arms.grouped(shown, lambda arm: arm.group)
-    rows = {name: [arm.row() for arm in mine] for name, mine in groups.items()}
+    rows = {name: [_row(arm) for arm in mine] for name, mine in groups.items()}
     drawn = figure.rows(rows, RATIO, line=1.0)
     return Shown(TITLE, arms.alternative(TITLE, shown), drawn, name=side.device)
+
+
+def _row(arm: Arm) -> Row:
+    return arm.row(text="cannot tell") if arm.word == Word.UNKNOWN else arm.row()
 
 
 def _by_axis(side: Side, where: str) -> list[Shown]:

@@ -49,6 +49,7 @@ AS_MEANT = ("normal_1", "uniform_0_1")  # what the published solutions of the ex
 # cancel: they are 0 but for rounding.
 ALIKE = ("constant", "zeros")
 UNCENTRED = ("uniform_0_1", *ALIKE)  # the mean of their weights is not 0, or their spread is
+FAR = 0.15  # what lies further behind the best is told, lest it take the room of the others
 LEARNED = 0.2  # under twice the accuracy of guessing one of ten classes, nothing was learned
 TITLE = "Test accuracy by initialisation"
 
@@ -212,7 +213,7 @@ def arm_sets(names: Sequence[str]) -> dict[str, list[str]]:
     """The sets of arms over which shares are given, by what they are called; repeats left out."""
     every = [name for name in names if name != PLACEBO]
     sets = {
-        "all": every,
+        "all initialisations": every,
         "all but U(0, 1) and N(0, 1)": [name for name in every if name not in AS_MEANT],
         "those scaled to the layer's width": [name for name in every if name in SCALED],
     }
@@ -360,31 +361,32 @@ def _told(here: Device) -> tuple[str, str]:
     """In a few words and in a sentence: whether it matters, and what could not be measured."""
     if not here.levels:
         return "not measured", question.NOTHING
-    short, sentence = _verdict(here.levels)
+    short, sentence = _verdict(here)
     missing = say.few([f"{arm.label} ({arm.group})" for arm in here.missing], 1)
     return short, sentence + (f" Not measured: {missing}." if missing else "")
 
 
-def _verdict(levels: Sequence[Level]) -> tuple[str, str]:
+def _verdict(here: Device) -> tuple[str, str]:
     """What happens at the greatest depth at which anything does."""
+    levels = here.levels
     if failing := [level for level in levels if level.failed]:
         failure = _failure(failing[-1])
-        deeper = ", the more so the deeper" if _deeper(levels) else ""
+        deeper = ", the more so the deeper" if _deeper(levels) and not here.missing else ""
         return (
             f"matters: {failure}",
-            f"The initialisation matters{deeper}: {failure}{_rest(failing[-1])}.",
+            f"Initialisation matters{deeper}: {failure}{_rest(failing[-1])}.",
         )
     if differing := [level for level in levels if level.different]:
         worst = _largest(differing[-1].different)
         verb = "loses" if worst.word == Word.WORSE else "gains"
         return (
             f"matters a little: up to {_points(worst).partition(' ')[0]} points",
-            f"The initialisation matters a little: all learn, with {differing[-1].name} "
+            f"Initialisation matters a little: all learn, with {differing[-1].name} "
             f"{worst.label} {verb} {_points(worst)} points.",
         )
-    short, start = ("cannot tell", "Cannot tell whether the initialisation matters")
+    short, start = ("cannot tell", "Cannot tell whether initialisation matters")
     if _same(levels):
-        short, start = "does not matter here", "The initialisation does not matter here"
+        short, start = "does not matter here", "Initialisation does not matter here"
     seen = [arm for arm in levels[-1].real if arm.seen]
     most = f"the largest difference is {_points(_largest(seen))} points" if seen else (
         "nothing could be compared"
@@ -519,22 +521,21 @@ def _method(records: Sequence[Record]) -> list[str]:
     settings: Any = records[0].settings
     data = records[0].provenance.dataset
     rates = say.listed(map(say.setting, settings["rates"]), "or")
-    chosen = f"at the rate {rates}" if len(settings["rates"]) == 1 else (
-        f"each at the best rate of {rates} after {say.plural(settings['tuning_epochs'], 'epoch')}, "
-        "judged on validation images with a seed that is not used again"
-    )  # fmt: skip
+    chosen = f"at the rate {rates}"
+    if len(settings["rates"]) > 1:
+        epochs = say.plural(settings["tuning_epochs"], "epoch")
+        chosen = f"each at the best rate of {rates} after {epochs} with another seed"
     return [
-        f"Perceptrons with ReLU and hidden layers of {settings['width']} units, SGD with batches "
-        f"of {settings['batch']}, pixels between 0 and 1{f', {data.name}' if data else ''}, "
+        f"ReLU perceptrons with hidden layers of {settings['width']} units, SGD with batches of "
+        f"{settings['batch']}, pixels between 0 and 1{f', {data.name}' if data else ''}, "
         f"{chosen}: {settings['seeds']} runs of {say.plural(settings['epochs'], 'epoch')}. The "
         "weights of the best epoch in validation are tested, once; a run that diverges counts as "
-        f"the network that it left. Under {100 * LEARNED:.0f} %, twice guessing, nothing was "
-        "learned.",
-        "torch.nn.init draws the weights with the gains it has by default, biases are zero. The "
-        "placebo asks for LazyLinear, finds none, and must be the default.",
-        "“Per layer” is by what the spread of activations or gradients is multiplied before "
-        "training; the law is σ·√(n/2) (He et al., 2015). Shares of the variance are ω²; in "
-        "brackets: any one seed left out.",
+        f"the network that it left. Under {100 * LEARNED:.0f} %, twice guessing, is not learning.",
+        "torch.nn.init draws with its default gains, biases are zero. The placebo asks for "
+        "LazyLinear, finds none, and must be the default.",
+        "“Per layer”: by what the spread of activations or gradients is multiplied before "
+        "training. The law: σ·√(n/2) (He et al., 2015). Shares of the variance: ω², in brackets "
+        "without any one seed.",
     ]
 
 
@@ -599,12 +600,12 @@ def _view(level: Level, several: bool) -> Shown:
     best = next(arm.value.value for arm in level.arms if arm.value and arm.role == Role.ANCHOR)
     margin = next(arm.seen.margin for arm in level.arms if arm.seen)
     drawn = figure.rows(
-        {"": [_row(arm) for arm in level.arms]},
-        Axis("% of the test images (bar: 95 %)", within=(0, 100)),
+        {"": [_row(arm, best) for arm in level.arms]},
+        Axis("% of the test images (bar: 95 %; without a dot: far below)", within=(0, 100)),
         band=Band(
             100 * (best - margin),
             100 * (best + margin),
-            f"grey: {100 * margin:.2f} points, the test images' standard error",
+            f"grey: sampling error, {100 * margin:.2f} points",
         ),
         line=100 * best,
     )
@@ -614,18 +615,17 @@ def _view(level: Level, several: bool) -> Shown:
     return Shown(title, arms.alternative(title, named, unit="%", scale=100), drawn, name=name)
 
 
-def _row(arm: Arm) -> Row:
+def _row(arm: Arm, best: float) -> Row:
     label, note = _label(arm)
     if not arm.value or not _dotted(arm):
         failure = "diverged" if arm.lost else "does not learn"
         return Row(label, None, failure if arm.value else arm.lost, note, tone=Tone.BAD)
     return Row(
         label,
-        arms.scaled(arm.value, 100),
+        arms.scaled(arm.value, 100) if best - arm.value.value < FAR else None,
         f"{100 * arm.value.value:.1f}, {(arm.word or arm.role).value}",
         note,
         tone=arm.tone,
-        strong=arm.role == Role.ANCHOR,
     )
 
 

@@ -215,41 +215,15 @@ def _ties(records: Sequence[Record]) -> dict[str, dict[str, str]]:
 # ---- telling -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Device:
-    """What was found on one device."""
-
-    name: str
-    laws: dict[str, Law]  # by layer
-    library: list[Trial]  # modules whose state_dict was searched for their parameters
-    lost: dict[str, str]  # why a topic was not measured, where it was not
-
-    @property
-    def control_failed(self) -> bool:
-        """Whether the regression misses a dependence that there is."""
-        control = self.laws.get(CONTROL)
-        return control is not None and control.depends_on("fan_out") is False
-
-
-def _device(name: str, own: Sequence[Record], found: Sequence[Law]) -> Device:
-    return Device(
-        name,
-        {law.layer: law for law in found if law.device == name},
-        checks(own, "layer"),
-        {topic: trials.lost(own, "topic", topic) for topic in ("initialisation", "storage")},
-    )
-
-
 def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and topic."""
     found, names = laws(records), trials.devices(records)
-    by_device = {n: [each for each in records if each.axes["device"] == n] for n in names}
-    everywhere = [_device(name, own, found) for name, own in by_device.items()]
-    known = any(each.laws or each.library for each in everywhere)
-    told = [(say.on(each.name, names), each) for each in everywhere if known]
+    devices = [Device(n, [e for e in records if e.axes["device"] == n], found) for n in names]
+    known = found or checks(records, "layer")
+    told = [(say.on(each.name, names), each) for each in devices if known]
     return Findings(
         short=say.capital("; ".join(on + _short(each) for on, each in told)) or "Not measured",
-        cells=[main for each in everywhere for main in _mains(each)],
+        cells=[main for each in devices for main in _mains(each)],
         sentence=" ".join(f"{on}{_begin(each)} {_saved(each)}" for on, each in told)
         or question.NOTHING,
         so=_so(records),
@@ -259,10 +233,10 @@ def answer(records: list[Record]) -> Findings:
             "ties": _ties(records),
         },
         why=[
-            say.on(name, names) + tell(trial.result)
-            for name, own in by_device.items()
+            say.on(each.name, names) + tell(trial.result)
+            for each in devices
             for check, tell in WHY.items()
-            for trial in checks(own, check)
+            for trial in checks(each.records, check)
         ],
         method=_method(records),
         caveats=[
@@ -270,7 +244,7 @@ def answer(records: list[Record]) -> Findings:
             "initialisation, which other frameworks use by default.",
             "Biases are not looked at here.",
         ],
-        views=[_view(each) for each in everywhere if each.laws] or question.nothing(TITLE),
+        views=[_view(each) for each in devices if each.laws] or question.nothing(TITLE),
         switch="Device",
         folded=_folded(records),
         table=_table(found),
@@ -278,22 +252,34 @@ def answer(records: list[Record]) -> Findings:
     )
 
 
+class Device:
+    """What was found on one device, and why the rest was not."""
+
+    def __init__(self, name: str, records: list[Record], found: Sequence[Law]) -> None:
+        self.name, self.records = name, records
+        self.laws = {law.layer: law for law in found if law.device == name}
+        self.law, control = self.laws.get(TARGET), self.laws.get(CONTROL)
+        self.no_law = "" if self.law else trials.lost(records, "topic", "initialisation")
+        self.no_state = "" if checks(records, "layer") else trials.lost(records, "topic", "storage")
+        # The regression must find the dependence that there is.
+        self.control_failed = control is not None and control.depends_on("fan_out") is False
+
+
 def _mains(device: Device) -> list[Main]:
     """The headline rests on the law of linear layers and on what state_dicts hold."""
-    law = device.laws.get(TARGET)
-    unknown = Word.UNKNOWN if law and law.as_claimed is None else None
+    unknown = Word.UNKNOWN if device.law and device.law.as_claimed is None else None
     return [
-        Main(NAMES[TARGET], unknown, "" if law else device.lost["initialisation"]),
-        Main("state_dict", lost="" if device.library else device.lost["storage"]),
+        Main(NAMES[TARGET], unknown, device.no_law),
+        Main("state_dict", lost=device.no_state),
         *([Main("control", lost="failed")] if device.control_failed else []),
     ]
 
 
 def _begin(device: Device) -> str:
     """What law the weights of a linear layer begin by, and what that makes of the claim."""
-    law, end = device.laws.get(TARGET), " The control failed." if device.control_failed else ""
+    law, end = device.law, " The control failed." if device.control_failed else ""
     if law is None:
-        return f"How Linear weights begin: {device.lost['initialisation']}."
+        return f"How Linear weights begin: {device.no_law}."
     if law.as_claimed is None:
         factors = say.listed(FACTORS[name] for name in law.unclear)
         return f"Linear weights begin uniform, but whether {factors} counts: cannot tell.{end}"
@@ -313,18 +299,19 @@ def _by(law: Law) -> str:
 
 def _saved(device: Device) -> str:
     """Whether a state_dict holds all parameters."""
-    if not device.library:
-        return f"What a state_dict holds: {device.lost['storage']}."
-    lacking = [str(trial.what["layer"]) for trial in device.library if trial.result["missing"]]
+    if device.no_state:
+        return f"What a state_dict holds: {device.no_state}."
+    library = checks(device.records, "layer")
+    lacking = [str(trial.what["layer"]) for trial in library if trial.result["missing"]]
     if lacking:
         return f"A state_dict lacks parameters of {say.few(lacking)}."
     return "A state_dict holds every registered parameter."
 
 
 def _short(device: Device) -> str:
-    law = device.laws.get(TARGET)
+    law = device.law
     if law is None:
-        return f"law: {device.lost['initialisation']}"
+        return f"law: {device.no_law}"
     if law.as_claimed is None:
         return "cannot tell what the range depends on"
     by = f"set by {_by(law)}" if law.depends else "whatever the sizes"
@@ -336,13 +323,13 @@ def _so(records: Sequence[Record]) -> str:
     momentum = matrix(records).get("optimiser (momentum)")
     if momentum is None or momentum["restored"]:
         return ""
-    return "Save the optimiser's state_dict as well: the network's does not bring it back."
+    return "Save the optimiser's state_dict as well: the network's does not hold it."
 
 
 WHY: dict[str, Callable[[Any], str]] = {
     "gradient": lambda seen: (
         f"A layer used in {seen['positions']} places gets the sum of the gradients of its untied "
-        f"copies (relative difference {seen['error_of_sum']:.0e}; any one alone is off by "
+        f"copies (to {say.number(seen['error_of_sum'], 1)}; any one alone is off by "
         f"{say.number(seen['error_of_largest_part'], 2)} or more)."
     ),
     "size": lambda seen: (
@@ -393,7 +380,7 @@ def _exponent(seen: Interval) -> str:
 
 def _view(device: Device) -> Shown:
     """The claim, part by part, for every kind of layer."""
-    rows = [
+    rows: list[Any] = [
         [
             NAMES[law.layer],
             Cell(text=law.distribution, sign=SIGNS[law.distribution == UNIFORM]),
@@ -403,21 +390,31 @@ def _view(device: Device) -> Shown:
         ]
         for law in device.laws.values()
     ]
-    table = _plain("layer", ("uniform?", "inputs count?", "outputs count?", "claim"), rows)
-    return Shown(TITLE, f"{TITLE}: a table by kind of layer.", table=table, name=device.name)
+    heads = ("layer", "uniform?", "inputs count?", "outputs count?", "claim")
+    return question.tabled(TITLE, heads, rows, device.name)
 
 
 def _counts(law: Law, factors: Sequence[str]) -> Cell:
     """Whether the width depends on factors, with the exponents; no sign where they differ."""
-    told = {law.depends_on(name) for name in factors}
-    text = ", ".join(say.fixed(law.fit.exponents[name].value, 2) for name in factors)
-    return Cell(text=text, sign=SIGNS[told.pop()] if len(told) == 1 else "")
+    fits, told = law.fit.exponents, {law.depends_on(name) for name in factors}
+    text = ", ".join(say.fixed(fits[name].value, 2) for name in factors)
+    reason = ", ".join(f"{FACTORS[name]}: {_exponent(fits[name])}" for name in factors)
+    return Cell(text=text, sign=SIGNS[told.pop()] if len(told) == 1 else "", reason=reason)
 
 
 def _table(found: Sequence[Law]) -> Table:
     """One row per kind of layer and factor."""
     place = ["device"] if len({law.device for law in found}) > 1 else []
-    heads = (*place, "sizes", "distribution", "factor", "exponent", "width", "max |w| · √fan-in")
+    heads = (
+        "layer",
+        *place,
+        "sizes",
+        "distribution",
+        "factor",
+        "exponent",
+        "width",
+        "max |w| · √fan-in",
+    )
     rows = [
         [
             NAMES[law.layer],
@@ -432,26 +429,20 @@ def _table(found: Sequence[Law]) -> Table:
         for law in found
         for name, seen in law.fit.exponents.items()
     ]
-    return _plain("layer", heads, rows)
+    return Table(columns=[Column(name=name) for name in heads], rows=rows)
 
 
 def _folded(records: Sequence[Record]) -> list[Shown]:
     """What is saved, what becomes of a tie, and ways to a parameter."""
     ties = _ties(records)
     operations = dict.fromkeys(name for one in ties.values() for name in one)
-    found: dict[str, tuple[Iterable[str], list[Any]]] = {
-        "What a state_dict brings back": (ITEMS.values(), _signed(matrix(records))),
-        "What an operation does to a tied weight": (
-            ties,
-            [[name, *(one.get(name) for one in ties.values())] for name in operations],
-        ),
-        "Ways to a nested parameter": (WAYS.values(), _signed(matrix(records, "way", WAYS))),
-    }
-    return [
-        Shown(title, f"{title}: a table.", table=_plain("what", heads, rows))
-        for title, (heads, rows) in found.items()
-        if rows
+    kept = [[name, *(one.get(name) for one in ties.values())] for name in operations]
+    found: list[tuple[str, list[str], list[Any]]] = [
+        ("What a state_dict brings back", [*ITEMS.values()], _signed(matrix(records))),
+        ("What an operation does to a tied weight", [*ties], kept),
+        ("Ways to a nested parameter", [*WAYS.values()], _signed(matrix(records, "way", WAYS))),
     ]
+    return [question.tabled(title, ["what", *heads], rows) for title, heads, rows in found if rows]
 
 
 def _signed(found: Mapping[str, Mapping[str, bool]]) -> list[Any]:
@@ -459,10 +450,6 @@ def _signed(found: Mapping[str, Mapping[str, bool]]) -> list[Any]:
         [thing, *(Cell(text="yes" if holds else "no", sign=SIGNS[holds]) for holds in row.values())]
         for thing, row in found.items()
     ]
-
-
-def _plain(first: str, heads: Iterable[str], rows: list[Any]) -> Table:
-    return Table(columns=[Column(name=name) for name in (first, *heads)], rows=rows)
 
 
 def _frame(records: Sequence[Record], found: Sequence[Law]) -> pd.DataFrame:

@@ -78,7 +78,7 @@ def tell(found: Sweep) -> Told:
     sentence = f"Learning rate {best.label} {was}: {reached}."
     rest = found.rest(Word.UNKNOWN, Word.BETTER)
     if unknown:
-        bad = _listed(found, [*worse, *diverged])
+        bad = _listed(found, [*worse, *diverged], "and")
         short = f"{_listed(found, [best, *unknown])}: cannot tell which"
         return Told(short, sentence + rest, bad and f"Avoid {bad}.", found.cells)
     good = _listed(found, [best, *same])
@@ -87,8 +87,8 @@ def tell(found: Sweep) -> Told:
     return Told(short, sentence, f"Use a learning rate of {good}.", found.cells)
 
 
-def _listed(found: Sweep, levels: Sequence[Level]) -> str:
-    return say.listed([each.label for each in found.levels if each in levels], "or")
+def _listed(found: Sweep, levels: Sequence[Level], last: str = "or") -> str:
+    return say.listed([each.label for each in found.levels if each in levels], last)
 
 
 def _alike(same: Sequence[Level]) -> str:
@@ -188,8 +188,9 @@ def _search_views(contests: Sequence[Arm], searches: Sequence[Record]) -> list[S
     for device, here in arms.grouped(contests, lambda arm: arm.device).items():
         if sum(arm.value is not None for arm in here) > 1:
             shown = [(arm, _tested(arm, by_strategy[device, arm.name])) for arm in here]
-            title = say.on(device, trials.devices(searches)) + SEARCH
-            text = arms.alternative(title, here, unit="%", scale=100)
+            told = "; ".join(f"{arm.label} {arm.told}" for arm in here)
+            title = f"{say.on(device, trials.devices(searches))}{SEARCH}: {told}"
+            text = sweep.alternative(title, here)
             found.append(Shown(title, text, sweep.accuracies(shown, "strategy")))
     return found
 

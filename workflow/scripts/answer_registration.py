@@ -290,13 +290,13 @@ def _method(records: Sequence[Record]) -> list[str]:
     results = [trial.result for each in records for trial in each.trials]
     targets = {str(result["target"]) for result in results if result.get("target")}
     return [
-        "Every operation was run on a small network of its own whose blocks were also held outside "
-        "of it. It passes when it reached all of them, and fails silently when it missed some and "
-        "raised nothing; conversions include a call with inputs of the new type or place.",
+        "Every operation was run on a small network whose blocks were also held outside of it. It "
+        "passes when it reached all of them, and fails silently when it missed some and raised "
+        "nothing. Conversions include a call with inputs of the new type or place.",
         f"“to(device)” moved to {say.listed(sorted(targets)) or 'nothing'}"
         + (" (shapes without memory, as there is no other device)." if "meta" in targets else "."),
         f"A {'-'.join(map(str, [784, *settings['hidden'], 10]))} perceptron was trained with "
-        f"{settings['seeds']} seeds: {settings['epochs']} epochs of SGD at rate "
+        f"{settings['seeds']} seeds, {say.plural(settings['epochs'], 'epoch')} of SGD at rate "
         f"{settings['rate']:g}, batches of {settings['batch']}; data: "
         f"{data.name if data else 'unknown'}. Where no parameter is found, it was given them by "
         "hand. Its state was loaded strictly into a network built anew with another seed.",
@@ -331,8 +331,7 @@ def _view(device: Device) -> Shown:
     for group, name in ((TRAINED, "test accuracy"), (RELOADED, "after reload")):
         levels = [_accuracy(device.arm(ways[0], group)) or None for ways in columns]
         lines += [[name, *levels]] if any(levels) else []
-    table = Table(columns=[Column(name=head) for head in ("operation", *heads)], rows=lines)
-    return Shown(TITLE, f"A table. {TITLE}.", table=table, name=device.name)
+    return question.tabled(TITLE, ["operation", *heads], lines, device.name)
 
 
 def _alike(device: Device) -> list[list[str]]:

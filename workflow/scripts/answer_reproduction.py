@@ -355,11 +355,6 @@ class Row:
         """Whose contrast it is."""
         return self.contrast.exercise
 
-    def told(self, brief: bool = False) -> list[Cell | None]:
-        """Published, its method here, right."""
-        three = (self.published, self.reproduced, self.corrected)
-        return [self.contrast.told(each, brief) for each in three]
-
 
 def said(
     contrast: Contrast,
@@ -461,7 +456,7 @@ def _sentence(compared: Sequence[Row], devices: Sequence[str]) -> str:
     text = "No published method was run here."
     if devices:
         again = _again(compared, devices)
-        text = f"Run by their own methods, {again} published figures come out wrong here, too."
+        text = f"By their methods, {again} published figures come out wrong again."
     for word in dict.fromkeys(each.lost for each in compared if each.lost):
         names = dict.fromkeys(TITLES[each.exercise] for each in compared if each.lost == word)
         text += f" {say.capital(word)}: {say.few([*names], 2)}."
@@ -475,9 +470,9 @@ def _beside(run: Run, devices: Sequence[str]) -> list[str]:
         for name in run.reproduced:
             if name in run.corrected and name.startswith("framework"):
                 share = say.share(run.corrected[name].value, run.reproduced[name].value)
-                texts.append(f"{where}The steps alone are {share} of the time of {name}.")
+                texts.append(f"{where}The steps alone are {share} of the time of “{name}”.")
     if same := run.more.get("untouched"):
-        texts.append(f"{where}Left every weight as it was: {say.listed(same)}.")
+        texts.append(f"{where}{say.listed(same)} left every weight as it was.")
     if start := run.more.get("infinite_from"):
         texts.append(f"{where}z holds infinite elements from iteration {start} on.")
     return texts
@@ -557,9 +552,11 @@ def _three(shown: Sequence[Row], devices: Sequence[str], brief: bool = False) ->
         columns=[Column(name=name) for name in names],
         rows=[
             [
-                f"{TITLES[each.exercise]}: {each.contrast.name}",
+                f"{TITLES[each.exercise]}: {each.contrast.name.replace(': ', ', ')}",
                 *([each.device] if several else []),
-                *each.told(brief),
+                each.contrast.told(each.published, brief),
+                each.contrast.told(each.reproduced, brief),
+                each.contrast.told(each.corrected, brief),
                 Cell(text=each.said.value, sign=SIGNS.get(each.said, ""), reason=each.why),
             ]
             for each in shown

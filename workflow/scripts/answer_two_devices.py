@@ -42,7 +42,7 @@ class Scaling(StrEnum):
 MEANING = {
     Scaling.LINEAR: "almost linear",
     Scaling.SUBLINEAR: "faster, but less than linear",
-    Scaling.FASTER: "faster, but cannot tell whether almost linear",
+    Scaling.FASTER: "faster, cannot tell whether almost linear",
     Scaling.BEYOND: "more than twice as fast",
     Scaling.NONE: f"no speed-up beyond {100 * verdict.MARGIN:g} %",
     Scaling.LOSS: "slower than in sequence",

@@ -35,7 +35,7 @@ NAMED = 3  # neighbours that a notice names, at most
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\d)")
 TRADE = re.compile(r"\((?:R|TM|C)\)|\b(?:CPU|Processor)\b|\b\d+-Core\b|@.*", re.IGNORECASE)
 SMALLEST, LARGEST = 1e-4, 1e7  # numbers beyond are written as a power of ten
-RAISED = str.maketrans("0123456789−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 # A sign beside the word, so that a list or a column of them can be scanned.
 STATES = {State.ANSWERED: "●", State.PART: "◐", State.UNKNOWN: "?", State.NONE: "○"}
@@ -328,7 +328,7 @@ def whole_run(seen: Sequence[Circumstances]) -> Run:
         took=took(seen),
         torch=_joined(version for each in seen for version in each.torch),
         commit=_joined(commit for each in seen for commit in each.commits),
-        threads=_joined(str(count) for each in seen for count in each.threads),
+        threads=say.listed(sorted({count for each in seen for count in each.threads}), "or"),
         machines=[*dict.fromkeys(name for each in seen for name in each.machines)],
         occasions=max(each.occasions for each in seen),
         void=say.share(void, rounds) if rounds else "",
@@ -505,8 +505,9 @@ def shown(given: object, digits: int | None = None) -> Shown:
 
 def _number(value: float, digits: int) -> str:
     if value and not SMALLEST <= abs(value) < LARGEST:
-        mantissa, power = f"{value:.{digits - 1}e}".replace("-", "−").split("e")
-        return f"{mantissa} × 10{str(int(power.replace('−', '-'))).translate(RAISED)}"
+        mantissa, power = f"{value:.{digits - 1}e}".split("e")
+        mantissa = mantissa.replace("-", "−")
+        return f"{mantissa} × 10{str(int(power)).translate(RAISED)}"
     return say.number(value, digits)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, TypeVar
 
@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 
 from assay import inference
-from assay.answer import verdict
+from assay.answer import say, verdict
+from assay.answer.verdict import Comparison, Word
 from assay.record import Phase, Record, Status
 from assay.statistic import Interval
-from assay.answer.verdict import Comparison, Word
 
 Key = TypeVar("Key")
 
@@ -36,44 +36,11 @@ class Standing:
         accuracy: On the test images, over seeds.
         difference: To the reference; None for the reference itself, and where nothing was compared.
         is_reference: Whether the others are compared with this one.
-        word: On the difference, once all comparisons of the question are judged.
     """
 
     accuracy: Interval
     difference: Comparison | None = None
     is_reference: bool = False
-    word: Word | None = None
-
-    def judged(self, words: Mapping[Comparison, Word]) -> Standing:
-        """The same with the word that its difference was given."""
-        return replace(self, word=words[self.difference]) if self.difference else self
-
-    @property
-    def said(self) -> str | None:
-        """The word as a reader gets it; None where nothing was compared."""
-        return verdict.told(self.difference, self.word) if self.difference and self.word else None
-
-    @property
-    def against(self) -> str | None:
-        """The difference as a reader gets it."""
-        if self.difference:
-            return gain(self.difference)
-        return "reference" if self.is_reference else None
-
-    @property
-    def numbers(self) -> dict[str, Any]:
-        """For programs."""
-        seen = self.accuracy
-        level = {"test_accuracy": seen.value, "test_accuracy_low": finite(seen.low),
-                 "test_accuracy_high": finite(seen.high)}  # fmt: skip
-        return level | verdict_numbers(self.difference, self.word)
-
-    @property
-    def row(self) -> dict[str, Any]:
-        """For the tidy table."""
-        return {"phase": "verdict", **self.numbers} | (
-            {"word": "reference"} if self.is_reference else {}
-        )
 
 
 def verdict_numbers(seen: Comparison | None, word: Word | None) -> dict[str, Any]:
@@ -153,21 +120,6 @@ def _pairs(arm: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     return arm.merge(reference, on="seed", suffixes=("", "_reference"))
 
 
-def method(comparisons: int) -> str:
-    """How differences between arms are judged, in words.
-
-    Args:
-        comparisons: How many the question makes, of whatever kind.
-    """
-    return (
-        "Differences in accuracy are paired by seed, with Student's interval. Every verdict of "
-        f"this question is Holm-corrected over all its comparisons ({comparisons}). No difference "
-        "in accuracy under one standard error of the test images is called one; “the same” means "
-        "that the whole interval lies within it. An arm of which a run diverged is compared with "
-        "nothing: the runs that are left would be too kind a sample."
-    )
-
-
 def mean(arm: pd.DataFrame) -> Interval:
     """Test accuracy over an arm's seeds, its interval within 0 and 1, to be shown."""
     seen = inference.mean(arm["test_accuracy"])
@@ -209,9 +161,9 @@ def resolution(arms: Mapping[Key, pd.DataFrame], reference: Key | None) -> list[
         return []
     runs = arms[reference]
     return [
-        f"These seeds would have shown {points(smallest)} points (80 % power, median); the "
-        f"{tested_images(runs):,} test images alone leave a standard error of "
-        f"{points(sampling_error(runs))}."
+        f"These seeds would have shown {say.number(100 * smallest, 2)} points (80 % power, "
+        f"median). The {say.count(tested_images(runs))} test images alone leave a standard error of "
+        f"{say.number(100 * sampling_error(runs), 2)}."
     ]
 
 
@@ -287,18 +239,3 @@ def variance_shares(
         for effect in effects
     }
     return shares | {REST: 1 - sum(shares.values())}
-
-
-def points(share: float) -> str:
-    """An accuracy or its difference in percentage points, two decimals."""
-    return f"{100 * share:.2f}".replace("-", "−")
-
-
-def gain(seen: Interval) -> str:
-    """A difference with its sign and interval, in percentage points."""
-    return ("+" if seen.value > 0 else "") + interval(seen)
-
-
-def interval(seen: Interval) -> str:
-    """A value with its interval, in percentage points."""
-    return f"{points(seen.value)} [{points(seen.low)}, {points(seen.high)}]"

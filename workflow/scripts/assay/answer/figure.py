@@ -14,6 +14,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -45,6 +46,7 @@ DASHES: list[Any] = ["-", (0, (5, 2)), (0, (1.5, 1.5))]  # tell further lines ap
 WIDTH = 380.0  # points: the width of a phone
 TEXT, SMALL = 14.0, 13.0  # points
 ROW, GAP, EDGE = 26.0, 10.0, 4.0  # height of a row; between columns; at the border
+CELL = 30  # letters of a line in a drawn table
 AXIS_LEAST = 130.0  # of rows: where less is left for the dots, labels stand above them
 PLOT_HEIGHT = 200.0  # of lines
 TICKS = 4
@@ -184,10 +186,12 @@ def rows(
     axes.set_ylim(height, 0)
     _limits(axes, listed, axis, [band.low, band.high] if band else [], line)
     if band:
-        axes.axvspan(band.low, band.high, color=BAND, lw=0, zorder=0)
         _text(drawn, EDGE, SMALL, band.text, MUTED)
-    if line is not None:
-        axes.axvline(line, color=INK, lw=0.9, zorder=1)
+    for span in _spans(places.rows, pitch, above):
+        if band:
+            axes.fill_betweenx(span, band.low, band.high, color=BAND, lw=0, zorder=0)
+        if line is not None:
+            axes.plot([line, line], span, color=INK, lw=0.9, zorder=1)
     for name, y in places.headings:
         _at_left(axes, -start, y, name, MUTED, size=SMALL, weight="bold")
     for row, y in zip(listed, places.rows, strict=True):
@@ -222,6 +226,17 @@ def _places(groups: Mapping[str, Sequence[Row]], pitch: float) -> _Placed:
         for _ in group:
             found.rows.append(down + pitch / 2)
             down += pitch
+    return found
+
+
+def _spans(places: Sequence[float], pitch: float, above: bool) -> list[tuple[float, float]]:
+    """From where to where dots stand: headings, and labels above the dots, stay free of lines."""
+    found: list[tuple[float, float]] = []
+    for y in places:
+        top, bottom = y if above else y - pitch / 2, y + pitch / 2
+        if found and math.isclose(found[-1][1], top):
+            top = found.pop()[0]
+        found.append((top, bottom))
     return found
 
 
@@ -331,10 +346,10 @@ def lines(
     axes = _axes(drawn, 0.0, EDGE + (names + GAP if names else 0.0), head, foot)
     across = [each for line in series for each in line.x]
     up = [each for line in series for seen in line.seen for each in _three(seen)]
-    _set_limits(axes, "x", across + [mark.at for mark in marks], x)
     _set_limits(axes, "y", up + [mark.at for mark in levels], y)
     left = max(_width(y.tick(each), SMALL) for each in _ticks(axes, "y", y)) + EDGE + GAP
     axes.set_position(_box(drawn, left, EDGE + (names + GAP if names else 0.0), head, foot))
+    _set_limits(axes, "x", across + [mark.at for mark in marks], x)
     if band:
         axes.axhspan(band.low, band.high, color=BAND, lw=0, zorder=0)
     _draw_marks(axes, marks, levels)
@@ -393,9 +408,7 @@ def _name_ends(axes: Axes, series: Sequence[Line], chosen: bool, y: Axis) -> Non
     bottom, top = axes.get_ylim()
     scale = math.log if y.log else float
     low, high = scale(bottom), scale(top)
-    heights = [
-        (scale(line.seen[-1].value) - low) / (high - low) * PLOT_HEIGHT for line in series
-    ]
+    heights = [(scale(line.seen[-1].value) - low) / (high - low) * PLOT_HEIGHT for line in series]
     ends = spread(heights, SMALL * 1.25, PLOT_HEIGHT)
     for i, (line, end) in enumerate(zip(series, ends, strict=True)):
         axes.annotate(
@@ -433,12 +446,11 @@ def spread(values: Sequence[float], least: float, highest: float) -> list[float]
         placed.append(max(values[i], placed[-1] + least) if placed else values[i])
     # Pushing only upwards would leave the names above their lines on average.
     shift = sum(p - values[i] for p, i in zip(placed, order, strict=True)) / max(1, len(order))
-    if placed:
-        shift = max(shift, placed[-1] - highest)
-        shift = min(shift, placed[0])
+    top, last = max(highest, least * (len(order) - 1)), len(order) - 1
     positions = [0.0] * len(values)
-    for p, i in zip(placed, order, strict=True):
-        positions[i] = p - shift
+    for k, (p, i) in enumerate(zip(placed, order, strict=True)):
+        # Room is left for those below and for those above.
+        positions[i] = min(max(p - shift, k * least), top - (last - k) * least)
     return positions
 
 
@@ -449,20 +461,33 @@ def matrix(table: Table) -> Figure:
     """A table drawn, for where no HTML is: beside the page, and in Snakemake's own report."""
     texts = [[_header(column.name, column.unit) for column in table.columns]]
     texts += [[_cell(cell) for cell in row] for row in table.rows]
-    columns = range(len(table.columns))
-    wide = [max(_width(row[i], SMALL, row is texts[0]) for row in texts) + GAP for i in columns]
+    cells = [[textwrap.wrap(each, CELL, break_long_words=False) for each in row] for row in texts]
+    heights = [ROW + 1.3 * SMALL * (max(1, *map(len, row)) - 1) for row in cells]
+    wide = [
+        GAP
+        + max(
+            _width(line, SMALL, not i or not y)
+            for y, row in enumerate(cells)
+            for line in row[i] or [""]
+        )
+        for i in range(len(table.columns))
+    ]
     width = max(WIDTH, sum(wide) + 2 * EDGE)
-    drawn = _figure(ROW * len(texts) + 2 * EDGE, width)
+    drawn = _figure(sum(heights) + 2 * EDGE, width)
     axes = _axes(drawn, EDGE, EDGE, EDGE, EDGE)
     axes.set_axis_off()
     axes.set_xlim(0, width - 2 * EDGE)
-    axes.set_ylim(ROW * len(texts), 0)
-    for y, row in enumerate(texts):
-        down, right = (y + 0.5) * ROW, 0.0
-        for i, text in enumerate(row):
+    axes.set_ylim(sum(heights), 0)
+    top = 0.0
+    for y, row in enumerate(cells):
+        right = 0.0
+        for i, cell in enumerate(row):
             weight = "normal" if y and i else "bold"
-            axes.text(right, down, text, va="center", fontsize=SMALL, fontweight=weight)
+            for k, line in enumerate(cell):
+                down = top + ROW / 2 + 1.3 * SMALL * k
+                axes.text(right, down, line, va="center", fontsize=SMALL, fontweight=weight)
             right += wide[i]
+        top += heights[y]
     return drawn
 
 
@@ -539,9 +564,7 @@ def _width(text: str, size: float, strong: bool = False) -> float:
     """The width of text in points."""
     if not text:
         return 0.0
-    font = FontProperties(
-        family="DejaVu Sans", size=size, weight="bold" if strong else "normal"
-    )
+    font = FontProperties(family="DejaVu Sans", size=size, weight="bold" if strong else "normal")
     return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0])
 
 
@@ -577,10 +600,20 @@ def _ticks(axes: Axes, which: str, axis: Axis) -> list[float]:
     places = [each for each in places if low <= each <= high] or [low, high]
     if which == "y":
         return places
-    room = 72 * axes.get_position().width * axes.figure.get_size_inches()[0]
-    while len(places) > 2 and sum(_width(axis.tick(p), SMALL) + GAP for p in places) > room:
+    while len(places) > 2 and _touch(axes, axis, places):
         places = places[::2]
     return places
+
+
+def _touch(axes: Axes, axis: Axis, places: Sequence[float]) -> bool:
+    """Whether the names of two ticks across would come too close to each other."""
+    points = 72 / axes.figure.dpi
+    across = [axes.transData.transform((place, 1))[0] * points for place in places]
+    half = [_width(axis.tick(place), SMALL) / 2 for place in places]
+    return any(
+        after - before < half[i] + half[i + 1] + GAP / 2
+        for i, (before, after) in enumerate(pairwise(across))
+    )
 
 
 def _round_values(low: float, high: float, log: bool) -> list[float]:

@@ -107,6 +107,24 @@ def nothing(title: str, why: str = "Nothing was measured") -> list[Shown]:
     return [Shown(title, f"{title}. {why}.", figure.nothing(why))]
 
 
+def tabled(
+    title: str,
+    heads: Sequence[str],
+    rows: Sequence[list[str | float | int | model.Cell | None]],
+    name: str = "",
+) -> Shown:
+    """A view that is a table, such as of outcomes; its rows are its text alternative.
+
+    Args:
+        title: What it shows.
+        heads: Names of the columns.
+        rows: The cells.
+        name: What it is called on the switch, where there are several.
+    """
+    table = Table(columns=[model.Column(name=head) for head in heads], rows=[*rows])
+    return Shown(title, f"{title}: {table.spoken}.", table=table, name=name)
+
+
 def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> None:
     """Read the records, answer, and write table, figure and answer.
 

@@ -46,7 +46,7 @@ def clear(points: Sequence[Point]) -> list[Point]:
 
 
 def drawn(
-    scans: Mapping[str, Sequence[Point]], caches: Sequence[Cache], memory: float | None = None
+    scans: Mapping[str, Sequence[Point]], caches: Sequence[Cache], memory: Interval | None = None
 ) -> Figure | None:
     """The working sets beyond the overhead; None where they make no line.
 
@@ -69,7 +69,9 @@ def drawn(
         for cache in caches
         if min(sizes) < cache.size < max(sizes)
     ]
-    levels = [Mark(GIGA * memory, f"{hardware.rate(memory)} memory")] if memory else []
+    levels = []
+    if memory:
+        levels.append(Mark(GIGA * memory.value, f"{say.value(memory, 'GB/s', GIGA)} memory"))
     return figure.lines(
         lines,
         Axis("working set: all arrays together", hardware.size, log=True, ticks=_ticks(sizes)),

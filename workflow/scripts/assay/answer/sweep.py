@@ -112,10 +112,14 @@ class Sweep:
         return [level.seen for level in (*self.levels, *self.steps) if level.seen]
 
     @property
-    def smallest_detectable(self) -> float:
-        """Smallest difference to the reference that the seeds would have shown."""
-        runs = {level.cell.key: level.cell.runs for level in self.levels}
-        return accuracy.smallest_detectable(runs, self.reference.cell.key)
+    def runs(self) -> dict[str, pd.DataFrame]:
+        """The runs of every cell."""
+        return {level.cell.key: level.cell.runs for level in self.levels}
+
+    @property
+    def resolution(self) -> list[str]:
+        """What these seeds and test images could have shown, in words."""
+        return accuracy.resolution(self.runs, self.reference.cell.key)
 
     @property
     def enough(self) -> Level:
@@ -165,14 +169,8 @@ def read(each: Record, place: Place) -> Cell:
         curves=[
             [float(str(a)) for a in trial.samples["validation_accuracy"]] for trial in ended_well
         ],
-        lost=(accuracy.lost(runs) or "") if len(runs) else _absent([each]),
+        lost=(accuracy.lost(runs) or "") if len(runs) else trials.why_lost([each]),
     )
-
-
-def _absent(records: Sequence[Record]) -> str:
-    """Why there is not a single run."""
-    status = records[0].status
-    return "not measured" if status == Status.OK else model.lost(status)
 
 
 def sweeps(
@@ -299,7 +297,9 @@ def findings(
     devices = trials.devices(records)
     told = {each.device: tell(each) for each in found}
     by_device = {device: [e for e in records if e.axes["device"] == device] for device in devices}
-    absent = {device: _absent(own) for device, own in by_device.items() if device not in told}
+    absent = {
+        device: trials.why_lost(own) for device, own in by_device.items() if device not in told
+    }
     sentences = [say.on(device, devices) + each.sentence for device, each in told.items()]
     sentences += [f"{device}: {why_not}." for device, why_not in absent.items()]
     return Findings(
@@ -312,11 +312,11 @@ def findings(
         sentence=" ".join(sentences) if told else NOTHING,
         so=" ".join(say.on(device, devices) + each.so for device, each in told.items() if each.so),
         numbers=numbers(found),
-        why=[*why, *(text for each in found for text in _detectable(each, devices))],
+        why=[*why, *(say.on(each.device, devices) + t for each in found for t in each.resolution)],
         method=[*_method(records, found, reference), *method],
         caveats=[*caveats],
         views=[_view(each, name) for each in found if len(each.whole) > 1]
-        or question.nothing(f"Test accuracy by {name}"),
+        or question.nothing(f"Test accuracy by {name}", "Nothing to compare"),
         switch="Device",
         folded=[_curves(each, name, devices) for each in found if _has_curves(each)],
         table=_table([*(level for each in found for level in each.levels), *others], name, columns),
@@ -352,19 +352,6 @@ def effect(what: str, level: Level | None, advice: Mapping[Word, str], missing: 
     return Told(short, sentence, advice.get(level.word, ""), [Main(what, level.word)])
 
 
-def _detectable(found: Sweep, devices: Sequence[str]) -> list[str]:
-    """What these seeds and test images could have shown, if they compared."""
-    if not math.isfinite(found.smallest_detectable):
-        return []
-    runs = found.reference.cell.runs
-    return [
-        f"{say.on(found.device, devices)}The smallest difference that these seeds would have shown "
-        f"is {say.number(100 * found.smallest_detectable, 2)} points (80 % power, median of the "
-        f"comparisons). The {say.count(accuracy.tested_images(runs))} test images alone leave a "
-        f"standard error of {say.number(100 * accuracy.sampling_error(runs), 2)} points."
-    ]
-
-
 def _method(records: Sequence[Record], found: Sequence[Sweep], reference: str) -> list[str]:
     """How the cells were measured and compared."""
     settings: Any = records[0].settings
@@ -388,7 +375,9 @@ def numbers(found: Sequence[Sweep]) -> dict[str, Any]:
     return {
         each.device: {
             "reference": each.reference.name,
-            "smallest_detectable_difference": accuracy.finite(each.smallest_detectable),
+            "smallest_detectable_difference": accuracy.finite(
+                accuracy.smallest_detectable(each.runs, each.reference.cell.key)
+            ),
             "levels": {level.name: numbers_of(level) for level in each.whole},
             "lost": {level.name: level.lost for level in each.levels if level.lost},
         }
@@ -481,11 +470,19 @@ def seeds(level: Level) -> list[float]:
     return [] if level.lost else [float(share) for share in level.cell.runs["test_accuracy"]]
 
 
+def alternative(title: str, shown: Sequence[Arm]) -> str:
+    """The text for those who cannot see a figure of accuracies."""
+    parts = [
+        f"{arm.label}: " + (f"{100 * arm.value.value:.1f} %, " if arm.value else "") + arm.told
+        for arm in shown
+    ]
+    return f"{title}. {'; '.join(parts)}."
+
+
 def _view(found: Sweep, name: str) -> Shown:
     title = f"Test accuracy by {name}"
     drawn = accuracies([(level, seeds(level)) for level in found.levels], name)
-    alternative = arms.alternative(title, found.levels, unit="%", scale=100)
-    return Shown(title, alternative, drawn, name=found.device)
+    return Shown(title, alternative(title, found.levels), drawn, name=found.device)
 
 
 def _has_curves(found: Sweep) -> bool:

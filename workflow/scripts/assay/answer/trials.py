@@ -63,3 +63,9 @@ def lost(records: Iterable[Record], axis: str, name: str) -> str:
     ended = [trial.status for each in own for trial in each.trials]
     ended += [each.status for each in own]
     return next((model.lost(each) for each in ended if each != Status.OK), "not measured")
+
+
+def why_lost(records: Iterable[Record]) -> str:
+    """Why nothing is known of records, in a word or two: their first status that is not ok."""
+    ended = [s for each in records for s in (each.status, *(trial.status for trial in each.trials))]
+    return model.lost(next((status for status in ended if status != Status.OK), Status.OK))
