@@ -81,6 +81,7 @@ def test_serial_numbers_are_not_kept() -> None:
 
 def test_two_modules_in_a_channel_share_its_wires() -> None:
     text = UDEV.format(total=64).replace("CHANNEL B", "CHANNEL A")
+    text = text.replace("MEMORY_DEVICE_2_LOCATOR=DIMM 0", "MEMORY_DEVICE_2_LOCATOR=DIMM 1")
     assert dimm.bus(dimm.of_udev(text))["bus_width_bits"] == 64
 
 

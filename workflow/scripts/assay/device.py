@@ -161,11 +161,11 @@ def _below(base: Path, path: str) -> Path:
     """Where a control group lies below its mount.
 
     Inside a container the mount begins further down than the path, which may be the host's: its
-    first parts are left out until it leads somewhere; where none does, only the base counts.
+    first parts are left out until it leads somewhere.
     """
     parts = Path(path.lstrip("/")).parts
     ways = (base.joinpath(*parts[first:]) for first in range(len(parts)))
-    return next((way for way in ways if way.exists()), base)
+    return next((way for way in ways if way.exists()), base.joinpath(*parts))
 
 
 def cpu_quota(group: Path) -> float | None:

@@ -407,4 +407,4 @@ def _sized(text: str) -> int | None:
     if match is None:
         return None
     powers = {"": 0, "k": 10, "K": 10, "M": 20, "G": 30, "T": 40}
-    return int(match[1]) * 2 ** powers[match[2]]
+    return int(match[1]) << powers[match[2]]
