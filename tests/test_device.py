@@ -1,10 +1,14 @@
 """Labels, what stands behind them, and what is there."""
 
 import os
+from itertools import takewhile
+from unittest.mock import patch
 
 import pytest
 import torch
 from assay import device
+from hypothesis import given
+from hypothesis import strategies as st
 
 UUIDS = ["GPU-aaa1", "GPU-aaa2", "GPU-bbb"]
 
@@ -18,14 +22,35 @@ UUIDS = ["GPU-aaa1", "GPU-aaa2", "GPU-bbb"]
         ("0", 1),
         ("2,0", 2),
         ("0,7,1", 1),  # CUDA stops at the first entry that names nothing
-        ("1,1", 1),
+        ("0,,1", 1),
+        ("1,1", 0),  # a repeated entry empties the list
+        ("0, 1, 2, 1", 0),
+        ("0,7,0", 0),
+        ("2, +1, -0", 3),  # numbers are read as strtoul does
+        ("1gpu2,2ampere", 2),
         ("GPU-bbb", 1),
         ("GPU-aaa", 0),  # names two
         ("GPU-aaa1,GPU-aaa2", 2),
+        ("GPU-aaa1,GPU-aaa1", 0),
+        ("GPU-aaa1, 2", 1),  # the first entry decides which kind of list it is
+        ("MIG-89c850dc-38e3-57df-85c7-690c186b68e9", 1),
     ],
 )
 def test_cuda_visible_devices(visible, count):
     assert device.count_visible(UUIDS, visible) == count
+
+
+entry = st.sampled_from(["0", "1", "2", "3", "-1", "+1", " 2", "1x", "", "x", "GPU-", *UUIDS])
+
+
+@given(st.lists(entry, max_size=5).map(",".join))
+def test_visible_devices_are_counted_as_torch_does(visible):
+    with patch.dict(os.environ, {"CUDA_VISIBLE_DEVICES": visible}):
+        parsed = torch.cuda._parse_visible_devices()
+    if parsed and isinstance(parsed[0], str):
+        parsed = torch.cuda._transform_uuid_to_ordinals(parsed, UUIDS)
+    expected = [*takewhile(lambda number: number < len(UUIDS), parsed)]
+    assert device.count_visible(UUIDS, visible) == len(expected)
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ def test_serial_numbers_are_not_kept() -> None:
 
 def test_two_modules_in_a_channel_share_its_wires() -> None:
     text = UDEV.format(total=64).replace("CHANNEL B", "CHANNEL A")
+    text = text.replace("MEMORY_DEVICE_2_LOCATOR=DIMM 0", "MEMORY_DEVICE_2_LOCATOR=DIMM 1")
     assert dimm.bus(dimm.of_udev(text))["bus_width_bits"] == 64
 
 
@@ -108,14 +109,16 @@ Memory Device
 \tBank Locator: P0_Node0_Channel1_Dimm0
 """
     [module] = dimm.of_dmidecode(text)
-    assert module == Module("P1-DIMMA1", "P0_Node0_Channel0_Dimm0", "DDR5", 2**34, 64, 4800)
+    slots = (("P1-DIMMA1", "P0_Node0_Channel0_Dimm0"), ("P1-DIMMB1", "P0_Node0_Channel1_Dimm0"))
+    assert module == Module(*slots[0], "DDR5", 2**34, 64, 4800, slots)
 
 
 def test_lshw() -> None:
     bank = {"id": "bank:0", "slot": "DIMM_A2", "size": 2**33, "width": 64, "clock": 3200000000}
     empty = {"id": "bank:1", "slot": "DIMM_B1"}
     text = json.dumps([{"id": "memory", "size": 2**33, "children": [bank, empty]}])
-    assert dimm.of_lshw(text) == [Module("DIMM_A2", "", None, 2**33, 64, 3200)]
+    slots = (("DIMM_A2", ""), ("DIMM_B1", ""))
+    assert dimm.of_lshw(text) == [Module("DIMM_A2", "", None, 2**33, 64, 3200, slots)]
     assert dimm.of_lshw("") == dimm.of_lshw("not JSON") == []
 
 
@@ -157,7 +160,13 @@ def test_nothing_is_guessed() -> None:
 
 @given(st.lists(st.sampled_from("ABCDEFGH"), min_size=1, max_size=16))
 def test_bus_is_the_sum_over_distinct_channels(letters: list[str]) -> None:
-    modules = [Module(f"DIMM_{letter}1", data_bits=64) for letter in letters]
+    # Two in each channel at most; the slots have numbers of their own.
+    modules = [
+        Module(f"DIMM_{letter}{i}", data_bits=64)
+        for letter in letters
+        for i in range(letters.count(letter) % 2 + 1)
+    ]
+    modules = [*dict.fromkeys(modules)]
     assert dimm.bus(modules)["bus_width_bits"] == 64 * len(set(letters))
 
 
@@ -317,7 +326,8 @@ def test_numa(tmp_path: Path) -> None:
         meminfo = f"Node {node} MemTotal:  1024 kB\nNode {node} MemFree: 1 kB"
         plant(tmp_path, {folder + "cpulist": cpus, folder + "meminfo": meminfo})
     nodes = probe.numa(tmp_path).values["nodes"]
-    assert nodes == [{"cpus": c, "memory_bytes": 2**20} for c in ("0-7", "8-15")]
+    cpus = ("0-7", "8-15")
+    assert nodes == [{"number": i, "cpus": c, "memory_bytes": 2**20} for i, c in enumerate(cpus)]
 
 
 def test_torch_libraries() -> None:

@@ -45,7 +45,7 @@ def largest_cache_bytes(readings: Sequence[Reading]) -> int:
     sizes = [0]
     for reading in readings:
         caches: Any = reading.values.get("caches", [])
-        sizes += [entry["size_bytes"] * entry["instances"] for entry in caches]
+        sizes += [entry["size_bytes"] * (entry["instances"] or 1) for entry in caches]
         if l2 := reading.values.get("l2_bytes"):
             sizes.append(int(str(l2)))
     return max(sizes)

@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import JsonValue
 
 
 def of_sysfs(root: Path) -> list[dict[str, JsonValue]]:
-    """The caches that Linux lists per CPU, each physical cache counted once."""
+    """The caches that Linux lists per CPU, each physical cache counted once.
+
+    One that does not tell its size is left out, and one that names no CPU is that CPU's own.
+    """
     seen: set[tuple[int, str, int, str]] = set()
     for folder in (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cache/index[0-9]*"):
         try:
             level, kind, size, shared = (
-                (folder / name).read_text().strip()
+                (folder / name).read_text(errors="replace").strip("\0 \n")
                 for name in ("level", "type", "size", "shared_cpu_list")
             )
-        except OSError:
+            own = folder.parents[1].name.removeprefix("cpu")
+            count_cpus(shared)
+            seen.add((int(level), kind.lower(), _kibibytes(size), shared or own))
+        except (OSError, ValueError, IndexError):
             continue
-        seen.add((int(level), kind.lower(), _kibibytes(size), shared))
     counts = Counter(
         (level, kind, size, count_cpus(shared)) for level, kind, size, shared in sorted(seen)
     )
@@ -38,6 +43,7 @@ def of_sysfs(root: Path) -> list[dict[str, JsonValue]]:
             "instances": instances,
         }
         for (level, kind, size, cpus), instances in counts.items()
+        if size > 0
     ]
 
 
@@ -53,17 +59,35 @@ def count_cpus(text: str) -> int:
     return sum(int(pair[-1]) - int(pair[0]) + 1 for pair in ends)
 
 
+def joined(
+    one: Sequence[Mapping[str, JsonValue]], other: Sequence[Mapping[str, JsonValue]]
+) -> list[dict[str, JsonValue]]:
+    """Two lists of caches as one: of the second, the levels that the first does not know."""
+    levels = {entry["level"] for entry in one}
+    return [dict(e) for e in one] + [dict(e) for e in other if e["level"] not in levels]
+
+
 def of_lscpu(text: str) -> list[dict[str, JsonValue]]:
-    """The caches of ``lscpu --bytes --caches --json``."""
-    return [
-        {
-            "level": int(entry["level"]),
-            "type": entry["type"].lower(),
-            "size_bytes": int(entry["one-size"]),
-            "instances": int(entry["all-size"]) // int(entry["one-size"]),
-        }
-        for entry in (json.loads(text)["caches"] if text else [])
-    ]
+    """The caches of ``lscpu --bytes --caches --json`` that have a size."""
+    try:
+        listed = json.loads(text)["caches"] if text else []
+    except (ValueError, KeyError, TypeError):
+        return []
+    found: list[dict[str, JsonValue]] = []
+    for entry in listed:
+        try:
+            one, every = int(entry["one-size"]), entry.get("all-size")
+            found.append(
+                {
+                    "level": int(entry["level"]),
+                    "type": str(entry["type"]).lower(),
+                    "size_bytes": one,
+                    "instances": int(every) // one if every else None,
+                }
+            )
+        except (KeyError, TypeError, ValueError, ZeroDivisionError):
+            continue
+    return found
 
 
 def of_sysctl(fields: Mapping[str, str]) -> list[dict[str, JsonValue]]:

@@ -56,7 +56,7 @@ def between(before: Reading, after: Reading, threads: int) -> Contention:
     """What happened between two readings of a process that computes on that many threads."""
     wall = after.wall_s - before.wall_s
     cpu = after.cpu_s - before.cpu_s
-    delay = _difference(before.delay_s, after.delay_s)
+    delay = _delay(before.delay_s, after.delay_s)
     return Contention(
         delay_share=_share(delay, None if delay is None else delay + cpu),
         cpu_per_thread=_share(cpu, wall * threads),
@@ -71,21 +71,28 @@ def _difference(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None else max(0.0, after - before)
 
 
+def _delay(before: float | None, after: float | None) -> float | None:
+    """What was waited; unknown where a thread ended and took what it had waited along."""
+    fell = before is not None and after is not None and after < before
+    return None if fell else _difference(before, after)
+
+
 def _share(part: float | None, whole: float | None) -> float | None:
     return part / whole if part is not None and whole else None
 
 
 def _run_queue_delay(proc: Path) -> float | None:
-    total = 0
+    ran = total = 0
     try:
         for task in (proc / "self/task").iterdir():
             try:
-                total += int((task / "schedstat").read_text().split()[1])
-            except ProcessLookupError:  # the thread ended between listing and reading
+                spent, waited, *_ = (task / "schedstat").read_text().split()
+            except (ProcessLookupError, FileNotFoundError):  # it ended since it was listed
                 continue
-    except (OSError, ValueError, IndexError):
+            ran, total = ran + int(spent), total + int(waited)
+    except (OSError, ValueError):
         return None
-    return total * 1e-9
+    return total * 1e-9 if ran else None  # we ran, so zeros are counters that are switched off
 
 
 def _pressure(proc: Path) -> float | None:
@@ -117,6 +124,7 @@ class Waits:
         self._tasks = proc / "self/task"
         self._files: dict[str, int] = {}
         self._seen: dict[str, int] = {}
+        self._ran = False  # else the counters are switched off
 
     def read(self) -> dict[str, int] | None:
         """Nanoseconds by thread; None where the system does not tell."""
@@ -128,7 +136,7 @@ class Waits:
                 self._read(thread, file)
         except (OSError, ValueError, IndexError):
             return None
-        return dict(self._seen) or None
+        return dict(self._seen) if self._ran and self._seen else None
 
     def _open(self, thread: str) -> None:
         try:
@@ -138,9 +146,11 @@ class Waits:
 
     def _read(self, thread: str, file: int) -> None:
         try:
-            self._seen[thread] = int(os.pread(file, 64, 0).split()[1])
+            spent, waited, *_ = os.pread(file, 64, 0).split()
         except ProcessLookupError:
             return
+        self._ran = self._ran or spent != b"0"
+        self._seen[thread] = int(waited)
 
     def close(self) -> None:
         """Close the files."""

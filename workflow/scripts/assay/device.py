@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,36 +26,66 @@ class Unavailable(Exception):
 
 
 def visible_gpus() -> int:
-    """Number of NVIDIA GPUs that NVML shows and CUDA_VISIBLE_DEVICES lets through."""
+    """Number of NVIDIA GPUs that NVML shows and CUDA_VISIBLE_DEVICES lets through.
+
+    One that is lost or that this user may not use does not hide the others.
+    """
+    return count_visible(gpu_uuids(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def gpu_uuids() -> list[str]:
+    """The UUIDs of the GPUs that NVML shows, without those that it refuses."""
     import pynvml
+
+    def uuid(index: int) -> str | None:
+        try:
+            return str(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(index)))
+        except pynvml.NVMLError:
+            return None
 
     try:
         pynvml.nvmlInit()
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        uuids = [str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
+        found = [uuid(index) for index in range(pynvml.nvmlDeviceGetCount())]
     except pynvml.NVMLError:
-        return 0
-    return count_visible(uuids, os.environ.get("CUDA_VISIBLE_DEVICES"))
+        return []
+    return [each for each in found if each]
 
 
 def count_visible(uuids: list[str], visible: str | None) -> int:
     """How many of the GPUs a value of CUDA_VISIBLE_DEVICES lets through.
 
-    As CUDA does, the list counts up to its first entry that names no GPU. An entry is an index
-    or the beginning of a UUID.
+    As CUDA and torch read it (``torch.cuda._parse_visible_devices``): the first entry decides
+    whether the list is of UUIDs or of numbers; it counts up to the first entry that names no GPU; a
+    repeated entry makes it empty; of a GPU's parts (MIG) one is used.
     """
     if visible is None:
         return len(uuids)
-    seen: set[int] = set()
-    for entry in (part.strip() for part in visible.split(",")):
-        if entry.isdigit():
-            matches = [int(entry)] if int(entry) < len(uuids) else []
-        else:
-            matches = [i for i, uuid in enumerate(uuids) if entry and uuid.startswith(entry)]
-        if len(matches) != 1 or matches[0] in seen:
-            break
-        seen.add(matches[0])
-    return len(seen)
+    entries = visible.split(",")
+    if visible.startswith("MIG-"):
+        parts = [*takewhile(lambda entry: entry.startswith("MIG-"), entries)]
+        return 0 if _repeats(parts) else 1
+    if visible.startswith("GPU-"):
+        named = [*takewhile(lambda entry: entry.startswith("GPU-"), entries)]
+        found = [*takewhile(lambda index: index >= 0, (_by_uuid(each, uuids) for each in named))]
+        return 0 if _repeats(named) or _repeats(found) else len(found)
+    numbers = [*takewhile(lambda number: number >= 0, map(_leading_number, entries))]
+    return 0 if _repeats(numbers) else len([*takewhile(lambda n: n < len(uuids), numbers)])
+
+
+def _repeats(values: Sequence[Any]) -> bool:
+    return len(set(values)) < len(values)
+
+
+def _by_uuid(entry: str, uuids: list[str]) -> int:
+    """The one GPU whose UUID begins so; −1 for none or several."""
+    matches = [i for i, uuid in enumerate(uuids) if uuid.startswith(entry)]
+    return matches[0] if len(matches) == 1 else -1
+
+
+def _leading_number(entry: str) -> int:
+    """The number that an entry begins with, as C's strtoul reads it; −1 for none."""
+    match = re.match(r"[+-]?\d+", entry.strip())
+    return int(match[0]) if match else -1
 
 
 def behind(label: str) -> str:
@@ -120,10 +152,20 @@ def control_groups(
         if controllers and controller not in controllers.split(","):
             continue
         base = root / controller if controllers else root
-        # Inside a container the path may be the host's and lead nowhere: then only the base counts.
-        group = base / path.lstrip("/")
+        group = _below(base, path)
         folders += [each for each in (group, *group.parents) if each.is_relative_to(base)]
     return folders
+
+
+def _below(base: Path, path: str) -> Path:
+    """Where a control group lies below its mount.
+
+    Inside a container the mount begins further down than the path, which may be the host's: its
+    first parts are left out until it leads somewhere.
+    """
+    parts = Path(path.lstrip("/")).parts
+    ways = (base.joinpath(*parts[first:]) for first in range(len(parts)))
+    return next((way for way in ways if way.exists()), base.joinpath(*parts))
 
 
 def cpu_quota(group: Path) -> float | None:
@@ -131,13 +173,13 @@ def cpu_quota(group: Path) -> float | None:
     try:
         limit, period = (group / "cpu.max").read_text().split()
         return None if limit == "max" else int(limit) / int(period)
-    except (OSError, ValueError):
+    except (OSError, ValueError, ZeroDivisionError):
         pass
     try:
         limit = (group / "cpu.cfs_quota_us").read_text()
         period = (group / "cpu.cfs_period_us").read_text()
         return int(limit) / int(period) if int(limit) > 0 else None
-    except (OSError, ValueError):
+    except (OSError, ValueError, ZeroDivisionError):
         return None
 
 

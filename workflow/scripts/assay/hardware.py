@@ -118,7 +118,7 @@ def rate(bytes_per_s: float) -> str:
 
 def cache(entry: Mapping[str, Any]) -> str:
     """One kind of cache: ``2 × 48 KiB L1d``."""
-    count = f"{entry['instances']} × " if entry["instances"] > 1 else ""
+    count = f"{entry['instances']} × " if (entry["instances"] or 1) > 1 else ""
     letter = {"data": "d", "instruction": "i"}.get(entry["type"], "")
     return f"{count}{size(entry['size_bytes'])} L{entry['level']}{letter}"
 

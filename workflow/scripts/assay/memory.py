@@ -139,7 +139,7 @@ def reported_caches(record: Record, threads: int) -> list[Cache]:
     found = []
     for entry in hardware.values(record, Item.CACHES).get("caches", []):
         if entry["type"] != "instruction":
-            used = min(entry["instances"], threads)
+            used = min(entry["instances"] or 1, threads)
             name = hardware.cache({**entry, "instances": used})
             found.append(Cache(name, name.rsplit(" ", 1)[1], used * entry["size_bytes"]))
     if l2 := hardware.values(record, Item.GPU).get("l2_bytes"):

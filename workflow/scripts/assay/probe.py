@@ -135,13 +135,17 @@ def cpu(info: Mapping[str, Any], lscpu: Mapping[str, str]) -> Reading:
 
 def caches(root: Path, sysctl: Mapping[str, str]) -> Reading:
     """Size and number of every cache."""
-    if found := cache.of_sysfs(root):
-        return Reading(Item.CACHES, {"caches": [*found]}, "the kernel's list of caches (sysfs)")
-    if found := cache.of_lscpu(output("lscpu", "--bytes", "--caches", "--json")):
-        return Reading(Item.CACHES, {"caches": [*found]}, "lscpu")
+    kernel = cache.of_sysfs(root)
+    listed = cache.of_lscpu(output("lscpu", "--bytes", "--caches", "--json"))
+    if found := cache.joined(kernel, listed):  # some kernels list private caches only
+        sources = ["the kernel's list of caches (sysfs)"] * bool(kernel)
+        sources += ["lscpu"] * (len(found) > len(kernel))
+        return Reading(Item.CACHES, {"caches": [*found]}, " and ".join(sources))
     if found := cache.of_sysctl(sysctl):
         return Reading(Item.CACHES, {"caches": [*found]}, "sysctl")
-    return Reading(Item.CACHES, reason="neither sysfs nor lscpu nor sysctl lists caches here")
+    return Reading(
+        Item.CACHES, reason="neither sysfs nor lscpu nor sysctl lists caches with their sizes here"
+    )
 
 
 # ---- memory ----------------------------------------------------------------------------------
@@ -238,15 +242,34 @@ def apple_bus(chip: str, cores: int, item: Item) -> Reading:
 
 
 def numa(root: Path) -> Reading:
-    """The NUMA nodes: CPUs and memory of each."""
-    nodes: list[JsonValue] = []
-    for folder in sorted((root / "sys/devices/system/node").glob("node[0-9]*")):
-        total = re.search(r"MemTotal:\s+(\d+) kB", (folder / "meminfo").read_text())
-        cpus = (folder / "cpulist").read_text().strip()
-        nodes.append({"cpus": cpus, "memory_bytes": int(total[1]) * 1024 if total else None})
+    """The NUMA nodes that have CPUs, with their memory; others, such as a GPU's, are counted."""
+    folders = (root / "sys/devices/system/node").glob("node[0-9]*")
+    numbers = sorted(int(f.name[4:]) for f in folders if f.name[4:].isdigit())
+    listed = [_node(root / f"sys/devices/system/node/node{number}", number) for number in numbers]
+    nodes: list[JsonValue] = [each for each in listed if each.get("cpus") != ""]
     if not nodes:
         return Reading(Item.NUMA, reason="the system lists no NUMA nodes")
-    return Reading(Item.NUMA, {"count": len(nodes), "nodes": nodes}, "sysfs")
+    others = len(listed) - len(nodes)
+    values = known(count=len(nodes), nodes=nodes, without_cpus=others or None)
+    return Reading(Item.NUMA, values, "sysfs")
+
+
+def _node(folder: Path, number: int) -> dict[str, JsonValue]:
+    """A node, as far as it is described; without CPUs its list is empty."""
+    total = re.search(r"MemTotal:\s+(\d+) kB", _text(folder / "meminfo") or "")
+    return {
+        "number": number,
+        "cpus": _text(folder / "cpulist"),
+        "memory_bytes": int(total[1]) * 1024 if total else None,
+    }
+
+
+def _text(path: Path) -> str | None:
+    """A file of the system without what some kernels leave at its end; None if it is missing."""
+    try:
+        return path.read_text(errors="replace").strip("\0 \n")
+    except OSError:
+        return None
 
 
 def limits() -> Reading:
@@ -280,10 +303,12 @@ def virtualisation(
         detected: What ``systemd-detect-virt --vm`` printed; it also knows ARM machines.
         root: Root of the file system.
     """
-    name = lscpu.get("Hypervisor vendor") or detected.strip().removeprefix("none")
+    own_domain = lscpu.get("Virtualization type") == "none"  # Xen's first domain sees the firmware
+    name = "" if own_domain else lscpu.get("Hypervisor vendor", "")
+    name = name or detected.strip().removeprefix("none")
     if not name and sysctl.get("kern.hv_vmm_present") == "1":
         name = "Apple's hypervisor"
-    if not name and "hypervisor" in lscpu.get("Flags", "").split():
+    if not name and not own_domain and "hypervisor" in lscpu.get("Flags", "").split():
         name = "unnamed hypervisor"
     return Reading(
         Item.VIRTUALISATION,
@@ -298,6 +323,7 @@ def container(root: Path) -> str | None:
         (".dockerenv", "Docker"),
         ("run/.containerenv", "Podman"),
         (".singularity.d", "Apptainer"),
+        ("var/run/secrets/kubernetes.io", "Kubernetes"),
     ):
         if (root / mark).exists():
             return name

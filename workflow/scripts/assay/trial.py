@@ -32,6 +32,7 @@ T = TypeVar("T")
 ANCHOR, TWIN = "anchor", "twin"
 FIRST_CALL = 10  # blocks that a first call, which also starts libraries, may take
 ESTIMATES = 3  # before a trial is given up for its length
+GRACE = 2  # times cap_s that the least rounds may take, so that a slower machine is answered, too
 MIXED = 3  # times as many calls of one arm fill a block as of another: very different work
 TRIES = 5  # of one block in one round
 RECENT = 20  # blocks that tell whether a neighbour is there
@@ -64,7 +65,7 @@ class Protocol:
     rounds_least: int  # kept rounds before a result is given
     rounds_most: int  # kept rounds at most
     look_every: int  # kept rounds between two looks at the intervals
-    cap_s: float  # seconds of rounds that count, at most
+    cap_s: float  # seconds of rounds that count, at most; rounds_least may take GRACE times that
     patience: float  # times cap_s that disturbed rounds, and waiting for better ones, may take
     operand_sets: int  # per arm at most
     operand_sets_least: int  # per arm, even where they need more than operand_bytes
@@ -168,10 +169,10 @@ def _too_long(
     for _ in range(ESTIMATES):
         seen = _estimate(works, generator, protocol, clock)
         estimate_s = seen.slow_s * protocol.rounds_least
-        if estimate_s <= protocol.cap_s:
+        if estimate_s <= GRACE * protocol.cap_s:
             return None
     reason = f"{protocol.rounds_least} rounds would take {estimate_s:.0f} s or more, over the "
-    reason += f"budget of {protocol.cap_s:g} s a trial (protocol.cap_s)"
+    reason += f"budget of {GRACE * protocol.cap_s:g} s a trial ({GRACE} × protocol.cap_s)"
     return {
         "reason": reason + (", beside another program" if seen.disturbed else ""),
         "result": {
@@ -204,7 +205,7 @@ def _estimate(
                 disturbed |= waited_s > protocol.void_delay_share * seconds[id(work)]
             if seconds[id(work)] > FIRST_CALL * protocol.block_s:
                 slow_s += seconds[id(work)]
-            if slow_s * protocol.rounds_least > protocol.cap_s:
+            if slow_s * protocol.rounds_least > GRACE * protocol.cap_s:
                 break
     return _Estimate(seconds, slow_s, disturbed)
 
@@ -303,7 +304,7 @@ class _Rounds:
     def _until_enough(self, waits: contention.Waits) -> str:
         protocol = self.protocol
         kept = voids = 0
-        while self.kept_s < protocol.cap_s and self.lost_s <= protocol.patience * protocol.cap_s:
+        while self._affordable(kept) and self.lost_s <= protocol.patience * protocol.cap_s:
             own = self._round(waits)
             if own.why_void:
                 voids += 1
@@ -317,6 +318,11 @@ class _Rounds:
             if kept >= protocol.rounds_most:
                 return "rounds"
         return "cap"
+
+    def _affordable(self, kept: int) -> bool:
+        """Whether there is time for one more round; for the least of them there is more."""
+        grace = GRACE if kept < self.protocol.rounds_least else 1
+        return self.kept_s < grace * self.protocol.cap_s
 
     def _pause(self, voids: int) -> None:
         """Let a burst pass; longer after each void round in a row, and never in step with it."""
@@ -439,7 +445,8 @@ class _Rounds:
         if kept >= protocol.rounds_least:
             return {"status": Status.OK, "reason": None, "samples": self._samples()}
         why = sorted({each.why_void for each in self.rounds if each.why_void})
-        reason = f"{kept} of {len(self.rounds)} rounds could be kept within {protocol.cap_s:g} s, "
+        within_s = GRACE * protocol.cap_s
+        reason = f"{kept} of {len(self.rounds)} rounds could be kept within {within_s:g} s, "
         reason += f"{protocol.rounds_least} are needed"
         reason += f" (void for: {', '.join(why)})" if why else ""
         status = Status.CONTENDED if why else Status.SKIPPED
