@@ -6,6 +6,8 @@ The run is that of the tiny workflow, or the one whose results folder TORCH_ASSA
 from __future__ import annotations
 
 import base64
+import gzip
+import json
 import os
 import re
 import shutil
@@ -218,7 +220,7 @@ def test_headlines(results: Results) -> None:
         assert len(answer.sentence.split()) <= most, answer.sentence
         assert ";" not in answer.sentence
         assert answer.sentence.endswith(".")
-        assert len(answer.so.split()) <= 2 * 20 if results.several else 20, answer.so
+        assert len(answer.so.split()) <= (40 if results.several else 20), answer.so
         assert "\n" not in answer.sentence
 
 
@@ -327,19 +329,13 @@ def test_shares_stay_within_0_and_100(results: Results) -> None:
 def test_nothing_is_said_that_no_reader_needs(opened: Chrome, results: Results) -> None:
     unfold(opened)
     opened.execute_script("document.querySelectorAll('pre, #records').forEach(e => e.remove())")
-    said = " ".join(text for text, _ in opened.execute_script(SHOWN, whole(opened)))
-    for word in (
-        r"\bNone\b",
-        r"\bnan\b",
-        r"(?<!=)\bTrue\b",
-        r"(?<!=)\bFalse\b",
-        r"\btwin\b",
-        r"\bcontended\b",
-    ):
-        assert not re.search(word, said), re.search(f".{{40}}{word}.{{40}}", said)
-    if not results.several:
-        found = re.search(r".{0,40}\bcpu(?: –|,|:).{0,40}", said)
+    texts = [text.strip() for text, _ in opened.execute_script(SHOWN, whole(opened))]
+    said = " ".join(texts)
+    for word in ("None", "nan", "True", "False", "twin", "contended"):
+        found = re.search(rf".{{0,40}}(?<![=(])\b{word}\b.{{0,40}}", said)
         assert not found, found
+    if not results.several:
+        assert [text for text in texts if re.match(r"cpu( –|,|:)", text)] == []
 
 
 # ---- 9 and 10: one file, with and without its script ---------------------------------------------
@@ -354,11 +350,16 @@ def test_alone_in_an_empty_folder(browser: Chrome, results: Results, tmp_path: P
     browser.get("about:blank")
     browser.get_log("browser")
     browser.get(alone.as_uri())
-    for answer in results.answers:
+    for answer in results.answers[:3]:  # a browser refuses many at once
         table = saved / f"{answer.question}.csv"
         click(browser, f"#{answer.question} [data-do=csv]")
         waited(table.is_file)
         assert table.read_bytes() == (results.folder / f"tables/{table.name}").read_bytes()
+    inside = json.loads(browser.execute_script("return document.querySelector('#tables').text"))
+    for name, packed in inside.items():
+        text = gzip.decompress(base64.b64decode(packed))
+        assert text == (results.folder / f"tables/{name}.csv").read_bytes()
+    assert inside.keys() == {answer.question for answer in results.answers}
     dead = browser.execute_script(
         "return [...document.querySelectorAll('a:not([data-do], [href^=\"#\"])')]"
         ".filter(e => !e.closest('#records')).map(e => e.outerHTML)"

@@ -207,9 +207,7 @@ def test_a_lost_trial_says_how_it_was_lost():
 
 def test_without_a_size_that_decides_it_cannot_tell():
     found = answer.answer([*sizes_alone(odd), together(odd, sizes=(1008, 1023))])
-    assert verdicts(found)["cpu, float32"] == (
-        "cannot tell (a size that decides was not measured)"
-    )
+    assert verdicts(found)["cpu, float32"] == "cannot tell (a size that decides was not measured)"
 
 
 @pytest.mark.parametrize("arm", [contrast.TILE, "twin"])

@@ -613,3 +613,24 @@ def test_no_scan_but_products(tmp_path: Path) -> None:
     assert found.missing[0].status == Status.OUT_OF_MEMORY
     assert found.numbers["cpu"]["best_products_flops"]["float32"] > 1e11
     assert "Best products" in found.why[0]
+
+
+def test_products_of_several_occasions_stand_in_the_roofline() -> None:
+    """Their work is a geometric mean, which rounds."""
+    made = [
+        make_record("crossover", {"device": "cpu", "occasion": i}, [product("float32", 100, 1e11)])
+        for i in (1, 2)
+    ]
+    (found,) = answer.products(occasion.pooled(made, {}))
+    assert found.value == pytest.approx(1e11)
+
+
+def test_products_alone_compare_gpus_and_cpus(tmp_path: Path) -> None:
+    found = answered(
+        tmp_path,
+        [cpu_rows(), *products("cpu", "alignment", 1), *products("gpu", "crossover", 100)],
+    )
+    assert "bandwidth of memory was not measured" in found.sentence
+    assert "ahead in float32 and bfloat16." in found.sentence
+    assert found.sentence.endswith("Not measured: cpu memory, gpu memory.")
+    assert found.state == State.PART

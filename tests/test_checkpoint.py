@@ -432,7 +432,7 @@ def test_the_verdict_on_reuse_is_against_scratch():
     found = answer.answer([made_transfer(means)])
     words = {each["arm"]: each["word"] for each in found.numbers["transfer"]}
     assert words == {"scratch": None, "copied": "better", "frozen": "worse", "aliased": "the same"}
-    assert any("falls from 90.0 to 60.0 %" in text for text in found.why)
+    assert any("falls from 90.0 % to 60.0 %" in text for text in found.why)
 
 
 def test_an_arm_that_diverged_is_told_and_not_compared():
@@ -547,3 +547,8 @@ def test_no_file_is_trusted_anywhere_else():
         if re.search(r"(?<!safetensors\.)torch\.load\(", line) and "weights_only=True" not in line
     ]
     assert set(trusting) == {"measure_formats.py"}
+
+
+def test_formats_that_fail_nowhere_are_named(stored):
+    (text,) = answer._survivors([*stored.values()])
+    assert text.endswith("failure: none.")

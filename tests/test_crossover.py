@@ -52,8 +52,6 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-
-
 # ---- the crossover of a curve ----------------------------------------------------------------
 
 
@@ -296,7 +294,7 @@ def test_noise_cannot_tell_and_widens_the_interval() -> None:
     assert model.state(found.cells) != State.ANSWERED
     summary = found.folded[0].table
     assert summary
-    assert any("in [≤ 1, > 4096]" in str(row) for row in summary.rows)
+    assert any("in [≤1, >4096]" in str(row) for row in summary.rows)
 
 
 def slower(n: int) -> float:
@@ -395,6 +393,20 @@ def test_a_lost_task_is_named_and_lowers_the_state() -> None:
     assert found.sentence.endswith("Elementwise products: disturbed.")
     assert model.state(found.cells) == State.PART
     assert set(numbers(found, "resident")) >= {"n", "n_low", "n_high"}
+
+
+def test_a_lost_first_number_format_is_not_replaced_by_another() -> None:
+    records = cpu()
+    for each in records:
+        product, small = each.trials
+        other = product.model_copy(update={"what": {**product.what, "dtype": "bfloat16"}})
+        lost = Trial(what=product.what, status=Status.CONTENDED, reason="busy")
+        each.trials = [lost, other, small]
+    found = answer.answer(records)
+    assert "Products: disturbed." in found.sentence
+    assert "bfloat16" not in found.sentence
+    assert numbers(found, "all_threads")["dtype"] == "bfloat16"
+    short_enough(found)
 
 
 def test_when_nothing_could_be_measured_it_says_so() -> None:

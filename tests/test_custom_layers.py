@@ -249,7 +249,7 @@ def test_leading_against_random_at_every_number_and_against_all():
         (c["kept"], c["against"], c["against_kept"]): c["word"] for c in found.numbers["accuracy"]
     }
     assert words == {(39, "random", 39): "better", (39, "leading", 393): "worse"}
-    assert found.short == "Leading Fourier coefficients beat random"
+    assert found.short == "39 leading Fourier coefficients beat random"
     assert "Not measured: quadratic layer." in found.sentence
     assert len(found.folded) == 1  # every comparison
     assert found.numbers["same_at_all"]

@@ -13,6 +13,7 @@ from assay.answer.model import Cell, Column, Table
 from assay.statistic import Interval
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 heights = st.lists(st.floats(0, 100), min_size=1, max_size=6)
 ROWS = [
@@ -76,6 +77,15 @@ def test_long_labels_stand_above_their_dots():
         figure.rows({"": each}, Axis("time")).get_size_inches()[1] for each in (long, short)
     )
     assert tall > low
+
+
+def test_names_of_ticks_stay_within_the_drawing():
+    wide = [Row("a way with a very long name indeed", Interval(0.43, 0.31, 5.6), "0.43 ×, faster")]
+    made = figure.rows({"": wide}, Axis("time", log=True))
+    across = made.axes[0].xaxis.get_ticklabels()
+    boxes = [each.get_window_extent(FigureCanvasAgg(made).get_renderer()) for each in across]
+    assert len(boxes) > 1
+    assert all(box.x0 >= 0 and box.x1 <= made.bbox.width for box in boxes)
 
 
 def test_lines_are_named_at_their_ends_and_marks_where_they_stand():

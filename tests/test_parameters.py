@@ -308,6 +308,16 @@ def test_what_is_saved_and_tied_can_be_unfolded(here):
     assert "optimiser's state_dict" in found.so
 
 
+def test_modules_that_could_not_be_searched_are_counted(here):
+    storage = here["storage"]
+    first = next(i for i, t in enumerate(storage.trials) if t.what.get("check") == "layer")
+    damaged = with_status(storage, record.Status.OUT_OF_MEMORY, first)
+    found = answer.answer([here["initialisation"], damaged])
+    assert found.sentence.endswith("A state_dict holds every registered parameter (1 lost).")
+    assert Main("Linear", lost="out of memory") in found.cells
+    assert model.state(found.cells) == State.PART
+
+
 @pytest.mark.parametrize("status", ["contended", "out_of_memory", "unavailable"])
 def test_when_everything_is_lost_the_sentence_says_so(here, status):
     lost = [with_status(each, record.Status(status)) for each in here.values()]

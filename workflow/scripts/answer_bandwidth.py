@@ -406,8 +406,9 @@ def _sentence(found: Sequence[Device], made: Sequence[Arm], cells: Sequence[Main
             if device.theory:
                 how += f", {say.share(device.rate.value, device.theory)} of theory"
             said.append(f"{device.where}Memory gives {scan.told(device.rate)} ({how}).")
-    if not said:
+    if not said and not made:
         return question.NOTHING
+    said = said or ["The bandwidth of memory was not measured."]
     return " ".join(filter(None, [*said, against(found, made), model.lost_told(cells)]))
 
 
@@ -550,12 +551,9 @@ def _roofline(device: Device) -> list[Shown]:
     if device.rate is None or not fastest:
         return []
     kept = sorted(fastest.values(), key=lambda each: each.n)
-    lines = [_line(dtype, kept) for dtype in dict.fromkeys(each.dtype for each in kept)]
-    bend = max(each.value for each in kept) / device.rate.value
-    ends = [min(bend / 4, kept[0].intensity), bend]
-    fed = Line("memory", ends, [arms.scaled(device.rate, scan.GIGA * each) for each in ends])
+    lines = [_line(dtype, kept) for dtype in device.best if dtype in {each.dtype for each in kept}]
     drawn = figure.lines(
-        [*lines, fed],
+        [*lines, _roof(device.rate, kept)],
         Axis("FLOP per byte of the matrices", log=True),
         Axis("GFLOP/s", log=True),
     )
@@ -568,6 +566,15 @@ def _line(dtype: str, kept: Sequence[Product]) -> Line:
     own = [each for each in kept if each.dtype == dtype]
     seen = [arms.scaled(each, scan.GIGA) for each in own]
     return Line(dtype, [each.intensity for each in own], seen)
+
+
+def _roof(rate: Interval, kept: Sequence[Product]) -> Line:
+    """It rises with the intensity up to the best product of any format."""
+    top = max(kept, key=lambda each: each.value)
+    bend, across = top.value / rate.value, [each.intensity for each in kept]
+    start, best = min(bend / 4, *across), arms.scaled(top, scan.GIGA)
+    fed = arms.scaled(rate, scan.GIGA * start)
+    return Line("roof", [start, bend, max(bend, *across)], [fed, best, best])
 
 
 def _compared(made: Sequence[Arm]) -> list[Shown]:

@@ -61,12 +61,13 @@ def tell(found: Sweep) -> Told:
     """What is said of one device: one neuron against no layer inserted."""
     one = found.at(1)
     told = sweep.effect(ONE, one, {Word.WORSE: _advice(found)})
-    if one is None or one.word != Word.WORSE:
+    if one is None or one.word != Word.WORSE or classes(one.cell) == one.cell.widths[-1]:
         return told
     named = f"{say.short(classes(one.cell), 2)} of {one.cell.widths[-1]} classes"
-    some = ", and some classes are never named" if classes(one.cell) < one.cell.widths[-1] else ""
     return replace(
-        told, short=f"{told.short}; names {named}", sentence=f"{told.sentence[:-1]}{some}."
+        told,
+        short=f"{told.short}; names {named}",
+        sentence=f"{told.sentence[:-1]}, and some classes are never named.",
     )
 
 

@@ -385,24 +385,13 @@ def _size(each: Stored) -> str | None:
     return f"+{100 * (size['file_bytes'] / size['parameter_bytes'] - 1):.1f} %" if size else None
 
 
-def _restrictions(found: Sequence[Stored]) -> list[str]:
-    """What the formats ask of a network, in a few words."""
-    outcomes = {FORMATS[each.name]: judged(each) for each in found if each.results}
-    known = all(UNKNOWN not in own.values() for own in outcomes.values())
-
-    def having(fits: Callable[[Mapping[str, Cell]], bool]) -> str:
-        names = [name for name, own in outcomes.items() if fits(own)]
-        return say.listed(names) or ("none" if known else "none that was measured")
-
-    parts = {
-        "Cannot be loaded with no options": lambda own: own["by_default"].sign == BAD,
-        "Load an edited forward pass silently": lambda own: own["forward_edited"].sign == BAD,
-        "Run a hostile file's code": lambda own: own["hostile_needed"].sign == BAD,
-        "Need no code of the class": lambda own: own["class_missing"].sign == OK,
-        "Pass without a failure": lambda own: all(each.sign in (OK, CARE) for each in own.values()),
-    }
-    said = " ".join(f"{text}: {having(fits)}." for text, fits in parts.items())
-    return [said] if outcomes else []
+def _survivors(found: Sequence[Stored]) -> list[str]:
+    """The formats that pass every hazard without a failure."""
+    outcomes = {FORMATS[each.name]: [*judged(each).values()] for each in found if each.results}
+    clean = [name for name, own in outcomes.items() if all(c.sign in (OK, CARE) for c in own)]
+    known = all(UNKNOWN not in own for own in outcomes.values())
+    named = say.listed(clean) or ("none" if known else "none that was measured")
+    return [f"Formats that pass every hazard without a failure: {named}."] if outcomes else []
 
 
 # ---- telling -------------------------------------------------------------------------------------
@@ -432,7 +421,7 @@ def answer(records: list[Record]) -> Findings:
                 for each in found
             },
         },
-        why=[*_donors(reused), *_restrictions(found)],
+        why=[*_donors(reused), *_survivors(found)],
         method=_method(by_study),
         caveats=CAVEATS,
         views=[_resume_view(seen) for seen in resumes if seen.continued] or question.nothing(TITLE),
@@ -559,7 +548,8 @@ def _method(by_study: Mapping[str, Sequence[Record]]) -> list[str]:
             f"Resuming: a perceptron with dropout {own['dropout']:g} and momentum "
             f"{own['momentum']:g} trains for {own['steps']} steps with a checkpoint every "
             f"{own['every']}; SIGKILL ends its process, and new ones go on without a part of the "
-            "state. Order: how far the shuffled examples are. Writers are killed at random "
+            "state. Order: how far the shuffled examples are. Distance: from the unbroken weights, "
+            "relative to their norm. Writers are killed at random "
             f"moments, {own['kills']} of each kind, then the file is checked (exact interval)."
         )
     if own := settings.get("transfer"):

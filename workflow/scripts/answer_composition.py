@@ -173,7 +173,7 @@ def answer(records: list[Record]) -> Findings:
     found = [each for each in everywhere if each.checks or each.arms or each.instances]
     told = [(say.on(e.name, trials.devices(records)), e) for e in everywhere if found]
     return Findings(
-        short=say.capital("; ".join(on + _short(each) for on, each in told)) or "Not measured",
+        short="; ".join(on + say.capital(_short(each)) for on, each in told) or "Not measured",
         cells=[main for each in everywhere for main in _mains(each)],
         sentence=" ".join(f"{on}{_parallel(each)} {_slip(each)}" for on, each in told)
         or question.NOTHING,

@@ -9,7 +9,7 @@ the ratios' intervals in the same way, and a size at which "faster" is not the v
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
@@ -150,7 +150,8 @@ class Crossover:
         """
         found = []
         for arm in self.arms:
-            value, low, high = (end / FASTER for end in _ends(arm.seen))
+            assert arm.seen
+            value, low, high = (end / FASTER for end in astuple(arm.seen)[:3])
             found.append(Interval(value, low, high if arm.word == Word.FASTER else max(high, 1.0)))
         return found
 
@@ -194,8 +195,8 @@ class Crossover:
     def interval(self) -> str:
         """The interval of n* in brackets."""
         low, high = self.n.low, self.n.high
-        left = f"≤ {self.sizes[0]}" if low == 0 else say.count(low)
-        right = f"> {self.sizes[-1]}" if math.isinf(high) else say.count(high)
+        left = f"≤{self.sizes[0]}" if low == 0 else say.count(low)
+        right = f">{self.sizes[-1]}" if math.isinf(high) else say.count(high)
         return f"[{left}, {right}]"
 
     @property
@@ -216,11 +217,6 @@ class Crossover:
         return f"{self.first.group}{' with transfer' if self.first.name == 'transfer' else ''}"
 
 
-def _ends(seen: Interval | None) -> tuple[float, float, float]:
-    assert seen
-    return seen.value, seen.low, seen.high
-
-
 def crossovers(found: Sequence[Arm]) -> list[Crossover]:
     """One per device, task and way; products first."""
     seen = sorted((arm for arm in found if arm.seen), key=lambda arm: arm.extras["n"])
@@ -229,13 +225,16 @@ def crossovers(found: Sequence[Arm]) -> list[Crossover]:
     return sorted(map(Crossover, series), key=lambda c: order.index(c.first.extras["operation"]))
 
 
-def chosen(crossed: Sequence[Crossover]) -> list[Crossover]:
-    """What the headline is about: GPUs, or else all threads, in the first number format."""
-    shown = [each for each in crossed if not on_cpu(each.first)] or crossed
-    first: dict[tuple[str, str], str] = {}
-    for each in shown:
-        first.setdefault(each.task, each.first.group)
-    return [each for each in shown if first[each.task] == each.first.group]
+def chosen(crossed: Sequence[Crossover], first: Mapping[str, str]) -> list[Crossover]:
+    """What the headline is about: GPUs, or else all threads, in each task's first number format."""
+    asked = [each for each in crossed if each.first.extras["dtype"] == first[each.task[1]]]
+    return [each for each in asked if not on_cpu(each.first)] or asked
+
+
+def formats(records: Sequence[Record]) -> dict[str, str]:
+    """The number format that was asked for first, by operation."""
+    asked = [trial.what for each in records for trial in each.trials]
+    return {str(what["operation"]): str(what["dtype"]) for what in reversed(asked)}
 
 
 def bests(found: Sequence[Arm]) -> list[tuple[Arm, dict[int, float]]]:
@@ -251,12 +250,6 @@ def bests(found: Sequence[Arm]) -> list[tuple[Arm, dict[int, float]]]:
     return kept
 
 
-def launches(found: Sequence[Arm]) -> list[Arm]:
-    """An operation on one element, in the ways that a device was asked for."""
-    small = [a for a in found if (a.extras["operation"], a.label) == ("elementwise", "1")]
-    return [a for a in small if a.name in ("one_thread", "resident", "waited", "transfer")]
-
-
 def _speed(arm: Arm) -> float:
     return float(arm.extras["throughput_flops"])
 
@@ -268,7 +261,7 @@ def answer(records: list[Record]) -> Findings:
     """Answer from the records of all sizes and devices."""
     found = compared(records)
     crossed = crossovers(found)
-    main = chosen(crossed)
+    main = chosen(crossed, formats(records))
     lost = _lost(records, found, main)
     told = [Main(each.name, Word.UNKNOWN if each.doubtful else None) for each in main]
     no_gpu = [Main("GPU", lost="not available")] if found and all(map(on_cpu, found)) else []
@@ -291,17 +284,16 @@ def answer(records: list[Record]) -> Findings:
     )
 
 
-def _lost(
-    records: Sequence[Record], found: Sequence[Arm], main: Sequence[Crossover]
-) -> list[Main]:
+def _lost(records: Sequence[Record], found: Sequence[Arm], main: Sequence[Crossover]) -> list[Main]:
     """Tasks and devices that were asked for and have no crossover, each with why."""
     measured = {arm.device: on_cpu(arm) for arm in found}
-    there = {each.task for each in main}
+    there, first = {each.task for each in main}, formats(records)
     lost: dict[str, str] = {}
     for each in records:
         device = str(each.axes["device"])
-        asked = [(str(trial.what["operation"]), trial.status) for trial in each.trials]
-        for operation, status in asked or [("", each.status)]:
+        asked = [(str(trial.what["operation"]), trial) for trial in each.trials]
+        mine = [(o, trial.status) for o, trial in asked if trial.what["dtype"] == first[o]]
+        for operation, status in mine or [("", each.status)]:
             beside = measured.get(device) and not all(measured.values())  # a CPU beside a GPU
             if device in measured and (beside or not operation or (device, operation) in there):
                 continue
@@ -326,7 +318,9 @@ def _numbers(found: Sequence[Arm], crossed: Sequence[Crossover]) -> dict[str, An
         "latencies": [
             {"device": arm.device, "way": arm.name}
             | {key: arm.extras[key] for key in ("time_s", "time_low_s", "time_high_s")}
-            for arm in launches(found)
+            for arm in found
+            if (arm.extras["operation"], arm.label) == ("elementwise", "1")
+            and arm.name in ("one_thread", "resident", "waited", "transfer")
         ],
     }
 
@@ -396,17 +390,16 @@ def _threads(arm: Arm) -> str:
 def _short(found: Sequence[Arm], main: Sequence[Crossover]) -> str:
     if not main:
         return "Nothing to compare" if found else "Not measured"
-    first = main[0].first
+    lead = next((each for each in main if not each.doubtful), main[0])
+    first, aside = lead.first, "" if lead is main[0] else f" ({TASKS[lead.task[1]]})"
     if on_cpu(first):
-        return f"No GPU; {_threads(first)} {_brief(main[0])}"
-    mine = [each for each in main if each.first.device == first.device]
-    parts = [f"{each.first.group.split(' ', 1)[1]} {_brief(each)}" for each in mine
-             if each.first.name == first.name]  # fmt: skip
-    return say.capital(", ".join(parts))
+        return f"No GPU; {_threads(first)} {_brief(lead)}{aside}"
+    same = [e for e in main if (e.first.device, e.first.name) == (first.device, first.name)]
+    return say.capital(", ".join(f"{TASKS[each.task[1]]} {_brief(each)}" for each in same))
 
 
 def _brief(each: Crossover) -> str:
-    return "cannot tell" if each.doubtful else each.words.partition(" up to")[0]
+    return "(cannot tell)" if each.doubtful else each.words.partition(" up to")[0]
 
 
 def _so(main: Sequence[Crossover]) -> str:
@@ -415,7 +408,7 @@ def _so(main: Sequence[Crossover]) -> str:
     for each in main:
         device, task = each.first.device, f"for {each.first.group}"
         if each.first.name == "resident" and each.case != "never" and not each.doubtful:
-            since = each.between[1] if each.between else each.sizes[0]
+            since = next(n for n in each.sizes if n > 0.999 * each.n.high)
             advice.setdefault(device, []).append(f"{task} from n = {since}")
         slower, faster = (
             [arm.extras["n"] for arm in each.arms if arm.word == word]
@@ -526,7 +519,7 @@ def _name_sides(axes: Axes, above: str, below: str) -> None:
 def _line(each: Crossover, mine: Sequence[Crossover]) -> Line:
     formats = {other.first.group for other in mine if other.task == each.task}
     name = f"{each.first.extras['dtype']} " if len(formats) > 1 else ""
-    name += each.task[1] + (", moved" if each.first.name == "transfer" else "")
+    name += each.task[1] + (" + transfer" if each.first.name == "transfer" else "")
     return Line(name, each.sizes, [arm.seen for arm in each.arms if arm.seen])
 
 
@@ -555,7 +548,10 @@ def _table(found: Sequence[Arm]) -> Table:
         value="time of a call",
         against="ratio of times",
         group="task",
-        extra={key: lambda arm, key=key: arm.extras.get(key) for key in ("how", "against")},
+        extra={
+            "way": lambda arm: arm.extras["how"],
+            "against": lambda arm: arm.extras.get("against"),
+        },
     )
 
 

@@ -363,7 +363,7 @@ def _short(found: Sequence[Seen]) -> str:
             parts.append(f"{seen.on}cannot tell what is fastest")
     contest = found[0].telling if len(found) == 1 else None
     if contest and contest.word in BEATS:
-        parts.append(f"leading Fourier coefficients {BEATS[contest.word]} random")
+        parts.append(f"{contest.label} Fourier coefficients {BEATS[contest.word]} random")
     return say.capital("; ".join(parts)) or "Not measured"
 
 
@@ -424,8 +424,8 @@ def _why(records: Sequence[Record]) -> list[str]:
         texts.append(
             "Only the symmetric part of W matters: an antisymmetric part as large changes outputs "
             f"by {say.number(one['change_by_antisymmetric'], 1)}, so "
-            f"{say.count(one['parameters_that_matter'])} of {say.count(one['parameters'])} numbers "
-            "do."
+            f"{say.count(one['parameters_that_matter'])} of its {say.count(one['parameters'])} "
+            "numbers suffice."
         )
     return [*texts, *_transforms(records), *_traps(records), *_control(records)]
 
@@ -439,25 +439,22 @@ def _transforms(records: Sequence[Record]) -> list[str]:
     right = all(each["gradient_right"] for each in rows.values())
     return [
         f"rfft keeps all (inverse to {say.number(worst, 1)}); fft[:n//2] drops a coefficient: at "
-        f"n = {n} random input comes back {say.number(rows[n]['halved_error'], 2)} of its size off."
+        f"n = {n} random input comes back off by {say.number(rows[n]['halved_error'], 2)} of its "
+        "size."
         f"{'' if right else ' Its gradients are WRONG.'}"
     ]
 
 
 def _traps(records: Sequence[Record]) -> list[str]:
-    mixed = results(records, "fourier", "batch")[:1]
-    detached = results(records, "fourier", "data")[:1]
-    return [
-        *(
-            "fftn mixes samples: exchanging one moves another's output by "
-            f"{say.number(each['moved_by_fftn'], 2)} of its size."
-            for each in mixed
-        ),
-        *(
-            "A layer that computes with weight.data gets no gradient and never moves, silently."
-            for each in detached
-            if not each["has_gradient_data"] and each["moved_data"] == 0
-        ),
+    mixed = [
+        "fftn mixes samples: exchanging one moves another's output by "
+        f"{say.number(each['moved_by_fftn'], 2)} of its size."
+        for each in results(records, "fourier", "batch")[:1]
+    ]
+    return mixed + [
+        "A layer that computes with weight.data gets no gradient and never moves, silently."
+        for each in results(records, "fourier", "data")[:1]
+        if not each["has_gradient_data"] and each["moved_data"] == 0
     ]
 
 

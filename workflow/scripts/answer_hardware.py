@@ -99,7 +99,7 @@ def described(trial: Trial) -> str:
         return model.lost(trial.status)
     result: Any = trial.result
     if "arms" in result:
-        return f"{say.plural(result['rounds'], 'round')}; drawn below"
+        return say.plural(result["rounds"], "round")
     if "bandwidth_low_bytes_per_s" in result:
         size = hardware.size(result["working_set_bytes"])
         return f"{scan.told(scan.of(result))} within {size}, read and written"
@@ -299,7 +299,7 @@ def _copies(record: Record, records: Sequence[Record]) -> list[Shown]:
     if drawn is None:
         return []
     title = say.on(label(record), map(label, records)) + COPIES
-    return [Shown(title, f"{title}. {scan.described({'copy': found})}", drawn)]
+    return [Shown(title, f"{title}: {scan.described({'copy': found})}", drawn)]
 
 
 def _table(records: Sequence[Record]) -> Table:

@@ -354,14 +354,16 @@ def _of_device(side: Side, several: bool) -> str:
     others = [a for a in side.mains if a is not lead and not (several and a.main.told)]
     words = arms.grouped(others, lambda arm: arm.lost or str(arm.word)).items()
     parts = [f"{say.listed(kind(a).removesuffix(' network') for a in s)}: {w}" for w, s in words]
-    return (text + f"From scratch, {', '.join(parts)}." if parts else text).strip()
+    rest = say.capital(("" if several else "from scratch, ") + ", ".join(parts))
+    return f"{text}{rest}.".strip() if parts else text.strip()
 
 
 def _short(found: Sequence[Side]) -> str:
     parts = []
     for side in found:
         if (lead := side.lead) and lead.seen and lead.word:
-            number = f"; from scratch {say.change(lead.seen.value)}" if lead.different else ""
+            ratio = say.ratio(lead.seen).partition(" [")[0]
+            number = f"; from scratch {ratio}" if lead.different else ""
             where = say.on(side.device, (each.device for each in found))
             parts.append(f"{where}{WINNER[lead.word]}{number}")
     return "; ".join(parts) or "Not measured"

@@ -23,6 +23,7 @@ from assay.answer.model import Cell, Column, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Word
 from assay.record import Phase, Record, Trial
+from assay.statistic import Interval
 
 PLACEBO, IGNORED_AS = "placebo", "default"  # the arm that matches no layer, and what it then is
 # Those whose spread follows the layer's width.
@@ -427,8 +428,9 @@ def _largest(found: Sequence[Arm]) -> Arm:
 def _points(arm: Arm) -> str:
     """How large a difference is, in percentage points, whatever its sign."""
     assert arm.seen
-    value, low, high = (100 * each for each in (arm.seen.value, arm.seen.low, arm.seen.high))
-    return say.bracketed(*((value, low, high) if value >= 0 else (-value, -high, -low)))
+    seen = arm.seen
+    apart = Interval(-seen.value, -seen.high, -seen.low) if seen.value < 0 else seen
+    return say.points(apart).removeprefix("+")
 
 
 def _same(levels: Sequence[Level]) -> bool:

@@ -145,7 +145,9 @@ def _device_sentence(here: Sequence[Arm]) -> str:
                 f"Reading back each of 1000 norms costs nothing here: a {best.label} takes the "
                 f"same time within {100 * best.seen.margin:.2g} %."
             )
-    return f"Cannot tell whether reading back costs time: a {best.label} takes {say.ratio(best.seen)}."  # noqa: E501
+    return (
+        f"Cannot tell whether reading back costs time: a {best.label} takes {say.ratio(best.seen)}."  # noqa: E501
+    )
 
 
 def _short(by_device: Mapping[str, list[Arm]]) -> str:
@@ -158,9 +160,14 @@ def _short(by_device: Mapping[str, list[Arm]]) -> str:
         costs = "costs time" if Word.FASTER in kept else (
             "costs nothing" if kept <= {Word.SAME, Word.SLOWER} else "cannot tell"
         )  # fmt: skip
-        gain = f"; {fastest.label} {say.change(fastest.seen.value)}" if fastest and fastest.seen else ""  # noqa: E501
-        parts.append(f"{say.on(device, by_device)}{costs}{gain}")
-    return say.capital("; ".join(parts))
+        gain = (
+            f"; {fastest.label} {say.change(fastest.seen.value)}"
+            if fastest and fastest.seen
+            else ""
+        )  # noqa: E501
+        where = say.on(device, by_device)
+        parts.append(f"{where}{costs if where else say.capital(costs)}{gain}")
+    return "; ".join(parts)
 
 
 def _fastest(here: Sequence[Arm]) -> Arm | None:
@@ -171,11 +178,11 @@ def _fastest(here: Sequence[Arm]) -> Arm | None:
 
 def _so(by_device: Mapping[str, list[Arm]]) -> str:
     """What to do: only where some way was found faster."""
-    advice = {
-        say.on(device, by_device): _fastest(here) for device, here in by_device.items()
-    }
-    parts = [f"{where}use {arm.label}" for where, arm in advice.items() if arm]
-    return say.capital("; ".join(parts)) + "." if parts else ""
+    advice = {say.on(device, by_device): _fastest(here) for device, here in by_device.items()}
+    parts = [
+        f"{where}{'use' if where else 'Use'} {arm.label}" for where, arm in advice.items() if arm
+    ]
+    return "; ".join(parts) + "." if parts else ""
 
 
 def _norm(each: Record) -> list[str]:

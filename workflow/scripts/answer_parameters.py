@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from assay import inference
-from assay.answer import accuracy, question, say, trials
+from assay.answer import accuracy, model, question, say, trials
 from assay.answer.model import Cell, Column, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Word
@@ -36,29 +36,18 @@ NAMES = {
 }
 TARGET, CONTROL = "linear", "xavier"
 # The exponents that the claim is judged by: of what an output sums over, and of the outputs.
-FACTORS = {
-    "fan_in": "fan-in",
-    "fan_out": "fan-out",
-    "first": "first input",
-    "second": "second input",
-}
+FACTORS = {"fan_in": "fan-in", "fan_out": "fan-out", "first": "first input",
+           "second": "second input"}  # fmt: skip
 UNIFORM, NORMAL, NEITHER = "uniform", "normal", "neither"
 # Words and signs of a verdict that may be open.
 CLAIMED = {False: "false", True: "true", None: "cannot tell"}
 DEPENDS = {False: "does not depend", True: "depends", None: "cannot tell"}
 SIGNS = {False: "✗", True: "✓", None: ""}
 TITLE = "“Uniform, in a range that takes inputs and outputs into account”: fitted exponents"
-ITEMS = {
-    "in_parameters": "in parameters()",
-    "in_state_dict": "in state_dict()",
-    "restored": "there after a reload",
-}
-WAYS = {
-    "is_parameter": "is the parameter",
-    "has_gradient": "has its gradient",
-    "writes_through": "writing changes it",
-}
-
+ITEMS = {"in_parameters": "in parameters()", "in_state_dict": "in state_dict()",
+         "restored": "there after a reload"}  # fmt: skip
+WAYS = {"is_parameter": "is the parameter", "has_gradient": "has its gradient",
+        "writes_through": "writing changes it"}  # fmt: skip
 CHECKS = {"item": "item", "way": "access"}  # checks of many things, by what these are
 
 Key = tuple[str, frozenset[tuple[str, Any]]]  # what tells a trial from others: device, sizes
@@ -222,7 +211,7 @@ def answer(records: list[Record]) -> Findings:
     known = found or checks(records, "layer")
     told = [(say.on(each.name, names), each) for each in devices if known]
     return Findings(
-        short=say.capital("; ".join(on + _short(each) for on, each in told)) or "Not measured",
+        short="; ".join(on + say.capital(_short(each)) for on, each in told) or "Not measured",
         cells=[main for each in devices for main in _mains(each)],
         sentence=" ".join(f"{on}{_begin(each)} {_saved(each)}" for on, each in told)
         or question.NOTHING,
@@ -264,6 +253,16 @@ class Device:
         # The regression must find the dependence that there is.
         self.control_failed = control is not None and control.depends_on("fan_out") is False
 
+    @property
+    def lost_modules(self) -> list[Main]:
+        """Kinds of modules whose state_dict could not be searched, where others' could."""
+        tried = [] if self.no_state else [trial for each in self.records for trial in each.trials]
+        return [
+            Main(str(trial.what["layer"]), lost=model.lost(trial.status))
+            for trial in tried
+            if trial.what.get("check") == "layer" and trial.status != Status.OK
+        ]
+
 
 def _mains(device: Device) -> list[Main]:
     """The headline rests on the law of linear layers and on what state_dicts hold."""
@@ -271,6 +270,7 @@ def _mains(device: Device) -> list[Main]:
     return [
         Main(NAMES[TARGET], unknown, device.no_law),
         Main("state_dict", lost=device.no_state),
+        *device.lost_modules,
         *([Main("control", lost="failed")] if device.control_failed else []),
     ]
 
@@ -283,12 +283,12 @@ def _begin(device: Device) -> str:
     if law.as_claimed is None:
         factors = say.listed(FACTORS[name] for name in law.unclear)
         return f"Linear weights begin uniform, but whether {factors} counts: cannot tell.{end}"
-    by = "whatever the sizes"
+    by = ", whatever the sizes"
     if law.depends:
         exponent = _exponent(law.fit.exponents[law.depends[0]])
-        by = f"in a range set by {_by(law)} (exponent {exponent})"
+        by = f", their range set by {_by(law)} (exponent {exponent})"
     shape = law.distribution.replace(NEITHER, "neither uniform nor normal")
-    return f"Linear weights begin {shape} {by}: the claim is {CLAIMED[law.as_claimed]}.{end}"
+    return f"Linear weights begin {shape}{by}: the claim is {CLAIMED[law.as_claimed]}.{end}"
 
 
 def _by(law: Law) -> str:
@@ -305,7 +305,8 @@ def _saved(device: Device) -> str:
     lacking = [str(trial.what["layer"]) for trial in library if trial.result["missing"]]
     if lacking:
         return f"A state_dict lacks parameters of {say.few(lacking)}."
-    return "A state_dict holds every registered parameter."
+    lost = f" ({len(device.lost_modules)} lost)" if device.lost_modules else ""
+    return f"A state_dict holds every registered parameter{lost}."
 
 
 def _short(device: Device) -> str:
@@ -405,16 +406,8 @@ def _counts(law: Law, factors: Sequence[str]) -> Cell:
 def _table(found: Sequence[Law]) -> Table:
     """One row per kind of layer and factor."""
     place = ["device"] if len({law.device for law in found}) > 1 else []
-    heads = (
-        "layer",
-        *place,
-        "sizes",
-        "distribution",
-        "factor",
-        "exponent",
-        "width",
-        "max |w| · √fan-in",
-    )
+    heads = ["layer", *place, "sizes", "distribution", "factor", "exponent", "width",
+             "max |w| · √fan-in"]  # fmt: skip
     rows = [
         [
             NAMES[law.layer],

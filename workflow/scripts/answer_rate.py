@@ -82,7 +82,7 @@ def tell(found: Sweep) -> Told:
         short = f"{_listed(found, [best, *unknown])}: cannot tell which"
         return Told(short, sentence + rest, bad and f"Avoid {bad}.", found.cells)
     good = _listed(found, [best, *same])
-    short = f"{good}: {100 * best.value.value:.1f} % of test images"
+    short = f"{good} ({100 * best.value.value:.1f} % of test images)"
     sentence += _alike(same) + rest
     return Told(short, sentence, f"Use a learning rate of {good}.", found.cells)
 
@@ -190,7 +190,7 @@ def _search_views(contests: Sequence[Arm], searches: Sequence[Record]) -> list[S
             shown = [(arm, _tested(arm, by_strategy[device, arm.name])) for arm in here]
             told = "; ".join(f"{arm.label} {arm.told}" for arm in here)
             title = f"{say.on(device, trials.devices(searches))}{SEARCH}: {told}"
-            text = sweep.alternative(title, here)
+            text = sweep.alternative(SEARCH, here)
             found.append(Shown(title, text, sweep.accuracies(shown, "strategy")))
     return found
 

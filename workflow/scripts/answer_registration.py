@@ -19,43 +19,23 @@ from assay.record import Record, Status, Trial
 
 # What keeps the blocks, in the order of the tables.
 STORAGES = {
-    "list": "list",
-    "dict": "dict",
-    "tuple": "tuple",
-    "partial": "partly registered",
-    "children": "children() loop",
-    "add_module": "add_module",
-    "module_list": "ModuleList",
-    "module_dict": "ModuleDict",
-    "attribute": "attributes",
-    "sequential": "nn.Sequential",
-    "fixed_tensor": "constant: tensor",
-    "fixed_buffer": "constant: buffer",
-}
+    "list": "list", "dict": "dict", "tuple": "tuple", "partial": "partly registered",
+    "children": "children() loop", "add_module": "add_module", "module_list": "ModuleList",
+    "module_dict": "ModuleDict", "attribute": "attributes", "sequential": "nn.Sequential",
+    "fixed_tensor": "constant: tensor", "fixed_buffer": "constant: buffer",
+}  # fmt: skip
 LIST, REFERENCE = "list", "sequential"
 CONSTANTS = ("fixed_tensor", "fixed_buffer")  # keep a weight rather than blocks
 ADVISED = ("module_list", "module_dict", REFERENCE)
 OPERATIONS = {
-    "output": "output",
-    "gradients": "gradients",
-    "repetition": "one instance thrice",
-    "parameters": "parameters()",
-    "named_parameters": "named_parameters()",
-    "buffers": "buffers()",
-    "named_modules": "named_modules()",
-    "state_dict": "state_dict()",
-    "repr": "repr",
-    "apply": "apply(f)",
-    "optimiser": "optimiser's step",
-    "zero_grad": "zero_grad()",
-    "requires_grad": "requires_grad_(False)",
-    "train_eval": "train(), eval()",
-    "to_float64": "to(float64)",
-    "half": "half()",
-    "to_device": "to(device)",
-    "deepcopy": "deepcopy",
-    "save_load": "save and load",
-}
+    "output": "output", "gradients": "gradients", "repetition": "one instance thrice",
+    "parameters": "parameters()", "named_parameters": "named_parameters()",
+    "buffers": "buffers()", "named_modules": "named_modules()", "state_dict": "state_dict()",
+    "repr": "repr", "apply": "apply(f)", "optimiser": "optimiser's step",
+    "zero_grad": "zero_grad()", "requires_grad": "requires_grad_(False)",
+    "train_eval": "train(), eval()", "to_float64": "to(float64)", "half": "half()",
+    "to_device": "to(device)", "deepcopy": "deepcopy", "save_load": "save and load",
+}  # fmt: skip
 SIGNS = {"pass": "✓", "silent": "✗", "loud": "!"}
 TRAINED, RELOADED = "as trained", "after saving and loading"
 TITLE = "Does it reach every block? ✓ yes · ✗ no, silently · ! no, with an error"
@@ -183,7 +163,7 @@ def answer(records: list[Record]) -> Findings:
     told = [(say.on(e.name, trials.devices(records)), e) for e in everywhere if found]
     learned = [arm for each in found for arm in each.learned]
     return Findings(
-        short=say.capital("; ".join(on + _short(each) for on, each in told)) or "Not measured",
+        short="; ".join(on + say.capital(_short(each)) for on, each in told) or "Not measured",
         cells=[main for each in everywhere for main in _mains(each)],
         sentence=" ".join(on + _sentence(each) for on, each in told) or question.NOTHING,
         so=_so(found),

@@ -134,7 +134,8 @@ def _run(each: Record, logs: Mapping[str, Record]) -> Run:
     for trial in each.trials:
         if trial.what.get("method") == AS_PUBLISHED:
             more |= {key: value for key, value in trial.result.items() if key != "figures"}
-    bad = [(trial.status, trial.reason or "") for trial in (each, *trials)]
+    bad = [(each.status, each.reason or "")]
+    bad += [(trial.status, trial.reason or "") for trial in trials]
     bad = [(status, reason) for status, reason in bad if status != Status.OK]
     return Run(device, exercise, _figures(each, AS_PUBLISHED), corrected, more, bad)
 
@@ -394,9 +395,8 @@ def rows(table: pd.DataFrame, found: Sequence[Run]) -> list[Row]:
         cited = of_table(table, contrast.exercise)
         made = [_row(contrast, cited, run) for run in found if run.exercise == contrast.exercise]
         able = [each for each in made if each.said in RUN]
-        word = Said.NOT_ASKED
-        asked = Row(contrast, "–", contrast.seen(cited), None, None, word, word.value)
-        listed += able or made[:1] or [asked]
+        claim = Row(contrast, "–", contrast.seen(cited), None, None, Said.NOT_ASKED)
+        listed += able or made[:1] or [claim]
     return listed
 
 
@@ -417,7 +417,11 @@ def answer(records: list[Record]) -> Findings:
     devices = list(dict.fromkeys(each.device for each in compared if each.said in RUN))
     return Findings(
         short=f"{_again(compared, devices)} wrong again" if devices else "Not measured",
-        cells=[Main(TITLES[each.exercise], lost=each.lost) for each in compared],
+        cells=[
+            Main(TITLES[each.exercise], lost=each.lost)
+            for each in compared
+            if each.said != Said.NOT_ASKED
+        ],
         sentence=_sentence(compared, devices),
         so="Trust the right figures in the table, not the published ones."
         if any(each.said == Said.REPRODUCED for each in compared)
@@ -456,10 +460,13 @@ def _sentence(compared: Sequence[Row], devices: Sequence[str]) -> str:
     text = "No published method was run here."
     if devices:
         again = _again(compared, devices)
-        text = f"By their methods, {again} published figures come out wrong again."
-    for word in dict.fromkeys(each.lost for each in compared if each.lost):
-        names = dict.fromkeys(TITLES[each.exercise] for each in compared if each.lost == word)
-        text += f" {say.capital(word)}: {say.few([*names], 2)}."
+        text = f"By their own methods, {again} published figures come out wrong again."
+    lost = [each for each in compared if each.lost]
+    if lost:
+        reasons = {each.lost for each in lost}
+        names = [*dict.fromkeys(TITLES[each.exercise] for each in lost)]
+        word = say.capital(reasons.pop()) if len(reasons) == 1 else "Missing"
+        text += f" {word}: {say.few(names, 2)}."
     return text
 
 

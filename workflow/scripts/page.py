@@ -49,7 +49,7 @@ SIGNS = {
 }
 KINDS = {"▲": "good", "✓": "good", "▼": "bad", "✗": "bad", "!": "bad", "?": "unsure"}
 
-# What words of this page mean; each is marked where a text first uses it.
+# What words of this page mean. Those that mean nothing else are marked where a text first has them.
 GLOSSARY = {
     "reference": "What the others are compared with.",
     "control copy": "The reference once more, on other memory, as if it were another.",
@@ -62,7 +62,7 @@ GLOSSARY = {
     "points": "The difference between two percentages.",
     "seed": "Where random numbers begin; runs of one seed share weights and batches.",
 }
-TERMS = re.compile(rf"\b({'|'.join(GLOSSARY)})\b")
+TERMS = re.compile(r"\b(control cop(?:y|ies)|disturbed|cannot tell|occasions?|seeds?)\b")
 
 # Colours of figures that the page exchanges for its own, which follow light and dark.
 THEME = {
@@ -603,11 +603,11 @@ def glossed(text: str) -> Markup:
     met: set[str] = set()
 
     def marked(found: re.Match[str]) -> str:
-        term = found[0]
+        term = found[0].removesuffix("s").replace("copie", "copy")
         if term in met:
-            return term
+            return found[0]
         met.add(term)
-        return Markup('<abbr title="{}">{}</abbr>').format(GLOSSARY[term], term)
+        return Markup('<abbr title="{}">{}</abbr>').format(GLOSSARY[term], found[0])
 
     return Markup(TERMS.sub(marked, str(escape(text))))
 

@@ -600,9 +600,19 @@ def _ticks(axes: Axes, which: str, axis: Axis) -> list[float]:
     places = [each for each in places if low <= each <= high] or [low, high]
     if which == "y":
         return places
+    inside = [place for place in places if _fits(axes, axis, place)]
+    places = inside if len(inside) > 1 else places
     while len(places) > 2 and _touch(axes, axis, places):
         places = places[::2]
     return places
+
+
+def _fits(axes: Axes, axis: Axis, place: float) -> bool:
+    """Whether the name of a tick across stays within the drawing."""
+    points = 72 / axes.figure.dpi
+    across = axes.transData.transform((place, 1))[0] * points
+    half = _width(axis.tick(place), SMALL) / 2
+    return bool(half <= across <= axes.figure.bbox.width * points - half)
 
 
 def _touch(axes: Axes, axis: Axis, places: Sequence[float]) -> bool:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SNIPPETS = Path(__file__).resolve().parents[4] / "resources/snippets"
-NOTHING = "Nothing could be measured; the reasons are below."
+NOTHING = "Nothing could be measured: the reasons are below."
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def interval(seen: Interval, unit: str = "", scale: float = 1.0) -> str:
         unit: Stands after the bracket.
         scale: What all three are multiplied by.
     """
-    text = bracketed(*(each * scale for each in (seen.value, seen.low, seen.high)))
+    text = bracketed(seen.value * scale, seen.low * scale, seen.high * scale)
     return f"{text} {unit}".rstrip()
 
 
@@ -194,8 +194,8 @@ def longer(seen: Interval, than: str = "") -> str:
         return f"{interval(seen, '×')} as long{f' as {than}' if than else ''}"
     word = "longer" if seen.value >= 1 else "less"
     sign = 1 if seen.value >= 1 else -1
-    ends = sorted(sign * 100 * (each - 1) for each in (seen.low, seen.high))
-    text = bracketed(abs(100 * (seen.value - 1)), *ends)
+    low, high = sorted(sign * 100 * (each - 1) for each in (seen.low, seen.high))
+    text = bracketed(abs(100 * (seen.value - 1)), low, high)
     value, rest = text.split(" ", 1)
     return f"{value} % {rest} {word}{f' than {than}' if than else ''}"
 

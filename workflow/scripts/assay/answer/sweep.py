@@ -446,9 +446,13 @@ def accuracies(shown: Sequence[tuple[Arm, Iterable[float]]], name: str) -> Figur
     assert reference.value
     return figure.rows(
         {name: [_row(arm, seeds) for arm, seeds in shown]},
-        Axis("test accuracy in % (small dots: seeds)", within=(0, 100)),
+        Axis("test accuracy in % (small dots: seeds)", _tick, within=(0, 100)),
         line=100 * reference.value.value,
     )
+
+
+def _tick(share: float) -> str:
+    return say.short(share, 4)
 
 
 def _row(arm: Arm, seeds: Iterable[float]) -> Row:
@@ -496,7 +500,7 @@ def _curves(found: Sweep, name: str, devices: Sequence[str]) -> Shown:
     drawn = figure.lines(
         lines,
         Axis("epoch", ticks=lines[0].x),
-        Axis("validation accuracy in %, mean over seeds"),
+        Axis("validation accuracy in %, mean over seeds", _tick),
     )
     ends = "; ".join(f"{line.name}: {line.seen[-1].value:.1f} %" for line in lines)
     return Shown(title, f"{title}. After the last epoch: {ends}.", drawn)
