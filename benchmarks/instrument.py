@@ -34,11 +34,11 @@ import torch
 import yaml
 from assay import device, inference, occasion, record, statistic, trial
 from assay.answer import verdict
+from assay.answer.verdict import Word
 from assay.clock import Block, HostClock
 from assay.occasion import KNOWN_FREEDOM, Component
 from assay.record import Status, Trial
 from assay.trial import Protocol, Work
-from assay.answer.verdict import Word
 from measure_alignment import product
 from scipy import stats
 from torch.utils.benchmark import Timer

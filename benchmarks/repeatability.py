@@ -39,13 +39,13 @@ import pandas as pd
 import yaml
 from assay import job, occasion, record, trial
 from assay.answer import verdict
+from assay.answer.verdict import DIFFERENT, Word
 from assay.clock import clock_for
 from assay.job import Job
 from assay.product import DTYPES, product
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
 from assay.trial import Protocol
-from assay.answer.verdict import DIFFERENT, Word
 from instrument import repeated
 
 ROOT = Path(__file__).resolve().parents[1]

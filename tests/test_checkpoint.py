@@ -383,6 +383,17 @@ def test_a_lost_resumed_training_is_named():
     assert model.state(found.cells) == State.NONE
 
 
+def test_a_part_that_was_lost_is_named_and_lowers_the_state():
+    made = made_resume(resumed("", True, 0.0), resumed("optimizer", False, 0.1))
+    lost = resumed("order", False, 0.2)
+    lost.status, lost.reason, lost.result = Status.CONTENDED, "busy", {}
+    made.trials.append(lost)
+    found = answer.answer([made])
+    assert "has to hold weights and optimiser state" in found.sentence
+    assert "Disturbed: resumed without order state." in found.sentence
+    assert model.state(found.cells) == State.PART
+
+
 def test_devices_that_agree_share_a_sentence():
     one, other = (made_resume(resumed("", True, 0.0)) for _ in range(2))
     other.axes["device"] = "gpu"

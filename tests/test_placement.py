@@ -155,3 +155,13 @@ def test_without_a_device_nothing_is_claimed(seen, status):
     assert model.state(found.cells) == State.NONE
     assert found.so == ""
     assert answer.answer([with_status(seen, status)]).sentence == question.NOTHING
+
+
+def test_a_lost_check_is_named(seen):
+    changed = seen.model_copy(deep=True)
+    for trial in changed.trials:
+        if trial.what["check"] == "module moved":
+            trial.status, trial.result = Status.CONTENDED, {}
+    found = answer.answer([changed])
+    assert "Disturbed: module.to." in found.sentence
+    assert "module.to works" not in found.sentence

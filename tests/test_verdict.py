@@ -4,8 +4,8 @@ import math
 
 import pytest
 from assay.answer import verdict
-from assay.statistic import Interval
 from assay.answer.verdict import Comparison, Word
+from assay.statistic import Interval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

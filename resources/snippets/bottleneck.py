@@ -1,4 +1,6 @@
-"""Ten scores, but one number behind them: their rank says so, and so do the classes that can win."""
+"""Ten scores, but one number behind them: their rank says so, and so do the classes that can
+win.
+"""
 
 import torch
 from torch import nn

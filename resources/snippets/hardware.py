@@ -7,8 +7,6 @@ if torch.cuda.is_available():
     print(card.pci_bus_id, "is the card's place on the PCI bus")        # wrong
     print(card.memory_bus_width, "bits is the width of its memory bus")  # right
 # CPU, Linux: the bus is as wide as DATA_WIDTH × the channels that the locators name.
-# Prints nothing in most virtual machines and containers, which hide the modules.
 told = subprocess.getoutput("udevadm info -q property -p /sys/devices/virtual/dmi/id")
-for line in told.splitlines():
-    if line.startswith("MEMORY_DEVICE_") and ("_DATA_WIDTH=" in line or "LOCATOR=" in line):
-        print(line)
+modules = [line for line in told.splitlines() if "_DATA_WIDTH=" in line or "LOCATOR=" in line]
+print("\n".join(modules) or "no modules told: most virtual machines and containers hide them")

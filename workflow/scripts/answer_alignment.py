@@ -122,14 +122,11 @@ def _arm(each: Record, trial: Trial, against: str, kind: str, label: str) -> Arm
     }
     where = str(each.axes["device"]), str(trial.what["dtype"])
     if trial.status != Status.OK or against not in result.get("ratios", {}):
-        slow = trial.status == Status.SKIPPED and "call_s" in result
-        return Arm(*where, against, label, lost="too slow" if slow else _why(trial), extras=extras)
+        lost = "not measured" if trial.status == Status.OK else model.lost(trial.status)
+        lost = "too slow" if trial.status == Status.SKIPPED and "call_s" in result else lost
+        return Arm(*where, against, label, lost=lost, extras=extras)
     time = arms.time_of(target) if target else None
     return Arm(*where, against, label, time, verdict.paired(result, against), extras=extras)
-
-
-def _why(trial: Trial) -> str:
-    return "not measured" if trial.status == Status.OK else model.lost(trial.status)
 
 
 def _place(arm: Arm) -> tuple[Any, ...]:
@@ -225,7 +222,7 @@ def answer(records: list[Record]) -> Findings:
         sentence=_sentence(mains, absent),
         so=_so(found),
         numbers=_numbers(found, verdicts),
-        why=[*_explanation(verdicts), *_limits(found)],
+        why=_why(mains, verdicts) + _limits(found),
         method=_method(records, found),
         caveats=_caveats(mains),
         views=views or question.nothing("Time per operation by size"),
@@ -316,12 +313,10 @@ def _so(found: Sequence[Arm]) -> str:
     return " ".join(parts)
 
 
-def _explanation(verdicts: Mapping[str, str]) -> list[str]:
-    several = len({key.rsplit(", ", 1)[0] for key in verdicts}) > 1
-    names = {key: key if several else key.rsplit(", ", 1)[1] for key in verdicts}
-    told = [f"{names[key]}: {text}" for key, text in verdicts.items()]
-    text = f"What explains it, by contrasts of sizes timed in the same rounds. {'; '.join(told)}."
-    return [text] if told else []
+def _why(mains: Sequence[Arm], verdicts: Mapping[str, str]) -> list[str]:
+    told = "; ".join(f"{arm.label}: {verdicts[_group(arm)]}" for arm in mains)
+    text = f"What explains it, by contrasts of sizes timed in the same rounds. {told}."
+    return [text] if mains else []
 
 
 def _limits(found: Sequence[Arm]) -> list[str]:

@@ -437,16 +437,22 @@ def answer(records: list[Record]) -> Findings:
 
 
 def _cells(records: Sequence[Record], resumes: Sequence[Resume]) -> list[Main]:
-    """The headline rests on the killed training that was resumed, on each device."""
+    """The headline rests on the killed training that was resumed, with each part left out."""
     by_device = {seen.device: seen for seen in resumes if seen.measured}
-    devices = [str(each.axes["device"]) for each in records]
     cells = []
-    for each, device in zip(records, devices, strict=True):
-        name = f"{say.on(device, devices)}resumed training"
+    for each in records:
+        device = str(each.axes["device"])
+        where = f" on {device}" if len(records) > 1 else ""
         if seen := by_device.get(device):
-            cells.append(Main(name, None if seen.repeatable else Word.UNKNOWN))
+            word = None if seen.repeatable else Word.UNKNOWN
+            cells.append(Main(f"resumed training{where}", word))
+            cells += [
+                Main(f"resumed without {STATES[part]}{where}", lost=model.lost(trial.status))
+                for trial in each.trials
+                if (part := trial.what.get("left_out")) in STATES and part not in seen.continued
+            ]
         else:
-            cells.append(Main(name, lost=trials.why_lost([each])))
+            cells.append(Main(f"resumed training{where}", lost=trials.why_lost([each])))
     return cells or [Main("resumed training", lost="not measured")]
 
 

@@ -22,6 +22,7 @@ from assay.answer.verdict import Comparison, Word
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
 from matplotlib.axes import Axes
+from pandas import DataFrame
 
 FASTER = 1 - verdict.MARGIN  # a ratio of times below this is no longer the same
 WAYS = {
@@ -280,7 +281,7 @@ def answer(records: list[Record]) -> Findings:
         switch="Device",
         folded=[_summary(crossed)] if crossed else [],
         table=_table(found),
-        frame=trials.frame(records, _rows(found)),
+        frame=_frame(records, found),
     )
 
 
@@ -340,10 +341,13 @@ def _crossover_numbers(each: Crossover) -> dict[str, Any]:
     }
 
 
-def _rows(found: Sequence[Arm]) -> list[dict[str, Any]]:
+def _frame(records: Sequence[Record], found: Sequence[Arm]) -> DataFrame:
+    """One row per way of a trial, and one per trial that was lost."""
     best = {(arm.device, arm.group): _speed(arm) for arm, _ in bests(found)}
     shares = [_speed(arm) / best.get((arm.device, arm.group), math.nan) for arm in found]
-    return [arms.flat(a) | {"share_of_best": s} for a, s in zip(found, shares, strict=True)]
+    rows = [arms.flat(a) | {"share_of_best": s} for a, s in zip(found, shares, strict=True)]
+    table = trials.frame(records, rows)
+    return table[table["status"] != Status.OK.value].dropna(axis=1, how="all")
 
 
 # ---- telling ------------------------------------------------------------------------------------
@@ -392,6 +396,8 @@ def _short(found: Sequence[Arm], main: Sequence[Crossover]) -> str:
         return "Nothing to compare" if found else "Not measured"
     lead = next((each for each in main if not each.doubtful), main[0])
     first, aside = lead.first, "" if lead is main[0] else f" ({TASKS[lead.task[1]]})"
+    if on_cpu(first) and lead.doubtful:
+        return f"No GPU; cannot tell whether {_threads(first)}"
     if on_cpu(first):
         return f"No GPU; {_threads(first)} {_brief(lead)}{aside}"
     same = [e for e in main if (e.first.device, e.first.name) == (first.device, first.name)]
@@ -399,7 +405,7 @@ def _short(found: Sequence[Arm], main: Sequence[Crossover]) -> str:
 
 
 def _brief(each: Crossover) -> str:
-    return "(cannot tell)" if each.doubtful else each.words.partition(" up to")[0]
+    return "cannot tell" if each.doubtful else each.words.partition(" up to")[0]
 
 
 def _so(main: Sequence[Crossover]) -> str:

@@ -364,7 +364,7 @@ def _short(found: Sequence[Seen]) -> str:
     contest = found[0].telling if len(found) == 1 else None
     if contest and contest.word in BEATS:
         parts.append(f"{contest.label} Fourier coefficients {BEATS[contest.word]} random")
-    return say.capital("; ".join(parts)) or "Not measured"
+    return _joined(parts) or "Not measured"
 
 
 def _so(found: Sequence[Seen]) -> str:
@@ -374,7 +374,13 @@ def _so(found: Sequence[Seen]) -> str:
         for seen in found
         if seen.won and len(seen.won.best) < 3
     ]
-    return f"{say.capital('; '.join(parts))}." if parts else ""
+    return f"{_joined(parts)}." if parts else ""
+
+
+def _joined(parts: Sequence[str]) -> str:
+    """Parts of a sentence; the names of devices stay as they are."""
+    text = "; ".join(parts)
+    return text if ": " in text else say.capital(text)
 
 
 def _numbers(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,7 @@ class Trend:
     low: float  # of its interval
     high: float
     intercept: float
+    word: Word = Word.UNKNOWN  # on its growth against the claim
 
     @property
     def growth(self) -> Interval:
@@ -123,8 +124,9 @@ def groups(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def trends(table: pd.DataFrame) -> dict[str, Trend]:
     """The lines that can be drawn: one per number format, and one through the best of each year."""
-    found = {name: trend(name, rows) for name, rows in groups(table).items()}
-    return {name: line for name, line in found.items() if line}
+    found = [line for name, rows in groups(table).items() if (line := trend(name, rows))]
+    words = verdict.judge([line.comparison for line in found])
+    return {line.name: replace(line, word=word) for line, word in zip(found, words, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -192,15 +194,13 @@ def answer(records: list[Record]) -> Findings:
 def answer_from(table: pd.DataFrame, records: Sequence[Record]) -> Findings:
     """The same, from a given table."""
     lines = trends(table)
-    found = verdict.judge([line.comparison for line in lines.values()])
-    words = dict(zip(lines, found, strict=True))
     best = measured(records)
     return Findings(
-        short=_short(lines, words),
-        cells=[Main(name, words.get(name, Word.UNKNOWN)) for name in (_head(lines), MIXED)],
-        sentence=_sentence(lines, words),
-        so=_so(table, words),
-        numbers=_numbers(lines, words, best),
+        short=_short(lines),
+        cells=[Main(name, _word(lines, name)) for name in (_head(lines), MIXED)],
+        sentence=_sentence(lines),
+        so=_so(table, lines),
+        numbers=_numbers(lines, best),
         why=_why(table, best),
         method=[
             f"{len(table)} published dense peaks of {table['chip'].nunique()} chips, "
@@ -212,10 +212,10 @@ def answer_from(table: pd.DataFrame, records: Sequence[Record]) -> Findings:
             "This machine's points are its fastest products in the question about alignment.",
         ],
         caveats=CAVEATS,
-        views=_growth(table, lines, words),
+        views=_growth(table, lines),
         folded=_peaks(table, best),
-        table=_table(table, lines, words, best),
-        frame=_frame(table, lines, words, best),
+        table=_table(table, lines, best),
+        frame=_frame(table, lines, best),
     )
 
 
@@ -247,27 +247,32 @@ def _head(lines: Mapping[str, Trend]) -> str:
     return HEAD if HEAD in fixed or not fixed else fixed[0]
 
 
-def _sentence(lines: Mapping[str, Trend], words: Mapping[str, Word]) -> str:
+def _word(lines: Mapping[str, Trend], name: str) -> Word:
+    return lines[name].word if name in lines else Word.UNKNOWN
+
+
+def _sentence(lines: Mapping[str, Trend]) -> str:
     """Growth at a fixed number format, then with formats mixed."""
     name = _head(lines)
     if name not in lines:
         return "Cannot tell: the table spans too few years of any number format."
     grew = _told(lines[name].growth)
-    first = f"{START[words[name]]}: in {name} the peaks of GPUs grew {grew} a decade."
-    return f"{first} {BEYOND[words.get(MIXED, Word.UNKNOWN)]}"
+    first = f"{START[lines[name].word]}: in {name} the peaks of GPUs grew {grew} a decade."
+    return f"{first} {BEYOND[_word(lines, MIXED)]}"
 
 
-def _short(lines: Mapping[str, Trend], words: Mapping[str, Word]) -> str:
+def _short(lines: Mapping[str, Trend]) -> str:
     name = _head(lines)
     if name not in lines:
         return "Cannot tell: too few years"
-    return f"{START[words[name]]}: {say.number(lines[name].growth.value, 2)} × a decade in {name}"
+    grew = say.number(lines[name].growth.value, 2)
+    return f"{START[lines[name].word]}: {grew} × a decade in {name}"
 
 
-def _so(table: pd.DataFrame, words: Mapping[str, Word]) -> str:
+def _so(table: pd.DataFrame, lines: Mapping[str, Trend]) -> str:
     """Formats are not to be mixed, where only that makes the claim true."""
     jump = largest_jump(table)
-    if not jump or jump.ratio < CLAIM or {*words.values()} != {Word.SLOWER}:
+    if not jump or jump.ratio < CLAIM or {line.word for line in lines.values()} != {Word.SLOWER}:
         return ""
     return (
         f"Compare peaks within one number format: {say.count(CLAIM)} × takes two formats, and two "
@@ -294,9 +299,7 @@ def _why(table: pd.DataFrame, best: pd.DataFrame) -> list[str]:
     return said
 
 
-def _numbers(
-    lines: Mapping[str, Trend], words: Mapping[str, Word], best: pd.DataFrame
-) -> dict[str, Any]:
+def _numbers(lines: Mapping[str, Trend], best: pd.DataFrame) -> dict[str, Any]:
     return {
         "claim_per_decade": CLAIM,
         "per_decade": {
@@ -304,7 +307,7 @@ def _numbers(
                 "factor": line.growth.value,
                 "factor_low": line.growth.low,
                 "factor_high": line.growth.high,
-                "word": words[name].value,
+                "word": line.word.value,
             }
             for name, line in lines.items()
         },
@@ -312,13 +315,11 @@ def _numbers(
     }
 
 
-def _growth(
-    table: pd.DataFrame, lines: Mapping[str, Trend], words: Mapping[str, Word]
-) -> list[Shown]:
+def _growth(table: pd.DataFrame, lines: Mapping[str, Trend]) -> list[Shown]:
     """Growth in a decade by number format, against the claim."""
-    rows = [_row(name, lines, words) for name in groups(table)]
     if not lines:
         return question.nothing(TITLE)
+    rows = [_row(name, lines.get(name)) for name in groups(table)]
     drawn = figure.rows(
         {"": rows},
         Axis(
@@ -333,15 +334,14 @@ def _growth(
     return [Shown(TITLE, f"{TITLE}: {told}.", drawn)]
 
 
-def _row(name: str, lines: Mapping[str, Trend], words: Mapping[str, Word]) -> Row:
-    if name not in lines:
+def _row(name: str, line: Trend | None) -> Row:
+    if line is None:
         return Row(name, None, "too short a time", tone=figure.Tone.UNKNOWN)
-    grew = lines[name].growth
     return Row(
         name.removeprefix("best of "),
-        grew,
-        f"{say.number(grew.value, 2)} ×, {words[name].value}",
-        tone=figure.TONES[words[name]],
+        line.growth,
+        f"{say.number(line.growth.value, 2)} ×, {line.word.value}",
+        tone=figure.TONES[line.word],
         strong=name == HEAD,
     )
 
@@ -391,12 +391,7 @@ def _as_of(line: Trend | None, flops: float) -> str:
     return f" (like a GPU of about {year:.0f})"
 
 
-def _table(
-    table: pd.DataFrame,
-    lines: Mapping[str, Trend],
-    words: Mapping[str, Word],
-    best: pd.DataFrame,
-) -> Table:
+def _table(table: pd.DataFrame, lines: Mapping[str, Trend], best: pd.DataFrame) -> Table:
     """One row per number format."""
     devices, body = best["device"].unique(), []
     for name, rows in groups(table).items():
@@ -411,7 +406,7 @@ def _table(
                 "peaks": len(rows),
                 "years": f"{rows['year'].min()} to {rows['year'].max()}",
                 "growth in a decade": _cell(line.growth) if line else "too short a time",
-                "against 1000": verdict.told(line.comparison, words[name]) if line else None,
+                "against 1000": verdict.told(line.comparison, line.word) if line else None,
                 "this machine's best": "; ".join(own) or None,
             }
         )
@@ -428,9 +423,7 @@ def _cell(grew: Interval) -> Cell:
     return Cell(text=_told(grew), value=grew.value)
 
 
-def _frame(
-    table: pd.DataFrame, lines: Mapping[str, Trend], words: Mapping[str, Word], best: pd.DataFrame
-) -> pd.DataFrame:
+def _frame(table: pd.DataFrame, lines: Mapping[str, Trend], best: pd.DataFrame) -> pd.DataFrame:
     """Tidy: one row per published peak, one per measured product, and one per line.
 
     The ratio of a line is the claim's growth in a decade over its own.
@@ -444,7 +437,7 @@ def _frame(
             "growth_low": line.growth.low,
             "growth_high": line.growth.high,
             **verdict.row(line.comparison),
-            "verdict": words[name].value,
+            "verdict": line.word.value,
         }
         for name, line in lines.items()
     )

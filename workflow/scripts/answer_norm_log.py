@@ -146,7 +146,7 @@ def _device_sentence(here: Sequence[Arm]) -> str:
                 f"same time within {100 * best.seen.margin:.2g} %."
             )
     return (
-        f"Cannot tell whether reading back costs time: a {best.label} takes {say.ratio(best.seen)}."  # noqa: E501
+        f"Cannot tell whether reading back costs time: a {best.label} takes {say.ratio(best.seen)}."
     )
 
 
@@ -164,7 +164,7 @@ def _short(by_device: Mapping[str, list[Arm]]) -> str:
             f"; {fastest.label} {say.change(fastest.seen.value)}"
             if fastest and fastest.seen
             else ""
-        )  # noqa: E501
+        )
         where = say.on(device, by_device)
         parts.append(f"{where}{costs if where else say.capital(costs)}{gain}")
     return "; ".join(parts)

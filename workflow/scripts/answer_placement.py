@@ -201,13 +201,16 @@ CAVEATS = [
 
 
 def _cells(records: Sequence[Record], found: Sequence[Device]) -> list[Main]:
-    """The headline rests on the moves, and on those between two devices and their speed."""
+    """The headline rests on tensors and modules, on moves between devices and their speed."""
     by_label = {device.label: device for device in found}
+    moved = [each for each in records if each.study == "placement"]
     cells = []
-    for each in (each for each in records if each.study == "placement"):
+    for each in moved:
         label = str(each.axes["device"])
-        device = by_label.get(label)
-        cells.append(Main(f"moves on {label}", lost="" if device else trials.why_lost([each])))
+        device, where = by_label.get(label), f" on {label}" if len(moved) > 1 else ""
+        for name, check in (("tensor.to", "tensor moved"), ("module.to", MODULE)):
+            known = device and any(check == own for own, _ in device.results)
+            cells.append(Main(f"{name}{where}", lost="" if known else trials.why_lost([each])))
         if device and DEVICE in device.moves:
             lost = "" if device.rates else trials.why_lost(_copied(records, label))
             cells.append(Main(f"speed of copies to {label}", lost=lost))
