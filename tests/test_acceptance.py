@@ -43,7 +43,7 @@ MARGIN = re.compile(r"the same within ([\d.]+) %")
 ENDS = re.compile(r"% \[([^],]+), ([^]]+)\]$")
 UNSAID = re.compile(
     r"cannot (be )?(tell|told|say|said)|disturbed|diverged|unknown|out of memory|skipped|refused"
-    r"|no(t|thing|ne)?\b|without|lost|only|needs|never|failed|in part",
+    r"|no(t|thing|ne)?\b|without|lost|missing|only|needs|never|failed|in part",
     re.IGNORECASE,
 )
 

@@ -236,15 +236,16 @@ def test_chips_filter_by_state_without_the_script(opened: Chrome) -> None:
 
 def test_search_finds_cards_and_lines(opened: Chrome) -> None:
     ActionChains(opened).send_keys("/").perform()
-    assert opened.switch_to.active_element.get_attribute("id") == "search"
-    opened.switch_to.active_element.send_keys("keys moduleLIST")
+    field = opened.switch_to.active_element
+    assert field.get_attribute("id") == "search"
+    field.send_keys("keys moduleLIST")
     assert one(opened, "#found").text == "2 found"
     assert [each.get_attribute("id") for each in seen(opened, ".card[data-state]")] == [
         "registration",
         "hostile",
     ]
-    opened.switch_to.active_element.clear()
-    opened.switch_to.active_element.send_keys(" ")
+    field.clear()
+    field.send_keys(" ")
     assert len(seen(opened, ".card[data-state]")) == 3
     assert one(opened, "#found").text == ""
 

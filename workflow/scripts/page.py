@@ -11,7 +11,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -401,9 +401,10 @@ def machine_card(records: Sequence[Record], about: About, run: Run) -> str:
 def card(answer: Answer, page: Path, devices: Sequence[str]) -> Card:
     """Everything that the page shows of one question."""
     results, name = page.parent, answer.question
+    views = [panel(view, f"{name}-view-{i}") for i, view in enumerate(answer.views, 1)]
     return Card(
         answer=answer,
-        views=[panel(view, f"{name}-view-{i}") for i, view in enumerate(answer.views, 1)],
+        views=views if len(views) > 1 else [replace(view, name="") for view in views],
         folded=[panel(view, f"{name}-more-{i}") for i, view in enumerate(answer.folded, 1)],
         grid=grid(answer.table),
         gaps=gaps(answer.missing, devices),
