@@ -178,6 +178,7 @@ def test_snakemakes_report_shows_the_page(
         told = re.sub(r"<[^>]+>", "", own["caption"])
         assert answer.sentence.split(" ")[0] in told
         assert answer.title in told
+        assert '\\"' not in own["job_properties"]["params"]  # no walls of JSON
     uri = browser.execute_script(
         "return Object.values(results).find(e => e.name === 'report.html').data_uri"
     )
@@ -201,7 +202,7 @@ def test_all_answers_stand_on_the_first_screen(opened: Chrome, results: Results)
     first = [text for text in opened.execute_script(SHOWN, whole(opened)) if text[1] < SCREEN]
     assert words(first) <= 400
     for answer in results.answers:
-        assert len(answer.short.split()) <= (20 if results.several else 12), answer.short
+        assert words([[answer.short]]) <= (20 if results.several else 12), answer.short
 
 
 def test_words(opened: Chrome, results: Results) -> None:
@@ -217,10 +218,10 @@ def test_words(opened: Chrome, results: Results) -> None:
 def test_headlines(results: Results) -> None:
     most = 40 if results.several else 25
     for answer in results.answers:
-        assert len(answer.sentence.split()) <= most, answer.sentence
+        assert words([[answer.sentence]]) <= most, answer.sentence
         assert ";" not in answer.sentence
         assert answer.sentence.endswith(".")
-        assert len(answer.so.split()) <= (40 if results.several else 20), answer.so
+        assert words([[answer.so]]) <= (40 if results.several else 20), answer.so
         assert "\n" not in answer.sentence
 
 

@@ -92,8 +92,14 @@ def test_editing_an_answer_runs_that_answer_and_the_page(copied):
     assert copied.planned() == {"answer": 1, "page": 1, "all": 1, "total": 3}
 
 
-def test_editing_the_page_runs_the_page(copied):
-    copied.edit("workflow/report/page.css", lambda text: text + "\n/* edited */\n")
+def test_editing_a_snippet_runs_that_answer_and_the_page(copied):
+    copied.edit("resources/snippets/alignment.py", lambda text: text + "\n# edited\n")
+    assert copied.planned() == {"answer": 1, "page": 1, "all": 1, "total": 3}
+
+
+@pytest.mark.parametrize("part", ["page.css", "page.js"])
+def test_editing_the_page_runs_the_page(copied, part):
+    copied.edit(f"workflow/report/{part}", lambda text: text + "\n/* edited */\n")
     assert copied.planned() == {"page": 1, "all": 1, "total": 2}
 
 

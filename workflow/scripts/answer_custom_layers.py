@@ -338,11 +338,11 @@ def _sentence(found: Sequence[Seen], cells: Sequence[Main]) -> str:
 
 def _winner(race: Race) -> str:
     """What is fastest at one n, and by how much: than einsum, or the next that is slower."""
-    text = f"A quadratic layer is fastest with {_named(race)} at {race.name}: "
+    text = f"Quadratic layers at {race.name}: fastest with {_named(race)}, "
     if len(race.best) == 1 and race.best[0].seen:
-        return f"{text}{say.longer(race.best[0].seen, 'einsum')}."
+        return f"{text}which takes {say.longer(race.best[0].seen, 'einsum')}."
     behind = min(race.slower.values(), key=_ratio)
-    return f"{text}{behind.label} takes {say.longer(behind.seen)}."
+    return f"{text}{behind.label} {say.longer(behind.seen)}."
 
 
 def _named(race: Race) -> str:
