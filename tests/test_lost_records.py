@@ -87,7 +87,7 @@ def test_every_question_is_answered(
     assert found.short
     assert found.sentence
     assert "nan" not in found.sentence.split()
-    if damage in (a_whole_job, every_trial):
+    if damage in (a_whole_job, every_trial) and name != "decade":  # from a cited table
         assert model.state(found.cells) in (State.NONE, State.UNKNOWN)
         assert found.so == ""
     assert any((each.status, each.reason) == (status, REASON) for each in question.missing(damaged))
@@ -116,7 +116,8 @@ def test_the_page_is_made_of_nothing_but_what_was_lost(
         record.write(kept, damage(record.read(path), Status.CONTENDED))
     for name in QUESTIONS:
         own = [results / p.relative_to(finished.folder / "results") for p in paths(finished, name)]
-        title = json.dumps({key: CONFIG["questions"][name][key] for key in ("title", "exercise")})
+        block = CONFIG["questions"][name]
+        title = json.dumps({key: block[key] for key in ("title", "group", "exercise")})
         files = {"table": "tables/{}.csv", "figure": "figures/{}.svg", "answer": "answers/{}.json"}
         out = [f"--{kind}={results / file.format(name)}" for kind, file in files.items()]
         script(name).main(["--about", title, *out, *map(str, own)])

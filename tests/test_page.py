@@ -410,7 +410,15 @@ def test_what_other_programs_cost_is_one_line_with_what_to_do(build: Build) -> N
         "Disturbed: 2 of 258 measurements lost to other programs (firefox took 0.6 of a core, "
         "snakemake took 0.1 of a core). Close them and run make again." in text
     )
-    assert "n 8 n 9" in text
+    assert "a.json n 8; n 9" in text
+
+
+def test_what_was_disturbed_stands_under_its_study() -> None:
+    found = [
+        Disturbed(record=f"r/records/{study}/device-cpu.json", what=what, lost=lost, neighbours={})
+        for study, what, lost in [("a", "cpu, n 8", True), ("b", "cpu", True), ("a", "n 9", False)]
+    ]
+    assert page.by_place(found, ["cpu"]) == {"a": ["n 8", "n 9 (wider interval)"], "b": ["cpu"]}
 
 
 def test_a_record_that_several_questions_read_counts_once() -> None:
@@ -704,6 +712,24 @@ def test_colours_of_figures_are_read_in_light_and_in_dark() -> None:
                 assert contrast(colours[name], colours[ground]) >= 4.5, name
         for name in ("ink", "muted"):
             assert contrast(colours[name], colours["band"]) >= 4.5, name
+
+
+def test_a_figure_is_as_short_as_draws_the_same() -> None:
+    given = view(
+        svg='<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">\n <g id="figure_1">\n'
+        '<g id="patch_1"> <path d="M 0 1.23456 z" style="fill: none"/> </g>'
+        '<g id="mark"><title>its value</title><circle r="1.98765"/></g>'
+        '<defs><clipPath id="p1"><rect/></clipPath></defs><g clip-path="url(#p1)"><path d="M"/></g>'
+        "</g></svg>"
+    )
+    text = page.inline(given, "q")
+    assert Elements(text).names() == [
+        "svg", "desc", "g", "title", "circle", "defs", "clippath", "rect", "g", "path",
+    ]  # fmt: skip
+    assert Elements(text).values("id") == ["q-text", "q-p1"]
+    assert 'r="1.99"' in text
+    assert "\n" not in text
+    assert len(page.inline(view(), "q")) < 0.75 * len(drawing())
 
 
 def test_a_figure_brings_nothing_but_its_drawing() -> None:

@@ -22,7 +22,7 @@ from assay.answer.figure import Axis, Band, Row, Tone
 from assay.answer.model import Cell, Column, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Word
-from assay.record import Phase, Record, Trial
+from assay.record import Phase, Record, Status, Trial
 from assay.statistic import Interval
 
 PLACEBO, IGNORED_AS = "placebo", "default"  # the arm that matches no layer, and what it then is
@@ -70,7 +70,10 @@ TUNING_EFFECTS: list[Effect] = [
 def finished(each: Record) -> bool:
     """Whether every run of a record came to some network, if only to one that guesses."""
     counted = [trial for trial in each.trials if trial.what.get("phase") == Phase.TRAINING]
-    return bool(counted) and all("test_accuracy" in trial.result for trial in counted)
+    left = (Status.OK, Status.DIVERGED)  # what was refused is no network to speak of
+    return bool(counted) and all(
+        trial.status in left and "test_accuracy" in trial.result for trial in counted
+    )
 
 
 def factor(stds: Sequence[float | None]) -> float | None:

@@ -211,7 +211,7 @@ def _published(each: Record) -> list[str]:
         "z = z * x, as published, has an infinite norm from iteration "
         f"{wrong.result['first_infinite_norm']} and infinite elements from iteration "
         f"{wrong.result['first_infinite']} of {wrong.result['iterations']}: it is no product of "
-        "matrices, and most of its log is inf."
+        "matrices, and most of its log is infinite."
     ]
 
 

@@ -49,6 +49,7 @@ class Said(StrEnum):
     NOT_ASKED = "not asked for"
 
 
+BRIEF = {Said.REPRODUCED: "yes", Said.NOT: "no", Said.CANNOT: "not run"}  # in the card's table
 RUN = (Said.REPRODUCED, Said.NOT, Said.UNKNOWN)  # the published method was run
 SIGNS = {Said.REPRODUCED: "✓", Said.NOT: "✗", Said.UNKNOWN: "!"}
 
@@ -554,7 +555,7 @@ def _three(shown: Sequence[Row], devices: Sequence[str], brief: bool = False) ->
     """Contrasts with their three numbers; the device has a column where there are several."""
     several = len(devices) > 1
     names = ["figure", *(["device"] if several else [])]
-    names += ["published", "its method, here", "right", "verdict"]
+    names += ["published", "its method, here", "right", "again?" if brief else "verdict"]
     return Table(
         columns=[Column(name=name) for name in names],
         rows=[
@@ -564,11 +565,15 @@ def _three(shown: Sequence[Row], devices: Sequence[str], brief: bool = False) ->
                 each.contrast.told(each.published, brief),
                 each.contrast.told(each.reproduced, brief),
                 each.contrast.told(each.corrected, brief),
-                Cell(text=each.said.value, sign=SIGNS.get(each.said, ""), reason=each.why),
+                Cell(text=_said(each, brief), sign=SIGNS.get(each.said, ""), reason=each.why),
             ]
             for each in shown
         ],
     )
+
+
+def _said(each: Row, brief: bool) -> str:
+    return BRIEF.get(each.said, each.said.value) if brief else each.said.value
 
 
 def _causes() -> Shown:

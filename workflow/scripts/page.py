@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -75,6 +75,11 @@ THEME = {
     figure.PURPLE: "var(--purple)",
     "#ffffff": "var(--card)",  # hollow marks
 }
+
+FONT = "'DejaVu Sans', sans-serif"  # for which the places of its letters were reckoned
+LONG = re.compile(r"\d+\.\d{3,}")  # a coordinate with more digits than a screen can show
+REFERRED = re.compile(r"#([^)\"]+)[)\"]")
+WRITTEN = frozenset({"text", "tspan", "title"})  # elements whose white space counts
 
 # What matplotlib draws with; anything else in a file (scripts, styles of a whole page) stays out.
 DRAWN = frozenset(
@@ -380,6 +385,16 @@ def disturbance(seen: Sequence[Circumstances]) -> Disturbance:
     return Disturbance([*found.values()], sum(counts.values()))
 
 
+def by_place(found: Iterable[Disturbed], devices: Sequence[str]) -> dict[str, list[str]]:
+    """What was disturbed, under the study that measured it."""
+    places: dict[str, list[str]] = {}
+    for each in found:
+        study = each.record.rpartition("records/")[2].partition("/")[0]
+        wider = "" if each.lost else " (wider interval)"
+        places.setdefault(study, []).append(without_device(each.what, devices) + wider)
+    return places
+
+
 def machine_card(records: Sequence[Record], about: About, run: Run) -> str:
     """The machine and the run in one line, to paste into an issue."""
     own = [each for each in records if runs.of(each) is None]
@@ -545,12 +560,13 @@ def inline(view: View, name: str) -> Markup:
     box = root.get("viewBox", "").split()
     if _local(root.tag) != "svg" or len(box) != 4:
         raise PageError(f"{name}: its figure is not an SVG with a viewBox.")
-    drawing = _cleaned(root, name)
+    drawing = _cleaned(root, name, {*REFERRED.findall(view.svg or "")})
     for attribute in ("width", "height"):
         drawing.attrib.pop(attribute, None)
     drawing.attrib |= {
         "style": f"--width: {float(box[2]):g}px",
         "stroke-linejoin": "round",
+        "font-family": FONT,
         "role": "img",
         "aria-labelledby": f"{name}-title",
         "aria-describedby": f"{name}-text",
@@ -565,23 +581,38 @@ def _local(tag: str) -> str:
     return tag.rsplit("}", 1)[-1]
 
 
-def _cleaned(element: ElementTree.Element, name: str) -> ElementTree.Element:
-    """A copy without namespaces, without what is no drawing, its ids prefixed with the name."""
+def _cleaned(element: ElementTree.Element, name: str, used: Set[str]) -> ElementTree.Element:
+    """A copy without namespaces and what is no drawing, with as few letters as draw the same.
+
+    Args:
+        element: Of the figure.
+        name: What its ids begin with.
+        used: The ids that something refers to; the others go.
+    """
     attributes = {
         _local(key): _rewritten(_local(key), value, name)
         for key, value in element.attrib.items()
-        if _harmless(_local(key), value)
+        if _harmless(_local(key), value) and (key != "id" or value in used)
     }
     copy = ElementTree.Element(_local(element.tag), attributes)
     copy.text, copy.tail = element.text, element.tail
-    copy.extend(_cleaned(child, name) for child in element if _local(child.tag) in DRAWN)
+    if copy.tag not in WRITTEN:
+        copy.text = None
+    for child in element:
+        if _local(child.tag) in DRAWN and child.attrib.get("style") != "fill: none":
+            inner = _cleaned(child, name, used)
+            inner.tail = inner.tail if copy.tag in WRITTEN else None
+            idle = inner.tag == "g" and not inner.attrib and inner.find("title") is None
+            copy.extend(inner if idle else [inner])
     return copy
 
 
 def _harmless(key: str, value: str) -> bool:
-    """Whether an attribute only draws: it runs nothing and refers to nothing outside the file."""
+    """Whether an attribute draws, and no more: it runs nothing and refers to nothing outside."""
     if key == "href":
         return value.startswith("#")
+    if key == "transform" and value.startswith("rotate(-0 "):
+        return False  # no turn at all
     return not key.startswith("on") and "url(" not in value.replace("url(#", "")
 
 
@@ -591,6 +622,8 @@ def _rewritten(key: str, value: str, name: str) -> str:
     if key == "href":
         return f"#{name}-{value[1:]}"
     value = value.replace("url(#", f"url(#{name}-")
+    value = value.replace(f"font-family: {FONT}; ", "")  # said once for all
+    value = LONG.sub(lambda found: f"{float(found[0]):.2f}", value)
     for colour, variable in THEME.items():
         value = value.replace(colour, variable)
     return value
@@ -653,7 +686,7 @@ def render(
     environment.filters |= {"glossed": glossed, "slug": slug}
     program = (REPORT / "page.js").read_text(encoding="utf-8")
     seen = [each.circumstances for each in answers]
-    run = whole_run(seen)
+    run, spoilt = whole_run(seen), disturbance(seen)
     devices = sorted({str(each.axes["device"]) for each in records})
     groups = in_groups([card(each, page, devices) for each in answers])
     context: dict[str, Any] = {
@@ -664,7 +697,8 @@ def render(
         "machine": machine(records),
         "run": run,
         "machine_card": machine_card(records, about, run),
-        "disturbance": disturbance(seen),
+        "disturbance": spoilt,
+        "disturbed": by_place(spoilt.found, devices),
         "notices": list(dict.fromkeys(text for each in answers for text in each.notices)),
         "groups": groups,
         "most_views": max(len(each.views) for cards in groups.values() for each in cards),

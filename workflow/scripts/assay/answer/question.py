@@ -325,5 +325,7 @@ def _commit(provenance: record.Provenance) -> str:
 
 def _name(values: Mapping[str, JsonValue]) -> str:
     return ", ".join(
-        str(value) if isinstance(value, str) else f"{key} {value}" for key, value in values.items()
+        value if isinstance(value, str) else f"{key} {value}"
+        for key, value in values.items()
+        if value is not None
     )
