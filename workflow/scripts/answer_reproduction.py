@@ -424,7 +424,7 @@ def answer(records: list[Record]) -> Findings:
             if each.said != Said.NOT_ASKED
         ],
         sentence=_sentence(compared, devices),
-        so="Trust the right figures in the table, not the published ones."
+        so="Trust the right figures, not the published ones."
         if any(each.said == Said.REPRODUCED for each in compared)
         else "",
         numbers={"contrasts": [_flat(each) for each in compared]},
@@ -555,12 +555,12 @@ def _three(shown: Sequence[Row], devices: Sequence[str], brief: bool = False) ->
     """Contrasts with their three numbers; the device has a column where there are several."""
     several = len(devices) > 1
     names = ["figure", *(["device"] if several else [])]
-    names += ["published", "its method, here", "right", "again?" if brief else "verdict"]
+    names += ["published", "method here", "right", "again?" if brief else "verdict"]
     return Table(
         columns=[Column(name=name) for name in names],
         rows=[
             [
-                f"{TITLES[each.exercise]}: {each.contrast.name.replace(': ', ', ')}",
+                _named(each),
                 *([each.device] if several else []),
                 each.contrast.told(each.published, brief),
                 each.contrast.told(each.reproduced, brief),
@@ -570,6 +570,11 @@ def _three(shown: Sequence[Row], devices: Sequence[str], brief: bool = False) ->
             for each in shown
         ],
     )
+
+
+def _named(each: Row) -> str:
+    title, name = TITLES[each.exercise], each.contrast.name.replace(": ", ", ")
+    return f"{title}: {name.removesuffix(f', {title}')}"
 
 
 def _said(each: Row, brief: bool) -> str:
