@@ -97,7 +97,7 @@ def test_without_errors_a_slope_is_that_of_least_squares(found):
     seen, reference = inference.slope(x, y, [0.0] * len(x)), stats.linregress(x, y)
     assert seen.value == pytest.approx(reference.slope, abs=1e-9)
     reach = stats.t.ppf(0.975, len(x) - 2) * reference.stderr
-    assert seen.high - seen.value == pytest.approx(reach, rel=1e-6, abs=1e-6)
+    assert seen.high - seen.value == pytest.approx(reach, rel=1e-6, abs=1e-5)  # of scipy
 
 
 def test_points_that_lie_on_a_line_by_chance_keep_their_errors():

@@ -226,6 +226,7 @@ class Site:
 
     def __init__(self, results: Path, answers: list[Answer], records: list[Record]) -> None:
         self.results, self.answers = results, answers
+        self.rehearsal: dict[str, int] = {}  # seeds by question
         self.page = results / "report.html"
         self.hardware = [
             results / f"records/hardware/device-{each.axes['device']}.json" for each in records
@@ -252,6 +253,7 @@ class Site:
     def arguments(self) -> list[str]:
         names = [each.question for each in self.answers]
         about = {"preset": "quick", "command": COMMAND, "questions": names, "protocol": PROTOCOL}
+        about |= {"rehearsal": self.rehearsal}
         answers = [str(self.results / f"answers/{name}.json") for name in names]
         given = ["--output", str(self.page), "--about", yaml.safe_dump(about)]
         return [*given, "--hardware", *map(str, self.hardware), "--", *answers]
@@ -351,6 +353,18 @@ def test_other_machines_stand_beside(build: Build) -> None:
     alone = page.machine([hardware("cpu (lab)"), hardware("cpu (home)")])
     assert alone.name == "2 machines beside each other"
     assert page.machine_card([hardware("cpu (lab)")], about(), page.whole_run([circumstances()]))
+
+
+@pytest.mark.parametrize(
+    ("state", "said"), [(State.UNKNOWN, True), (State.PART, True), (State.ANSWERED, False)]
+)
+def test_a_group_says_once_that_it_is_a_rehearsal(build: Build, state: State, said: bool) -> None:
+    """Only where few seeds left something open."""
+    site = build([answer("width", state=state), answer("depth", state=state)])
+    site.rehearsal = {"width": 3, "depth": 4}
+    text = Elements(site.make()).words
+    assert text.count("A rehearsal: 3 seeds") == said
+    assert ("A rehearsal" in text) == said
 
 
 def about() -> page.About:

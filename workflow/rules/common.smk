@@ -273,6 +273,15 @@ def measure_again():
     return shlex.join(["python", script, *(["--configfile", *files] if files else [])])
 
 
+def few_seeds():
+    """The seeds of each question that this run asks with fewer than config.yaml does."""
+    base = yaml.safe_load((WORKFLOW / "../config.yaml").read_text(encoding="utf-8"))["studies"]
+    seeds = {name: block["settings"].get("seeds") for name, block in config["studies"].items()}
+    fewer = {name: n for name, n in seeds.items() if n and n < base[name]["settings"]["seeds"]}
+    asked = {name: config["questions"][name]["studies"] for name in config["ask"]}
+    return {name: fewer[s] for name, studies in asked.items() for s in studies if s in fewer}
+
+
 def run_in_words():
     """What the page says about the run as a whole, as one argument."""
     words = {
@@ -280,6 +289,7 @@ def run_in_words():
         "command": "snakemake --cores all --resources gpu=1",
         "again": measure_again(),
         "questions": config["ask"],
+        "rehearsal": few_seeds(),
         "protocol": {key: config["protocol"][key] for key in TOLD},
     }
     return told(words)

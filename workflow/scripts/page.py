@@ -110,6 +110,9 @@ class About(BaseModel):
     command: str = Field(description="Command of the full default run")
     again: str = Field("", description="Command that measures again what a neighbour spoilt")
     questions: list[str] = Field(description="The questions asked, in the order of the page")
+    rehearsal: dict[str, int] = Field(
+        {}, description="Seeds of each question that the default run asks with more of them"
+    )
     protocol: Protocol
 
 
@@ -663,6 +666,21 @@ def in_groups(cards: Sequence[Card]) -> dict[str, list[Card]]:
     return found
 
 
+def rehearsed(cards: Sequence[Card], seeds: Mapping[str, int]) -> int | None:
+    """With how few seeds the undecided questions of a group were asked; None where that is none.
+
+    Args:
+        cards: Of a group.
+        seeds: Of each question that the default run asks with more of them.
+    """
+    undecided = [
+        each.answer.question
+        for each in cards
+        if each.answer.state in (State.PART, State.UNKNOWN) and each.answer.question in seeds
+    ]
+    return min((seeds[name] for name in undecided), default=None)
+
+
 def slug(state: State) -> str:
     """A state as a class and a key."""
     return state.value.replace(" ", "-")
@@ -701,6 +719,7 @@ def render(
         "disturbed": by_place(spoilt.found, devices),
         "notices": list(dict.fromkeys(text for each in answers for text in each.notices)),
         "groups": groups,
+        "rehearsed": {name: rehearsed(cards, about.rehearsal) for name, cards in groups.items()},
         "most_views": max(len(each.views) for cards in groups.values() for each in cards),
         "states": Counter(each.state for each in answers),
         "signs": STATES,
