@@ -115,7 +115,7 @@ def test_editing_the_page_runs_the_page(copied, part):
                 "measure_two_devices": 1,
             },
         ),
-        ("figure", {"answer": QUESTIONS}),  # every answer draws
+        ("answer/figure", {"answer": QUESTIONS}),  # every answer draws
         (
             "trial",
             {

@@ -60,7 +60,7 @@ def library(script):
 def imported(node):
     """The files that an import names: modules of a room, or the module whose names it takes."""
     place = node.module.replace(".", "/")
-    if (SCRIPTS / f"{place}.py").exists():
+    if not (SCRIPTS / place).is_dir():
         return [f"{place}.py"]
     return [f"{place}/{alias.name}.py" for alias in node.names]
 
@@ -242,8 +242,8 @@ def snippet(wildcards):
 
 
 def category(wildcards):
-    """The group of a question, numbered: Snakemake's report sorts its categories."""
-    groups = list(dict.fromkeys(block["group"] for block in config["questions"].values()))
+    """The group of a question, numbered as on the page: Snakemake's report sorts its categories."""
+    groups = list(dict.fromkeys(config["questions"][name]["group"] for name in config["ask"]))
     group = config["questions"][wildcards.question]["group"]
     return f"{groups.index(group) + 1} {group}"
 

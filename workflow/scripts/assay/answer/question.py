@@ -16,7 +16,17 @@ from pydantic import JsonValue
 
 from assay import grid, occasion, record
 from assay.answer import figure, model, runs
-from assay.answer.model import Answer, Circumstances, Disturbed, Main, Missing, Snippet, Table, View
+from assay.answer.model import (
+    Answer,
+    Circumstances,
+    Disturbed,
+    Main,
+    Missing,
+    Snippet,
+    State,
+    Table,
+    View,
+)
 from assay.record import Record, Status
 
 if TYPE_CHECKING:
@@ -140,15 +150,16 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
     pooled = occasion.pooled(records, arguments.between)
     found = answer(pooled)
     first, *others = found.views
+    state = model.state(found.cells)
     complete = Answer(
         question=question,
         title=arguments.about["title"],
         group=arguments.about.get("group", ""),
         exercise=arguments.about["exercise"],
         short=found.short,
-        state=model.state(found.cells),
+        state=state,
         sentence=found.sentence,
-        so=found.so,
+        so=found.so if state in (State.ANSWERED, State.PART) else "",
         numbers=found.numbers,
         why=found.why,
         method=found.method,
