@@ -3,10 +3,12 @@
 import torch
 from torch import nn
 
+
 def train(layer):
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
     layer(torch.ones(8, 4)).square().sum().backward()
     optimizer.step()
+
 
 donor = nn.Linear(4, 4)
 before = donor.weight.detach().clone()

@@ -11,7 +11,11 @@ with torch.no_grad():
     one.bias.copy_(second.weight @ first.bias + second.bias)
 
 x = torch.rand(1000, 784)
-print("without an activation, largest difference to one layer:",
-      (second(first(x)) - one(x)).abs().max().item())
-print("with a ReLU between them:                              ",
-      (second(first(x).relu()) - one(x)).abs().max().item())
+print(
+    "without an activation, largest difference to one layer:",
+    (second(first(x)) - one(x)).abs().max().item(),
+)
+print(
+    "with a ReLU between them:                              ",
+    (second(first(x).relu()) - one(x)).abs().max().item(),
+)

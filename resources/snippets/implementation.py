@@ -11,12 +11,14 @@ net = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
 sgd = torch.optim.SGD(net.parameters(), lr=1e-3)
 own = [p.detach().clone().requires_grad_() for p in net.parameters()]  # the same weights
 
+
 def framework():
     sgd.zero_grad()
     loss = cross_entropy(net(x), y)
     loss.backward()
     sgd.step()
     return loss
+
 
 def scratch():
     for p in own:
@@ -30,11 +32,13 @@ def scratch():
             p -= 1e-3 * p.grad
     return loss
 
+
 def seconds(step, calls):
     start = time.perf_counter()
     for _ in range(calls):
         step()
     return (time.perf_counter() - start) / calls
+
 
 a, b = seconds(framework, 1), seconds(scratch, 1)  # wrong: the first call starts the library
 print(f"one call each: from scratch takes {b / a:.2f} x the time")

@@ -3,13 +3,16 @@
 import torch
 from torch import nn
 
+
 def as_published(layer):  # wrong: the network is made of Linear layers, so this does nothing
     if isinstance(layer, nn.LazyLinear):
         nn.init.uniform_(layer.weight)
 
+
 def as_meant(layer):  # right, and now it can be seen that U(0, 1) is a bad idea
     if isinstance(layer, nn.Linear):
         nn.init.uniform_(layer.weight)
+
 
 images = torch.rand(256, 784)
 for draw in (as_published, as_meant):

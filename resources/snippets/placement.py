@@ -3,12 +3,14 @@
 import torch
 from torch import nn
 
+
 class Scaled(nn.Module):
     def __init__(self):
         super().__init__()
         self.layer = nn.Linear(4, 4)
         self.scale = torch.ones(4)  # wrong: neither parameter nor buffer
         self.register_buffer("shift", torch.zeros(4))  # right
+
 
 place = "cuda" if torch.cuda.is_available() else "meta"
 tensor = torch.ones(4)

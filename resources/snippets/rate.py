@@ -5,6 +5,7 @@ is 256 times the mean, and so is every step.
 import torch
 from torch import nn
 
+
 def loss_after(reduction, rate):
     torch.manual_seed(0)
     x = torch.rand(256, 784)
@@ -16,6 +17,7 @@ def loss_after(reduction, rate):
         nn.functional.cross_entropy(net(x), y, reduction=reduction).backward()
         optimizer.step()
     return nn.functional.cross_entropy(net(x), y).item()
+
 
 print("guessing one of ten:  2.303")
 print("rate 0.1, sum:       ", loss_after("sum", 0.1))

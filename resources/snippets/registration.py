@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+
 class Net(nn.Module):
     def __init__(self, keep):
         super().__init__()
@@ -14,9 +15,16 @@ class Net(nn.Module):
             x = layer(x)
         return self.output(x)
 
+
 x = torch.randn(5, 784)
 for keep in (list, nn.ModuleList):  # wrong, and nothing says so; right
     net, built_anew = Net(keep), Net(keep)
     built_anew.load_state_dict(net.state_dict(), strict=True)
-    print(keep.__name__, "finds", sum(p.numel() for p in net.parameters()), "parameters;",
-          "loaded, it computes the same:", torch.equal(net(x), built_anew(x)))
+    print(
+        keep.__name__,
+        "finds",
+        sum(p.numel() for p in net.parameters()),
+        "parameters;",
+        "loaded, it computes the same:",
+        torch.equal(net(x), built_anew(x)),
+    )

@@ -2,11 +2,13 @@
 
 import time, torch
 
+
 def milliseconds(n):
     matrix, vector = torch.rand(n, n), torch.rand(n, 1)
     start = time.perf_counter()
     matrix @ vector
     return 1e3 * (time.perf_counter() - start)
+
 
 sizes = (1024, 1025, 1026, 1028, 1032)
 for n in sizes:  # wrong: the first one also starts the library

@@ -216,9 +216,7 @@ def _level(standing: accuracy.Standing | None) -> dict[str, float | None]:
 
 def time_of(arm: Mapping[str, Any], per: float = 1.0) -> Interval:
     """The time of a call with its interval, in seconds, times a factor."""
-    return Interval(
-        *(per * arm[key] for key in ("time_median_s", "time_low_s", "time_high_s"))
-    )
+    return Interval(*(per * arm[key] for key in ("time_median_s", "time_low_s", "time_high_s")))
 
 
 def judged(arms: Sequence[Arm], others: Iterable[Comparison] = ()) -> list[Arm]:
