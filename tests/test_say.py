@@ -78,3 +78,24 @@ def test_lists_and_plurals() -> None:
     assert (say.plural(1, "seed"), say.plural(3, "seed")) == ("1 seed", "3 seeds")
     assert say.plural(2, "box", "boxes") == "2 boxes"
     assert (say.on("cpu", ["cpu"]), say.on("cpu", ["cpu", "gpu"])) == ("", "cpu: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("cpu: Yes. gpu0: Yes. gpu1: Yes.", "Yes."),
+        ("cpu: Yes. gpu0: No. gpu1: No.", "cpu: Yes. gpu0 and gpu1: No."),
+        ("cpu: a; gpu0: a; gpu1: b", "cpu and gpu0: a; gpu1: b"),
+        ("Both. cpu: a; gpu0: a", "Both. cpu and gpu0: a"),  # nothing is said of the third
+        ("cpu: use a; gpu0: use a; gpu1: use a.", "Use a."),
+        ("cpu: Yes. gpu0: Yes. gpu1: Yes. Cannot tell: b.", "Yes. Cannot tell: b."),
+        ("No GPU here.", "No GPU here."),
+        ("", ""),
+    ],
+)
+def test_what_several_devices_have_in_common_is_said_once(text: str, told: str) -> None:
+    assert say.once(text, ["cpu", "gpu0", "gpu1"]) == told
+
+
+def test_one_device_is_not_named() -> None:
+    assert say.once("Two threads: n = 3.", ["cpu"]) == "Two threads: n = 3."

@@ -309,7 +309,8 @@ def _so(found: Sequence[Arm]) -> str:
             where = "" if everywhere else f"in {say.listed(slower)} "
             advice += [where + text.format(here[0].extras["anchor"])] if slower else []
         if advice:
-            parts.append(say.capital(f"{say.on(device, by_device)}{', and '.join(advice[:2])}."))
+            where, text = say.on(device, by_device), ", and ".join(advice[:2])
+            parts.append(f"{where}{text if where else say.capital(text)}.")
     return " ".join(parts)
 
 

@@ -423,7 +423,9 @@ def _so(main: Sequence[Crossover]) -> str:
         threads = each.first.name == "all_threads"
         if threads and slower and max(slower) < min(faster, default=math.inf):
             advice.setdefault("one thread", []).append(f"{task} up to n = {max(slower)}")
-    return " ".join(f"Use {what} {', '.join(tasks)}." for what, tasks in advice.items())
+    return " ".join(
+        f"Use {what} {', '.join(dict.fromkeys(tasks))}." for what, tasks in advice.items()
+    )
 
 
 def _speeds(found: Sequence[Arm]) -> list[str]:

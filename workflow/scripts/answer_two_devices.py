@@ -210,7 +210,7 @@ def _sentence(records: Sequence[Record], found: Sequence[Arm]) -> str:
         parts = [f"Two GPUs: {say.listed(dict.fromkeys(cell.lost for cell in lost))}."]
         for arm in largest(_measured(found), STAND_IN):
             parts.append(f"As a {STAND_IN}, {_speedup(arm)}.")
-    return " ".join(parts)
+    return " ".join(dict.fromkeys(parts))
 
 
 def _lead(arm: Arm) -> str:

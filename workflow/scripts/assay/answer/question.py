@@ -15,7 +15,7 @@ import yaml
 from pydantic import JsonValue
 
 from assay import grid, occasion, record
-from assay.answer import figure, model, runs
+from assay.answer import figure, model, runs, say, trials
 from assay.answer.model import (
     Answer,
     Circumstances,
@@ -151,15 +151,16 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
     found = answer(pooled)
     first, *others = found.views
     state = model.state(found.cells)
+    devices = trials.devices(pooled)
     complete = Answer(
         question=question,
         title=arguments.about["title"],
         group=arguments.about.get("group", ""),
         exercise=arguments.about["exercise"],
-        short=found.short,
+        short=say.once(found.short, devices),
         state=state,
-        sentence=found.sentence,
-        so=found.so if state in (State.ANSWERED, State.PART) else "",
+        sentence=say.once(found.sentence, devices),
+        so=say.once(found.so, devices) if state in (State.ANSWERED, State.PART) else "",
         numbers=found.numbers,
         why=found.why,
         method=found.method,

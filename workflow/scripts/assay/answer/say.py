@@ -8,6 +8,7 @@ have commas from 10,000 on. A minus is a minus sign.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 from assay.answer.verdict import Comparison, Word
@@ -252,3 +253,29 @@ def capital(text: str) -> str:
 def on(device: str, devices: Iterable[str]) -> str:
     """What stands before something said of a device: its name, only where there are several."""
     return f"{device}: " if len(set(devices)) > 1 else ""
+
+
+def once(text: str, devices: Sequence[str]) -> str:
+    """What is said of several devices in the same words, said once: ``cpu and gpu0: …``.
+
+    Of all devices alike, their names are left out.
+
+    Args:
+        text: Each device's own begins with its name, as :func:`on` has it.
+        devices: Those that the question is about.
+    """
+    names = "|".join(map(re.escape, devices))
+    lead, *parts = re.split(rf"(?<!\S)({names}): ", text)
+    told = [part.strip() for part in parts[1::2]]
+    between = "; " if any(part.endswith(";") for part in told) else " "
+    told = [part.rstrip(";") for part in told]
+    end = ""
+    if earlier := next((part for part in told[:-1] if told[-1].startswith(part)), ""):
+        end, told[-1] = told[-1][len(earlier) :], earlier  # what follows is said of them all
+    same: dict[str, list[str]] = {}
+    for device, part in zip(parts[::2], told, strict=True):
+        same.setdefault(part, []).append(device)
+    if len(same) == 1 and len(told) == len(devices):
+        alone = next(iter(same))
+        return lead + (alone if lead else capital(alone)) + end
+    return lead + between.join(f"{listed(who)}: {part}" for part, who in same.items()) + end
