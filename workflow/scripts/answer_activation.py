@@ -140,8 +140,7 @@ def answer(records: list[Record]) -> Findings:
     on = {here.name: say.on(here.name, [each.name for each in devices]) for here in devices}
     every = [arm for here in devices for arm in (*here.arms, *here.steps.values())]
     return Findings(
-        short=say.capital("; ".join(on[here.name] + _short(here) for here in devices))
-        or "Not measured",
+        short="; ".join(on[here.name] + _short(here) for here in devices) or "Not measured",
         cells=[arm.main for here in devices for arm in here.others],
         sentence=" ".join(on[here.name] + _sentence(here) for here in devices) or question.NOTHING,
         so=" ".join(on[here.name] + text for here in devices if (text := _so(here))),
@@ -185,12 +184,12 @@ def _sentence(here: Device) -> str:
 def _short(here: Device) -> str:
     """The best, and how many came out how."""
     if not here.reference:
-        return "nothing to compare"
+        return "Nothing to compare"
     words = (Word.BETTER, Word.WORSE, Word.SAME, Word.UNKNOWN)
     counts = {word.value: sum(arm.word == word for arm in here.others) for word in words}
     counts["lost"] = sum(bool(arm.lost) for arm in here.others)
     told = ", ".join(f"{number} {word}" for word, number in counts.items() if number)
-    return here.reference.label + (f"; {told}" if told else "")
+    return here.reference.label + (f", {told}" if told else "")
 
 
 def _so(here: Device) -> str:

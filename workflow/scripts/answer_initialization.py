@@ -325,7 +325,7 @@ def answer(records: list[Record]) -> Findings:
     deepest_first = sorted(filter(_drawable, levels), key=lambda level: -level.depth)
     views = [_view(level, len(names) > 1) for level in deepest_first]
     return Findings(
-        short=say.capital("; ".join(on + short for on, short, _ in told)),
+        short="; ".join(on + (short if on else say.capital(short)) for on, short, _ in told),
         cells=[cell for here in devices.values() for cell in _cells(here)],
         sentence=" ".join(on + sentence for on, _, sentence in told),
         so=_so([level for level in levels if level.runs]),

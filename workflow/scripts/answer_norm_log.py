@@ -145,9 +145,7 @@ def _device_sentence(here: Sequence[Arm]) -> str:
                 f"Reading back each of 1000 norms costs nothing here: a {best.label} takes the "
                 f"same time within {100 * best.seen.margin:.2g} %."
             )
-    return (
-        f"Cannot tell whether reading back costs time: a {best.label} takes {say.ratio(best.seen)}."
-    )
+    return f"Cannot tell whether reading back costs time: {best.label} {say.ratio(best.seen)}."
 
 
 def _short(by_device: Mapping[str, list[Arm]]) -> str:
