@@ -186,3 +186,32 @@ def with_status(made: Record, status: Status, *which: int) -> Record:
         for i, t in enumerate(made.trials)
     ]
     return made.model_copy(update={"trials": trials})
+
+
+# Words that the page has room for, by the field of an answer.
+BUDGETS = {"short": 12, "sentence": 25, "so": 20, "why": 120, "method": 120, "caveats": 60}
+
+
+def check_budgets(found: Any) -> None:
+    """What is said of a question, findings or a whole answer, fits on its card."""
+    for field, most in BUDGETS.items():
+        value = getattr(found, field)
+        text = value if isinstance(value, str) else " ".join(value)
+        assert len(text.split()) <= most, (field, text)
+    assert ";" not in found.sentence
+
+
+@pytest.fixture
+def families(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the families of comparisons that are judged."""
+    from assay.answer import verdict  # pandas, for those who judge
+
+    sizes: list[int] = []
+    judge = verdict.judge
+
+    def counted(family: Any) -> Any:
+        sizes.append(len(family))
+        return judge(family)
+
+    monkeypatch.setattr(verdict, "judge", counted)
+    return sizes

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from assay import occasion, record
-from assay.answer import accuracy, model, verdict
+from assay.answer import accuracy, model
 from assay.answer.model import State
 from assay.record import DatasetInfo, Status, Trial
 from conftest import PROTOCOL, make_record, with_status
@@ -101,19 +101,6 @@ def column(found, name):
     """What each activation shows in a column of the table."""
     place = [each.name for each in found.table.columns].index(name)
     return {row[0]: getattr(row[place], "text", row[place]) for row in found.table.rows}
-
-
-@pytest.fixture
-def families(monkeypatch):
-    """The sizes of the families that were judged."""
-    sizes, judge = [], verdict.judge
-
-    def counted(family):
-        sizes.append(len(family))
-        return judge(family)
-
-    monkeypatch.setattr(verdict, "judge", counted)
-    return sizes
 
 
 # ---- accuracies ----------------------------------------------------------------------------------

@@ -19,13 +19,13 @@ import torch
 from assay import configuration, dataset, record, rungs
 from assay.answer import model
 from assay.answer.model import Answer
-from assay.answer.question import NOTHING, Findings
+from assay.answer.question import NOTHING
 from assay.clock import Block
 from assay.record import DatasetInfo, Record, Status, Trial
 from assay.rungs import Rung
 from assay.training import Examples
 from assay.trial import Work
-from conftest import PROTOCOL, make_record
+from conftest import PROTOCOL, check_budgets, make_record
 from test_configuration import DEFAULT, changed, complaint
 
 CPU = torch.device("cpu")
@@ -672,17 +672,6 @@ def test_devices_are_judged_apart() -> None:
 def test_only_the_largest_complex_network_judges() -> None:
     records = [made_up("recurrent-1", 1.0), made_up("recurrent-2", 2.0)]
     assert verdict(records, "recurrent") == "holds"
-
-
-def check_budgets(found: Findings | Answer) -> None:
-    """The words that the page has room for."""
-    assert len(found.short.split()) <= 12
-    assert len(found.sentence.split()) <= 25
-    assert len(found.so.split()) <= 20
-    assert sum(len(text.split()) for text in found.why) <= 120
-    assert sum(len(text.split()) for text in found.method) <= 120
-    assert sum(len(text.split()) for text in found.caveats) <= 60
-    assert ";" not in found.sentence
 
 
 COMPLEX = ("convolution-2", "recurrent-1")

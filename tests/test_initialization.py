@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from assay import network, record
-from assay.answer import accuracy, model, question, verdict
+from assay.answer import accuracy, model, question
 from assay.answer.model import State
 from assay.record import DatasetInfo, Status, Trial
 from assay.training import Examples
@@ -289,19 +289,6 @@ def level(found, depth=1):
 def told(each):
     """What is told of a record besides its verdict."""
     return answer.extras(each, accuracy.runs(each))
-
-
-@pytest.fixture
-def families(monkeypatch):
-    """The sizes of the families that were judged."""
-    sizes, judge = [], verdict.judge
-
-    def counted(family):
-        sizes.append(len(family))
-        return judge(family)
-
-    monkeypatch.setattr(verdict, "judge", counted)
-    return sizes
 
 
 def test_it_matters_where_the_scale_is_wrong_and_more_so_in_depth():

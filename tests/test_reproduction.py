@@ -16,7 +16,7 @@ from assay.job import Job
 from assay.record import Status, Trial
 from assay.statistic import Interval
 from assay.training import Examples
-from conftest import PROTOCOL, make_record
+from conftest import PROTOCOL, check_budgets, make_record
 from torch import nn
 
 TABLE = answer.published()
@@ -167,15 +167,9 @@ def verdicts(found):
     }
 
 
-def check_budgets(found):
-    """The words that the page has room for."""
-    assert len(found.short.split()) <= 12
-    assert len(found.sentence.split()) <= 25
-    assert len(found.so.split()) <= 20
-    assert sum(len(text.split()) for text in found.why) <= 120
-    assert sum(len(text.split()) for text in found.method) <= 120
-    assert sum(len(text.split()) for text in found.caveats) <= 60
-    assert ";" not in found.sentence
+def check_card(found):
+    """Its words and those of its table fit on the card."""
+    check_budgets(found)
     for view in found.views:
         assert words_of(view.table) <= 170 - len(found.sentence.split()) - len(found.so.split())
 
@@ -200,7 +194,7 @@ def test_the_wrong_number_that_appears_here_too_is_reproduced():
         "reproduced",
     ]
     assert "cpu" not in found.short  # there is one device
-    check_budgets(found)
+    check_card(found)
 
 
 def test_the_wrong_number_that_does_not_appear_is_not_claimed():
@@ -516,7 +510,7 @@ def test_every_exercise_runs_and_is_answered(tmp_path, data):
     assert verdicts(found)["two_gpus", "speed, 5000², one GPU"] == "cannot be run here"
     assert "Missing: CPU against GPU, log of norms and two GPUs." in found.sentence
     assert model.state(found.cells) == "in part"
-    check_budgets(found)
+    check_card(found)
 
 
 def test_an_unknown_exercise_is_one_sentence(tmp_path, data, capsys):

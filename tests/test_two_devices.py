@@ -16,10 +16,9 @@ import torch
 from answer_two_devices import Scaling
 from assay import occasion, record
 from assay.answer import model
-from assay.answer.question import Findings
 from assay.answer.verdict import Comparison, Word
 from assay.record import Record, Status, Trial
-from conftest import PROTOCOL, make_record
+from conftest import PROTOCOL, check_budgets, make_record
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -383,17 +382,6 @@ def test_the_verdict_is_the_speedup(speedup: float, says: str, so: str) -> None:
     assert so in found.so
     assert model.state(found.cells) == "answered"
     check_budgets(found)
-
-
-def check_budgets(found: Findings) -> None:
-    """The words that the page has room for."""
-    assert len(found.short.split()) <= 12
-    assert len(found.sentence.split()) <= 25
-    assert len(found.so.split()) <= 20
-    assert sum(len(text.split()) for text in found.why) <= 120
-    assert sum(len(text.split()) for text in found.method) <= 120
-    assert sum(len(text.split()) for text in found.caveats) <= 60
-    assert ";" not in found.sentence
 
 
 def test_noise_cannot_tell() -> None:
