@@ -189,7 +189,7 @@ def _short(here: Device) -> str:
     counts = {word.value: sum(arm.word == word for arm in here.others) for word in words}
     counts["lost"] = sum(bool(arm.lost) for arm in here.others)
     told = ", ".join(f"{number} {word}" for word, number in counts.items() if number)
-    return here.reference.label + (f", {told}" if told else "")
+    return here.reference.label + (f"; {told}" if told else "")
 
 
 def _so(here: Device) -> str:
