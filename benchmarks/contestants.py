@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from assay import training
-from assay.dataset import CLASSES, FILES
-from assay.network import perceptron
-from assay.training import Examples
+from assay.learning import training
+from assay.learning.dataset import CLASSES, FILES
+from assay.learning.network import perceptron
+from assay.learning.training import Examples
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 

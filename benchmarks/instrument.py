@@ -32,13 +32,14 @@ import answer_alignment
 import numpy as np
 import torch
 import yaml
-from assay import device, inference, occasion, record, statistic, trial
-from assay.answer import verdict
+from assay import device, record, statistic
+from assay.answer import inference, occasion, verdict
+from assay.answer.occasion import KNOWN_FREEDOM, Component
 from assay.answer.verdict import Word
-from assay.clock import Block, HostClock
-from assay.occasion import KNOWN_FREEDOM, Component
 from assay.record import Status, Trial
-from assay.trial import Protocol, Work
+from assay.timing import trial
+from assay.timing.clock import Block, HostClock
+from assay.timing.trial import Protocol, Work
 from measure_alignment import product
 from scipy import stats
 from torch.utils.benchmark import Timer

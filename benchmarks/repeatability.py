@@ -37,15 +37,16 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from assay import job, occasion, record, trial
-from assay.answer import verdict
+from assay import job, record
+from assay.answer import occasion, verdict
 from assay.answer.verdict import DIFFERENT, Word
-from assay.clock import clock_for
 from assay.job import Job
-from assay.product import DTYPES, product
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
-from assay.trial import Protocol
+from assay.timing import trial
+from assay.timing.clock import clock_for
+from assay.timing.product import DTYPES, product
+from assay.timing.trial import Protocol
 from instrument import repeated
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -38,9 +38,11 @@ import contestants
 import numpy as np
 import psutil
 import torch
-from assay import dataset, device, inference, record, statistic, training
+from assay import device, record, statistic
+from assay.answer import inference
+from assay.learning import dataset, training
+from assay.learning.training import Examples
 from assay.statistic import Interval
-from assay.training import Examples
 from contestants import CONTESTANTS, DATALOADER, FLOOR, OURS, TEXTBOOK, Data
 
 ROOT = Path(__file__).resolve().parents[1]

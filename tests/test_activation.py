@@ -9,8 +9,8 @@ import measure_steps
 import numpy as np
 import pytest
 import torch
-from assay import occasion, record
-from assay.answer import accuracy, model
+from assay import record
+from assay.answer import accuracy, model, occasion
 from assay.answer.model import State
 from assay.record import DatasetInfo, Status, Trial
 from conftest import PROTOCOL, make_record, with_status

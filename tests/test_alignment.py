@@ -5,10 +5,11 @@ import math
 
 import pytest
 import torch
-from assay import contrast, occasion, product, record
-from assay.answer import model, question
+from assay import record
+from assay.answer import model, occasion, question
 from assay.answer.model import State
 from assay.record import Status, Trial
+from assay.timing import contrast, product
 from conftest import PROTOCOL, ROOT, load, make_record
 
 measure = load(ROOT / "workflow/scripts/measure_alignment.py")

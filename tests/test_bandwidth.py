@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from assay import memory, occasion, record
-from assay.answer import model, question
+from assay import record
+from assay.answer import model, occasion, question
 from assay.answer.model import State
-from assay.hardware import Item
-from assay.memory import Point
+from assay.probe import working_sets
+from assay.probe.items import Item
+from assay.probe.working_sets import Point
 from assay.record import Record, Status, Trial
 from conftest import PROTOCOL, make_record
 from hypothesis import given
@@ -66,7 +67,7 @@ SETTINGS = {
     st.sampled_from([1, 2, 4]),
 )
 def test_working_sets(smallest: int, largest: int, per_doubling: int) -> None:
-    sizes = memory.working_sets(smallest, largest, per_doubling)
+    sizes = working_sets.sizes(smallest, largest, per_doubling)
     step = 2 ** (1 / per_doubling)
     assert sizes[0] == smallest
     assert all(b / a == pytest.approx(step, rel=0.1) for a, b in pairwise(sizes))
@@ -75,15 +76,15 @@ def test_working_sets(smallest: int, largest: int, per_doubling: int) -> None:
 
 
 def test_working_sets_reach_the_largest() -> None:
-    assert len(memory.working_sets(2**14, 2**30, 2)) == 33
-    assert memory.working_sets(2**14, 2**30, 2)[-1] == 2**30
+    assert len(working_sets.sizes(2**14, 2**30, 2)) == 33
+    assert working_sets.sizes(2**14, 2**30, 2)[-1] == 2**30
 
 
 def staircase(steps: Mapping[int, float], noise: float = 0.0, seed: int = 0) -> list[Point]:
     """Points by √2 from 16 KiB to 1 GiB; each key is the largest working set of its level."""
     draw = np.random.default_rng(seed)
     points = []
-    for size in memory.working_sets(2**14, 2**30, 2):
+    for size in working_sets.sizes(2**14, 2**30, 2):
         level = next(rate for largest, rate in steps.items() if size <= largest)
         rate = level * math.exp(noise * draw.standard_normal()) * GB
         points.append(Point(size, rate, rate * 0.99, rate * 1.01, overhead_bound=False))
@@ -95,7 +96,7 @@ LEVELS = {2**17: 160.0, 2**21: 80.0, 2**25: 40.0, 2**30: 10.0}
 
 @pytest.mark.parametrize("seed", range(20))
 def test_knees_of_a_noisy_staircase(seed: int) -> None:
-    found = memory.knees(staircase(LEVELS, noise=0.02, seed=seed))
+    found = working_sets.knees(staircase(LEVELS, noise=0.02, seed=seed))
     assert len(found) == 3
     for knee, edge in zip(found, LEVELS, strict=False):
         assert knee.start <= knee.middle <= knee.end
@@ -105,7 +106,7 @@ def test_knees_of_a_noisy_staircase(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_noise_alone_has_no_knee(seed: int) -> None:
-    assert memory.knees(staircase({2**30: 20.0}, noise=0.03, seed=seed)) == []
+    assert working_sets.knees(staircase({2**30: 20.0}, noise=0.03, seed=seed)) == []
 
 
 @given(st.floats(1e-3, 1e3))
@@ -115,14 +116,14 @@ def test_knees_do_not_depend_on_the_unit(factor: float) -> None:
         Point(p.size, p.rate * factor, p.low * factor, p.high * factor, p.overhead_bound)
         for p in points
     ]
-    before, after = memory.knees(points), memory.knees(scaled)
+    before, after = working_sets.knees(points), working_sets.knees(scaled)
     assert [knee.middle for knee in after] == pytest.approx([knee.middle for knee in before])
 
 
 def test_a_lone_outlier_is_no_knee() -> None:
     points = staircase({2**30: 20.0})
     points[15] = Point(points[15].size, 5 * GB, 4.9 * GB, 5.1 * GB, overhead_bound=False)
-    assert memory.knees(points) == []
+    assert working_sets.knees(points) == []
 
 
 def test_a_slope_is_one_knee_from_end_to_end() -> None:
@@ -131,21 +132,21 @@ def test_a_slope_is_one_knee_from_end_to_end() -> None:
     for p in staircase({2**30: 100.0}):
         rate = p.rate / (1 + p.size / 2**24)
         points.append(Point(p.size, rate, 0.99 * rate, 1.01 * rate, overhead_bound=False))
-    (knee,) = memory.knees(points)
+    (knee,) = working_sets.knees(points)
     assert knee.start < 2**24 < knee.end
 
 
 def test_rising_curves_and_overhead_have_no_knee() -> None:
     rising = [Point(2**i, i * GB, i * GB, i * GB, overhead_bound=False) for i in range(14, 30)]
-    assert memory.knees(rising) == []
+    assert working_sets.knees(rising) == []
     hidden = [Point(p.size, p.rate, p.low, p.high, True) for p in staircase(LEVELS)]
-    assert memory.knees(hidden) == []
-    assert memory.knees([]) == []
+    assert working_sets.knees(hidden) == []
+    assert working_sets.knees([]) == []
 
 
 def test_overlapping_intervals_have_no_knee() -> None:
     vague = [Point(p.size, p.rate, p.rate / 20, p.rate * 20, False) for p in staircase(LEVELS)]
-    assert memory.knees(vague) == []
+    assert working_sets.knees(vague) == []
 
 
 # ---- the measurement -----------------------------------------------------------------------------

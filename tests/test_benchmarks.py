@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from assay import dataset, training
+from assay.learning import dataset, training
 from assay.record import Trial
 from conftest import PROTOCOL, ROOT, make_record
 from torch.utils.flop_counter import FlopCounterMode

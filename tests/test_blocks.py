@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 import torch
-from assay import blocks
-from assay.blocks import CONSTANTS, FACTORIES, STORAGES, Parallel, seeded
+from assay.modules import blocks
+from assay.modules.blocks import CONSTANTS, FACTORIES, STORAGES, Parallel, seeded
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn

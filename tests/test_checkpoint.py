@@ -14,9 +14,11 @@ import measure_transfer as transfer
 import numpy as np
 import pytest
 import torch
-from assay import checkpoint, configuration, process, record, training
+from assay import configuration, record
 from assay.answer import model, question
 from assay.answer.model import State
+from assay.learning import training
+from assay.modules import checkpoint, process
 from assay.record import Status, Trial
 from conftest import PROTOCOL, ROOT, make_record, with_status
 from torch import nn

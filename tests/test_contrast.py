@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from assay import contrast, record
+from assay import record
 from assay.record import Status
+from assay.timing import contrast
 from conftest import PROTOCOL, ROOT, load
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,7 +108,7 @@ def test_contrasts_are_of_the_rounds_that_count(tmp_path):
 
 
 def test_a_wrong_product_is_refused(tmp_path, monkeypatch):
-    from assay import product
+    from assay.timing import product
 
     monkeypatch.setattr(product, "tolerance", lambda n, _: 0.0 if n == 63 else 1.0)
     seen = measured(tmp_path, dtypes=["float32"])

@@ -16,9 +16,9 @@ import torch
 from assay import record
 from assay.answer import model, question
 from assay.answer.model import Answer, State
-from assay.clock import Block
 from assay.record import Record, Status, Trial
-from assay.trial import Work
+from assay.timing.clock import Block
+from assay.timing.trial import Work
 from conftest import PROTOCOL, make_record
 from hypothesis import given
 from hypothesis import strategies as st

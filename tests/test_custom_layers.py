@@ -9,11 +9,12 @@ import measure_reduction as reduction
 import numpy as np
 import pytest
 import torch
-from assay import layers, record
+from assay import record
 from assay.answer import model, question
 from assay.answer.model import State
+from assay.learning.training import Examples
+from assay.modules import layers
 from assay.record import DatasetInfo, Status, Trial
-from assay.training import Examples
 from conftest import PROTOCOL, make_record, with_status
 
 PACE = {

@@ -8,8 +8,8 @@ import fetch_dataset
 import numpy as np
 import pytest
 import torch
-from assay import dataset
-from assay.dataset import FULL, SAMPLE, DatasetError
+from assay.learning import dataset
+from assay.learning.dataset import FULL, SAMPLE, DatasetError
 from assay.record import DatasetInfo
 from conftest import ROOT
 from hypothesis import given, settings

@@ -13,7 +13,7 @@ from assay import record
 from assay.answer import model
 from assay.answer.model import State
 from assay.answer.verdict import Word
-from assay.hardware import Item
+from assay.probe.items import Item
 from assay.record import Record, Status, Trial
 from conftest import ROOT, make_record
 from hypothesis import given

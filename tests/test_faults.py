@@ -22,7 +22,7 @@ import psutil
 import pytest
 import yaml
 from assay import device, record
-from assay.answer import runs
+from assay.answer import other_runs
 from assay.record import Status
 from conftest import ROOT, Workflow, copy_workflow, make_record
 
@@ -114,7 +114,7 @@ def test_a_record_that_is_there_twice_is_refused(tmp_path):
     for path in paths:
         record.write(path, make_record("norm_log", {"device": "cpu"}, []))
     with pytest.raises(record.RecordError, match="records of the same measurement") as error:
-        runs.read(paths, own=tmp_path / "records")
+        other_runs.read(paths, own=tmp_path / "records")
     assert all(path.name in str(error.value) for path in paths)
 
 

@@ -13,10 +13,11 @@ import answer_hardware
 import measure_hardware
 import pandas as pd
 import pytest
-from assay import hardware, record
+from assay import record
 from assay.answer import model
 from assay.answer.model import State
-from assay.hardware import Item
+from assay.probe import items
+from assay.probe.items import Item
 from assay.record import Record, Status, Trial
 from conftest import PROTOCOL, make_record
 from hypothesis import given
@@ -94,16 +95,16 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Record:
 
 def test_every_row_has_a_source_or_a_reason(here: Record) -> None:
     assert here.status == Status.OK
-    items = [trial.what["item"] for trial in here.trials]
+    named = [trial.what["item"] for trial in here.trials]
     assert len(items) == len(set(items)) == 12
     for trial in here.trials[:-1]:
         assert trial.result.get("source") or trial.reason, trial.what
-    assert hardware.values(here, Item.CPU)["usable_cores"] >= 1
-    assert hardware.values(here, Item.MEMORY)["total_bytes"] > 2**28
+    assert items.values(here, Item.CPU)["usable_cores"] >= 1
+    assert items.values(here, Item.MEMORY)["total_bytes"] > 2**28
 
 
 def test_bandwidth_is_that_of_the_largest_working_set(here: Record) -> None:
-    measured = hardware.values(here, Item.BANDWIDTH)
+    measured = items.values(here, Item.BANDWIDTH)
     last = answer_hardware.points(here)[-1]
     assert measured["working_set_bytes"] == last.size
     assert measured["bandwidth_bytes_per_s"] == last.rate
@@ -114,7 +115,7 @@ def test_bandwidth_is_that_of_the_largest_working_set(here: Record) -> None:
 
 def test_this_machine_is_answered(here: Record, tmp_path: Path) -> None:
     found = answered(tmp_path, {"cpu.json": here})
-    bus = hardware.row(here, Item.CPU_BUS)
+    bus = items.row(here, Item.CPU_BUS)
     assert bus is not None
     assert ("is not exposed" if bus.reason else f"{bus.result['bus_width_bits']} bits") in (
         found.answer.sentence
@@ -132,12 +133,12 @@ def test_this_machine_is_answered(here: Record, tmp_path: Path) -> None:
 def test_a_stated_bus_is_marked_as_stated(tmp_path: Path) -> None:
     stated = {"bits": 128, "source": "the board's manual"}
     found = probed(tmp_path, "cpu", cpu_memory_bus=stated)
-    text = hardware.four_lines([found])[2]
+    text = items.four_lines([found])[2]
     assert text == "CPU memory bus: 128 bits (stated in the configuration: the board's manual)"
 
 
 def test_four_lines_of_this_machine(here: Record) -> None:
-    lines = hardware.four_lines([here])
+    lines = items.four_lines([here])
     assert [line.split(":")[0] for line in lines[:3]] == [
         "CPU",
         "Caches and memory",
@@ -151,7 +152,7 @@ def test_four_lines_of_this_machine(here: Record) -> None:
 def test_a_missing_gpu_is_a_reason(here: Record, tmp_path: Path) -> None:
     missing = probed(tmp_path, "cuda:0")
     assert missing.status == Status.UNAVAILABLE
-    assert hardware.four_lines([here, missing])[3].startswith("No GPU: ")
+    assert items.four_lines([here, missing])[3].startswith("No GPU: ")
     found = answered(tmp_path, {"cpu.json": here, "gpu.json": missing})
     assert found.answer.sentence.endswith(" Not available: GPU.")
     assert found.answer.state == State.PART
@@ -237,7 +238,7 @@ def board_with_bus() -> Record:
 
 
 def test_four_lines_of_a_made_up_machine() -> None:
-    assert hardware.four_lines([board_with_bus(), h100()]) == [
+    assert items.four_lines([board_with_bus(), h100()]) == [
         "CPU: AMD Ryzen 9, 16 cores (8 usable here)",
         "Caches and memory: 32 MiB L3; 64 GiB of memory",
         "CPU memory bus: 128 bits (2 channels) at 5600 MT/s: 89.6 GB/s in theory",
@@ -247,13 +248,13 @@ def test_four_lines_of_a_made_up_machine() -> None:
 
 
 def test_two_gpus_stand_in_one_line() -> None:
-    line = hardware.four_lines([h100(), h100()])[3]
+    line = items.four_lines([h100(), h100()])[3]
     assert line.startswith("GPUs: NVIDIA H100")
     assert line.count("5120 bits") == 2
 
 
 def test_four_lines_without_any_record() -> None:
-    lines = hardware.four_lines([])
+    lines = items.four_lines([])
     assert len(lines) == 4
     assert lines[3] == "No GPU: none was asked for"
 
@@ -286,7 +287,7 @@ def test_copies_are_drawn_where_they_make_a_line(tmp_path: Path) -> None:
 
 def test_a_lost_row_is_named_and_lowers_the_state(tmp_path: Path) -> None:
     hidden = board_with_bus()
-    row = hardware.row(hidden, Item.CACHES)
+    row = items.row(hidden, Item.CACHES)
     assert row is not None
     row.status, row.reason = Status.UNAVAILABLE, "nothing lists caches here"
     found = answered(tmp_path, {"cpu.json": hidden}).answer
@@ -305,7 +306,7 @@ def test_nothing_at_all_is_still_an_answer(tmp_path: Path) -> None:
 
 def test_the_bound_is_not_called_the_width(tmp_path: Path) -> None:
     hidden = board()
-    bus = hardware.row(hidden, Item.CPU_BUS)
+    bus = items.row(hidden, Item.CPU_BUS)
     assert bus is not None
     bus.status, bus.reason = Status.UNAVAILABLE, "not exposed by this virtual machine (KVM)"
     found = answered(tmp_path, {"cpu.json": hidden}).answer
@@ -346,7 +347,7 @@ def test_contended_copies_leave_a_reason_and_a_bound(tmp_path: Path) -> None:
     st.none() | st.integers(0, 2**40),
 )
 def test_working_sets(smallest: int, largest: int, cache: int, free: int | None) -> None:
-    sizes = measure_hardware.working_sets(smallest, largest, cache, free)
+    sizes = measure_hardware.copied_sizes(smallest, largest, cache, free)
     assert sizes[0] == smallest
     assert all(b == 2 * a for a, b in pairwise(sizes))
     wanted = max(largest, 4 * cache)
@@ -393,4 +394,4 @@ def test_quantities_in_words(key: str, value: Any, expected: tuple[str, str]) ->
     [(0, "0 B"), (1023, "1023 B"), (49152, "48 KiB"), (2**20, "1 MiB"), (1.5 * 2**40, "1.5 TiB")],
 )
 def test_sizes_are_binary(count: float, expected: str) -> None:
-    assert hardware.size(count) == expected
+    assert items.size(count) == expected

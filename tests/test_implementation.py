@@ -16,15 +16,17 @@ import measure_implementation as measure
 import numpy as np
 import pytest
 import torch
-from assay import configuration, dataset, record, rungs
+from assay import configuration, record
 from assay.answer import model
 from assay.answer.model import Answer
 from assay.answer.question import NOTHING
-from assay.clock import Block
+from assay.ladder import rungs
+from assay.ladder.rungs import Rung
+from assay.learning import dataset
+from assay.learning.training import Examples
 from assay.record import DatasetInfo, Record, Status, Trial
-from assay.rungs import Rung
-from assay.training import Examples
-from assay.trial import Work
+from assay.timing.clock import Block
+from assay.timing.trial import Work
 from conftest import PROTOCOL, check_budgets, make_record
 from test_configuration import DEFAULT, changed, complaint
 

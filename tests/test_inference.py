@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from assay import inference
+from assay.answer import inference
 from assay.statistic import Interval
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from assay import network, record
+from assay import record
 from assay.answer import accuracy, model, question
 from assay.answer.model import State
+from assay.learning import network
+from assay.learning.training import Examples
 from assay.record import DatasetInfo, Status, Trial
-from assay.training import Examples
 from conftest import PROTOCOL, make_record, with_status
 from torch import nn
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import torch
-from assay.kernel import kernel_name, name_in_verbose_output
+from assay.timing.kernel import kernel_name, name_in_verbose_output
 
 ONEDNN = (
     "onednn_verbose,v1,info,cpu,runtime:OpenMP,nthr:2\n"

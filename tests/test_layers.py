@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from assay import layers
-from assay.layers import IMPLEMENTATIONS, LeadingFourier, ShapeError, TensorReduction
+from assay.modules import layers
+from assay.modules.layers import IMPLEMENTATIONS, LeadingFourier, ShapeError, TensorReduction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn

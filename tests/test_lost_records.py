@@ -11,8 +11,8 @@ from types import ModuleType
 import page
 import pytest
 import yaml
-from assay import occasion, record
-from assay.answer import model, question
+from assay import record
+from assay.answer import model, occasion, question
 from assay.answer.model import State
 from assay.record import Record, Status, Trial
 from conftest import ROOT, Workflow

@@ -15,9 +15,10 @@ import psutil
 import pynvml
 import pytest
 import torch
-from assay import accelerator, cache, device, dimm, hardware, machine, probe
-from assay.dimm import Module, UnknownBus
-from assay.hardware import Item, Reading
+from assay import device, machine
+from assay.probe import accelerator, cache, dimm, items, system
+from assay.probe.dimm import Module, UnknownBus
+from assay.probe.items import Item, Reading
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -172,30 +173,30 @@ def test_bus_is_the_sum_over_distinct_channels(letters: list[str]) -> None:
 
 def test_bus_of_the_cpu() -> None:
     found = dimm.of_udev(UDEV.format(total=72)), "udev"
-    bare = probe.memory_bus(None, found, BARE, {})
+    bare = system.memory_bus(None, found, BARE, {})
     assert (bare.values["bus_width_bits"], bare.reason) == (128, None)
-    hidden = probe.memory_bus(None, found, KVM, {})
+    hidden = system.memory_bus(None, found, KVM, {})
     assert hidden.reason == "not exposed by this virtual machine (KVM)"
     assert not hidden.values
-    stated = probe.memory_bus({"bits": 256, "source": "the board's manual"}, found, KVM, {})
+    stated = system.memory_bus({"bits": 256, "source": "the board's manual"}, found, KVM, {})
     assert stated.values == {"bus_width_bits": 256}
     assert stated.source == "stated in the configuration: the board's manual"
-    unnamed = probe.memory_bus(None, ([Module("A1", data_bits=64)], "udev"), BARE, {})
+    unnamed = system.memory_bus(None, ([Module("A1", data_bits=64)], "udev"), BARE, {})
     assert unnamed.reason == "not exposed: the module at 'A1' does not name its channel"
-    assert "dmidecode needs root" in (probe.memory_bus(None, ([], ""), BARE, {}).reason or "")
+    assert "dmidecode needs root" in (system.memory_bus(None, ([], ""), BARE, {}).reason or "")
 
 
 def test_a_hypervisors_table_of_modules_is_not_asked(tmp_path: Path) -> None:
     plant(tmp_path, {"sys/devices/virtual/dmi/id/sys_vendor": "QEMU"})
-    assert probe.memory_modules(tmp_path, KVM) == ([], "")
+    assert system.memory_modules(tmp_path, KVM) == ([], "")
 
 
 def test_apple_chips_come_from_a_table_that_says_so() -> None:
     fields = {"machdep.cpu.brand_string": "Apple M3 Max", "hw.physicalcpu": "14"}
-    reading = probe.memory_bus(None, ([], ""), BARE, fields)
+    reading = system.memory_bus(None, ([], ""), BARE, fields)
     assert reading.values == {"bus_width_bits": 384}
     assert "table" in (reading.source or "")
-    unknown = probe.apple_bus("Apple M99", 8, Item.CPU_BUS)
+    unknown = system.apple_bus("Apple M99", 8, Item.CPU_BUS)
     assert unknown.reason == "no system call tells, and the table has no Apple M99"
 
 
@@ -215,7 +216,7 @@ def test_caches_of_sysfs_count_a_shared_cache_once(tmp_path: Path) -> None:
             folder = f"sys/devices/system/cpu/cpu{core}/cache/index{index}/"
             plant(tmp_path, dict(zip([folder + name for name in names], entry, strict=True)))
     found = cache.of_sysfs(tmp_path)
-    assert [hardware.cache(each) for each in found] == [
+    assert [items.cache(each) for each in found] == [
         "4 × 48 KiB L1d",
         "2 × 2 MiB L2",
         "32 MiB L3",
@@ -232,7 +233,7 @@ def test_caches_of_lscpu() -> None:
         "level": 2,
     }
     [found] = cache.of_lscpu(json.dumps({"caches": [entry]}))
-    assert hardware.cache(found) == "2 × 1 MiB L2"
+    assert items.cache(found) == "2 × 1 MiB L2"
     assert cache.of_lscpu("") == []
 
 
@@ -246,8 +247,8 @@ hw.perflevel0.cpusperl2: 4
 hw.perflevel1.physicalcpu: 4
 hw.perflevel1.l1dcachesize: 65536
 """
-    found = cache.of_sysctl(probe.sysctl_fields(text))
-    names = [hardware.cache(each) for each in found]
+    found = cache.of_sysctl(system.sysctl_fields(text))
+    names = [items.cache(each) for each in found]
     assert names == ["4 × 128 KiB L1d", "4 × 192 KiB L1i", "16 MiB L2", "4 × 64 KiB L1d"]
 
 
@@ -256,18 +257,18 @@ def test_cache_sizes_never_come_from_cpuinfo(
 ) -> None:
     told = {"brand_raw": "X", "flags": ["avx2"], "l2_cache_size": 1, "l3_cache_size": 2}
     monkeypatch.setattr("cpuinfo.get_cpu_info", lambda: told)
-    assert probe.cpuinfo() == {"brand": "X", "flags": ["avx2"]}
-    monkeypatch.setattr(probe, "output", lambda *command: "")
-    assert probe.caches(tmp_path, {}).reason
+    assert system.cpuinfo() == {"brand": "X", "flags": ["avx2"]}
+    monkeypatch.setattr(system, "output", lambda *command: "")
+    assert system.caches(tmp_path, {}).reason
 
 
 def test_this_machine_and_its_tools_agree_on_caches() -> None:
-    listed = cache.of_lscpu(probe.output("lscpu", "--bytes", "--caches", "--json"))
+    listed = cache.of_lscpu(system.output("lscpu", "--bytes", "--caches", "--json"))
     found = cache.of_sysfs(Path("/"))
     if not (listed and found):
         pytest.skip("needs lscpu and the kernel's list of caches")
-    names = sorted(hardware.cache(each) for each in found)
-    assert names == sorted(hardware.cache(each) for each in listed)
+    names = sorted(items.cache(each) for each in found)
+    assert names == sorted(items.cache(each) for each in listed)
 
 
 # ---- CPU and surroundings ------------------------------------------------------------------------
@@ -276,10 +277,10 @@ def test_this_machine_and_its_tools_agree_on_caches() -> None:
 def test_lscpu_nested_and_flat() -> None:
     child = {"field": "Socket(s):", "data": "2"}
     nested = {"lscpu": [{"field": "Vendor ID:", "data": "X", "children": [child]}]}
-    assert probe.lscpu_fields(json.dumps(nested)) == {"Vendor ID": "X", "Socket(s)": "2"}
-    assert probe.lscpu_fields("") == {}
+    assert system.lscpu_fields(json.dumps(nested)) == {"Vendor ID": "X", "Socket(s)": "2"}
+    assert system.lscpu_fields("") == {}
     info = {"brand": "X 1", "flags": ["amx_tile", "sse2", "avx2"]}
-    values = probe.cpu(info, probe.lscpu_fields(json.dumps(nested))).values
+    values = system.cpu(info, system.lscpu_fields(json.dumps(nested))).values
     assert values["matmul_flags"] == ["avx2", "amx_tile"]
     assert (values["brand"], values["sockets"]) == ("X 1", 2)
 
@@ -302,7 +303,7 @@ def test_hypervisor(
     expected: str | None,
     tmp_path: Path,
 ) -> None:
-    reading = probe.virtualisation(lscpu, sysctl, detected, tmp_path)
+    reading = system.virtualisation(lscpu, sysctl, detected, tmp_path)
     assert reading.values == {"hypervisor": expected, "container": None}
 
 
@@ -316,16 +317,16 @@ def test_hypervisor(
     ],
 )
 def test_container(mark: str, text: str, expected: str | None, tmp_path: Path) -> None:
-    assert probe.container(plant(tmp_path, {mark: text})) == expected
+    assert system.container(plant(tmp_path, {mark: text})) == expected
 
 
 def test_numa(tmp_path: Path) -> None:
-    assert probe.numa(tmp_path).reason
+    assert system.numa(tmp_path).reason
     for node, cpus in enumerate(("0-7", "8-15")):
         folder = f"sys/devices/system/node/node{node}/"
         meminfo = f"Node {node} MemTotal:  1024 kB\nNode {node} MemFree: 1 kB"
         plant(tmp_path, {folder + "cpulist": cpus, folder + "meminfo": meminfo})
-    nodes = probe.numa(tmp_path).values["nodes"]
+    nodes = system.numa(tmp_path).values["nodes"]
     cpus = ("0-7", "8-15")
     assert nodes == [{"number": i, "cpus": c, "memory_bytes": 2**20} for i, c in enumerate(cpus)]
 
@@ -338,19 +339,19 @@ def test_torch_libraries() -> None:
   - CPU capability usage: AVX512
   - Build settings: BLAS_INFO=mkl, BUILD_TYPE=Release
 """
-    assert probe.torch_libraries(text) == {
+    assert system.torch_libraries(text) == {
         "blas": "mkl",
         "mkl": "2024.2-Product",
         "onednn": "v3.13.3",
         "openmp": "201511",
         "cpu_capability": "AVX512",
     }
-    assert probe.torch_libraries("") == {}
+    assert system.torch_libraries("") == {}
 
 
 def test_commands_that_are_missing_or_refuse_say_nothing() -> None:
-    assert probe.output("no-such-command-here") == ""
-    assert probe.output("false") == ""
+    assert system.output("no-such-command-here") == ""
+    assert system.output("false") == ""
 
 
 # ---- limits and free memory ----------------------------------------------------------------------

@@ -14,8 +14,9 @@ from typing import Any
 
 import pynvml
 import pytest
-from assay import cache, contention, device, dimm, probe
-from assay.dimm import Module, UnknownBus
+from assay import contention, device
+from assay.probe import cache, dimm, system
+from assay.probe.dimm import Module, UnknownBus
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -329,7 +330,7 @@ def lscpu(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def listing(caches: list[dict[str, Any]]) -> None:
         text = json.dumps({"caches": caches})
-        monkeypatch.setattr(probe, "output", lambda *c: text if c[0] == "lscpu" else "")
+        monkeypatch.setattr(system, "output", lambda *c: text if c[0] == "lscpu" else "")
 
     return listing
 
@@ -337,7 +338,7 @@ def lscpu(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_caches_without_sizes_are_a_reason(lscpu: Any, tmp_path: Path) -> None:
     """util-linux: ppc-qemu; uv issue 8121."""
     lscpu([{"name": "L1d", "one-size": None, "all-size": None, "type": "Data", "level": 1}])
-    assert probe.caches(plant(tmp_path, cached(0, 1, "Data", None, "0")), {}).reason
+    assert system.caches(plant(tmp_path, cached(0, 1, "Data", None, "0")), {}).reason
 
 
 def test_the_fuller_list_of_caches_adds_its_levels(lscpu: Any, tmp_path: Path) -> None:
@@ -348,7 +349,7 @@ def test_the_fuller_list_of_caches_adds_its_levels(lscpu: Any, tmp_path: Path) -
             {"name": "L3", "one-size": "67108864", "all-size": None, "type": "Unified", "level": 3},
         ]
     )
-    found: Any = probe.caches(plant(tmp_path, cached(0, 1, "Data", "128K", "0")), {}).values
+    found: Any = system.caches(plant(tmp_path, cached(0, 1, "Data", "128K", "0")), {}).values
     assert [each["level"] for each in found["caches"]] == [1, 3]
 
 
@@ -385,7 +386,7 @@ def numa(root: Path, nodes: Mapping[int, tuple[str | None, int | None]]) -> Any:
             plant(root, {f"{base}cpulist": f"{cpus}\n"})
         if total is not None:
             plant(root, {f"{base}meminfo": f"Node {number} MemTotal:       {total} kB\n"})
-    return probe.numa(root)
+    return system.numa(root)
 
 
 def test_nodes_in_their_order_without_the_memory_of_gpus(tmp_path: Path) -> None:
@@ -423,13 +424,15 @@ def test_a_group_below_the_mounts_root(tmp_path: Path) -> None:
 def test_kubernetes_hides_the_group(tmp_path: Path) -> None:
     """kaniko issue 1592: the mounted token is a mark."""
     token = "var/run/secrets/kubernetes.io/serviceaccount/token"
-    assert probe.container(plant(tmp_path, {"proc/1/cgroup": "0::/\n", token: "x"})) == "Kubernetes"
+    assert (
+        system.container(plant(tmp_path, {"proc/1/cgroup": "0::/\n", token: "x"})) == "Kubernetes"
+    )
 
 
 def test_xens_own_domain_sees_the_firmware(tmp_path: Path) -> None:
     """util-linux: lscpu-virt.c."""
     fields = {"Hypervisor vendor": "Xen", "Virtualization type": "none"}
-    assert probe.virtualisation(fields, {}, "none\n", tmp_path).values["hypervisor"] is None
+    assert system.virtualisation(fields, {}, "none\n", tmp_path).values["hypervisor"] is None
 
 
 def test_a_refused_gpu_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -503,8 +506,8 @@ def test_any_file_may_be_missing_empty_cut_or_noise(
         plant(root, {name: noise})
     for entry in cache.of_sysfs(root):
         assert int(str(entry["size_bytes"])) > 0
-    probe.numa(root)
-    probe.container(root)
+    system.numa(root)
+    system.container(root)
     assert bus(dimm.of_edac(root)) in (64, REFUSED)
     quota = device.cpu_quota(root)
     assert quota is None or quota == quota

@@ -16,7 +16,7 @@ from assay import record
 from assay.answer import model, question
 from assay.answer.model import Answer, Main, State
 from assay.record import Record, Status, Trial
-from assay.trial import Work
+from assay.timing.trial import Work
 from conftest import PROTOCOL, make_record
 
 CPU = torch.device("cpu")

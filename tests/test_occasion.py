@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from assay import occasion
+from assay.answer import occasion
 from assay.record import Record, Status, Trial
 from conftest import make_record
 from hypothesis import given

@@ -7,7 +7,7 @@ import time
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
-from assay import process
+from assay.modules import process
 from conftest import ROOT
 
 HERE = process.context("cpu")

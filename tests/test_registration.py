@@ -7,10 +7,11 @@ import fetch_dataset as fetch
 import measure_registration as measure
 import pytest
 import torch
-from assay import blocks, record
+from assay import record
 from assay.answer import model, question
 from assay.answer.model import Main, State
 from assay.answer.verdict import Word
+from assay.modules import blocks
 from assay.record import DatasetInfo, Status, Trial
 from conftest import make_record, with_status
 from torch import nn

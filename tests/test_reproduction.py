@@ -10,12 +10,14 @@ import measure_reproduction as measure
 import pytest
 import torch
 from answer_reproduction import Said
-from assay import flawed, network, record, textbook, training
+from assay import record
 from assay.answer import model
 from assay.job import Job
+from assay.learning import network, training
+from assay.learning.training import Examples
+from assay.published import flawed, textbook
 from assay.record import Status, Trial
 from assay.statistic import Interval
-from assay.training import Examples
 from conftest import PROTOCOL, check_budgets, make_record
 from torch import nn
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from assay import grid, record
-from assay.answer import runs
+from assay.answer import other_runs
 from conftest import ROOT, make_record
 
 # What is asked of a machine, not of a training on it.
@@ -27,9 +27,9 @@ def put(folder, study="norm_log", device="cpu", machine="m1"):
 def test_devices_of_other_runs_are_called_after_their_folder(tmp_path):
     own = tmp_path / "here/results/records"
     paths = [put(own), put(tmp_path / "lab/results/records"), put(tmp_path / "laptop")]
-    seen = runs.read(paths, own)
+    seen = other_runs.read(paths, own)
     assert [each.axes["device"] for each in seen] == ["cpu", "cpu (lab)", "cpu (laptop)"]
-    assert [runs.of(each) for each in seen] == [None, "lab", "laptop"]
+    assert [other_runs.of(each) for each in seen] == [None, "lab", "laptop"]
 
 
 def test_two_runs_of_one_name_are_told_apart_by_their_machines(tmp_path):
@@ -37,14 +37,14 @@ def test_two_runs_of_one_name_are_told_apart_by_their_machines(tmp_path):
         put(tmp_path / "a/run/records", machine="abcdef123456"),
         put(tmp_path / "b/run/records", machine="fedcba654321"),
     ]
-    labels = {each.axes["device"] for each in runs.read(paths, tmp_path / "own/records")}
+    labels = {each.axes["device"] for each in other_runs.read(paths, tmp_path / "own/records")}
     assert labels == {"cpu (run abcdef)", "cpu (run fedcba)"}
 
 
 def test_a_record_by_hand_is_this_runs(tmp_path):
     path = tmp_path / "anywhere.json"
     record.write(path, make_record("norm_log", {"device": "cpu"}, []))
-    assert runs.read([path], tmp_path / "records")[0].axes["device"] == "cpu"
+    assert other_runs.read([path], tmp_path / "records")[0].axes["device"] == "cpu"
 
 
 def test_the_own_folder_named_twice_is_refused(tmp_path, monkeypatch):
@@ -53,14 +53,14 @@ def test_the_own_folder_named_twice_is_refused(tmp_path, monkeypatch):
     own = grid.Path("results/records")
     paths = [own / "norm_log/device-cpu.json", own.resolve() / "norm_log/device-cpu.json"]
     with pytest.raises(record.RecordError, match="the same measurement"):
-        runs.read(paths, own)
+        other_runs.read(paths, own)
 
 
 def test_records_of_one_label_from_two_machines_are_told():
     records = [make_record("norm_log", {"device": "cpu"}, []) for _ in range(3)]
-    assert runs.on_several_machines(records) == []
+    assert other_runs.on_several_machines(records) == []
     records[1].provenance.machine_id = "another"
-    said = runs.on_several_machines(records)
+    said = other_runs.on_several_machines(records)
     assert len(said) == 1
     assert "cpu come from 2 machines (another, synthetic)" in said[0]
 
@@ -142,7 +142,7 @@ def test_references_are_whole_and_from_a_clean_commit():
     folders = sorted((ROOT / "resources/references").glob("*/"))
     assert folders
     for folder in folders:
-        seen = runs.read(sorted(folder.rglob("*.json")), ROOT / "results/records")
+        seen = other_runs.read(sorted(folder.rglob("*.json")), ROOT / "results/records")
         assert {each.study for each in seen} == REFERENCED
         assert len({each.provenance.machine_id for each in seen}) == 1
         for each in seen:

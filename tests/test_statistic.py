@@ -6,7 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-from assay import inference, statistic
+from assay import statistic
+from assay.answer import inference
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st

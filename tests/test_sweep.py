@@ -12,9 +12,10 @@ import measure_perceptron as measure
 import numpy as np
 import pytest
 import torch
-from assay import grid, record, training
+from assay import grid, record
 from assay.answer import model, sweep, verdict
 from assay.answer.model import State
+from assay.learning import training
 from assay.record import DatasetInfo, Status, Trial
 from conftest import PROTOCOL, make_record, with_status
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from assay import network, training
-from assay.training import Examples, Recipe
+from assay.learning import network, training
+from assay.learning.training import Examples, Recipe
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from assay import contention, trial
-from assay.clock import Block, HostClock
+from assay import contention
 from assay.contention import Neighbour
 from assay.record import Status
-from assay.trial import Protocol, Work
+from assay.timing import trial
+from assay.timing.clock import Block, HostClock
+from assay.timing.trial import Protocol, Work
 from conftest import PROTOCOL
 from hypothesis import given, settings
 from hypothesis import strategies as st

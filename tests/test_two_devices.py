@@ -14,8 +14,8 @@ import measure_two_devices as measure
 import pytest
 import torch
 from answer_two_devices import Scaling
-from assay import occasion, record
-from assay.answer import model
+from assay import record
+from assay.answer import model, occasion
 from assay.answer.verdict import Comparison, Word
 from assay.record import Record, Status, Trial
 from conftest import PROTOCOL, check_budgets, make_record

@@ -107,7 +107,7 @@ def test_editing_the_page_runs_the_page(copied, part):
     ("module", "jobs"),
     [
         (
-            "kernel",
+            "timing/kernel",
             {
                 "measure_alignment": 5,
                 "measure_contrast": 1,
@@ -117,7 +117,7 @@ def test_editing_the_page_runs_the_page(copied, part):
         ),
         ("answer/figure", {"answer": QUESTIONS}),  # every answer draws
         (
-            "trial",
+            "timing/trial",
             {
                 "measure_alignment": 5,
                 "measure_contrast": 1,
@@ -134,7 +134,7 @@ def test_editing_the_page_runs_the_page(copied, part):
             },
         ),
         (
-            "training",
+            "learning/training",
             {
                 "measure_activation": 3,
                 "measure_steps": 1,
@@ -150,7 +150,7 @@ def test_editing_the_page_runs_the_page(copied, part):
             },
         ),
         (
-            "dataset",
+            "learning/dataset",
             {
                 "fetch_dataset": 1,
                 "measure_activation": 3,
@@ -165,7 +165,7 @@ def test_editing_the_page_runs_the_page(copied, part):
                 "measure_perceptron": 2,
             },
         ),
-        ("layers", {"measure_parameters": 2, "measure_reduction": 1, "measure_fourier": 2}),
+        ("modules/layers", {"measure_parameters": 2, "measure_reduction": 1, "measure_fourier": 2}),
         ("record", {}),  # guarded by its format number
     ],
 )
@@ -210,7 +210,7 @@ def test_changing_a_setting_runs_its_study(copied):
 
 def test_accepting_an_edit_measures_nothing(copied):
     before = measured(copied)
-    copied.edit("workflow/scripts/assay/trial.py", lambda text: text + "\n# edited\n")
+    copied.edit("workflow/scripts/assay/timing/trial.py", lambda text: text + "\n# edited\n")
     done = copied.run("--touch")
     assert done.returncode == 0, done.stdout
     assert copied.planned() == {}
@@ -324,7 +324,7 @@ def test_a_missing_answer_script_is_named(fresh):
 
 def test_a_renamed_module_is_named_even_when_every_result_is_there(copied):
     scripts = copied.folder / "workflow/scripts/assay"
-    (scripts / "kernel.py").rename(scripts / "kernels.py")
+    (scripts / "timing/kernel.py").rename(scripts / "timing/kernels.py")
     assert "kernel.py is missing" in refusal(copied)
 
 

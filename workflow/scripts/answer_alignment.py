@@ -2,7 +2,7 @@
 
 The headline is about the size just above the reference, timed beside it in a process of its own
 (study ``alignment``). What explains it, alignment, tiles or powers of two, is told by contrasts
-between sizes near the reference (:mod:`assay.contrast`), timed in the same rounds (study
+between sizes near the reference (:mod:`assay.timing.contrast`), timed in the same rounds (study
 ``contrast``). Other addresses and other shapes stand beside both.
 """
 
@@ -16,16 +16,16 @@ from statistics import median
 from typing import Any
 
 import pandas as pd
-from assay import contrast
 from assay.answer import arms, figure, model, question, say, trials, verdict
 from assay.answer.arms import Arm
 from assay.answer.figure import Axis, Band, Row
 from assay.answer.model import Cell, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Word
-from assay.contrast import power_of_two
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
+from assay.timing import contrast
+from assay.timing.contrast import power_of_two
 
 FORMATS = ("float64", "float32", "tf32", "bfloat16", "float16")  # wide ones first
 BESIDE = "float32"  # what a number format is compared with that is too slow to be measured

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from assay import hardware, memory
 from assay.answer import arms, figure, model, question, say, scan, verdict
 from assay.answer.arms import Arm
 from assay.answer.figure import Axis, Line
 from assay.answer.model import Cell, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Comparison, Word
-from assay.hardware import Item
-from assay.memory import Knee, Point
+from assay.probe import items, working_sets
+from assay.probe.items import Item
+from assay.probe.working_sets import Knee, Point
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
 
@@ -67,7 +67,7 @@ class Curve:
     @property
     def knees(self) -> list[Knee]:
         """Where the bandwidth falls."""
-        return memory.knees(self.points)
+        return working_sets.knees(self.points)
 
 
 def _on(what: str, threads: int | None) -> str:
@@ -104,7 +104,7 @@ class Device:
     @property
     def is_cpu(self) -> bool:
         """Whether it is a CPU."""
-        probed = self.probed is not None and hardware.row(self.probed, Item.CPU) is not None
+        probed = self.probed is not None and items.row(self.probed, Item.CPU) is not None
         return probed or any(curve.threads for curve in self.curves)
 
     @property
@@ -138,17 +138,17 @@ class Device:
     @property
     def theory(self) -> float | None:
         """Theoretical bandwidth of its memory in bytes/s."""
-        return memory.theoretical(self.probed) if self.probed else None
+        return working_sets.theoretical(self.probed) if self.probed else None
 
     @property
     def link(self) -> float | None:
         """Theoretical bandwidth of its PCIe link in bytes/s, in each direction."""
-        link = hardware.values(self.probed, Item.PCIE) if self.probed else {}
+        link = items.values(self.probed, Item.PCIE) if self.probed else {}
         return link.get("bandwidth_bytes_per_s")
 
-    def caches(self, threads: int | None) -> list[memory.Cache]:
+    def caches(self, threads: int | None) -> list[working_sets.Cache]:
         """Its reported caches, as far as so many threads can fill them."""
-        return memory.reported_caches(self.probed, threads or 1) if self.probed else []
+        return working_sets.reported_caches(self.probed, threads or 1) if self.probed else []
 
     def roof_at(self, product: Product) -> float | None:
         """The roof over a product in FLOP/s."""
@@ -367,9 +367,9 @@ METHOD = [
     "Read sums an array, copy reads one and writes one, triad (a = b + s·c) reads two and writes "
     "one, in float32. Every array's bytes count once; GB are 10⁹ bytes. A working set is all "
     "arrays together; from memory means in the largest.",
-    f"A fall is {say.share(1 - 2**-memory.STEEP)} or more per doubling and a factor of "
-    f"{memory.FALL:g} or more in all, between intervals that do not overlap; it stands where the "
-    "geometric mean of its ends is passed.",
+    f"A fall is {say.share(1 - 2**-working_sets.STEEP)} or more per doubling and a factor of "
+    f"{working_sets.FALL:g} or more in all, between intervals that do not overlap; it stands where "
+    "the geometric mean of its ends is passed.",
     "The roof over a product is the smaller of the best product of its format and its FLOP per "
     "byte (2n³ on 3n² elements) × bandwidth from memory; matrices in caches can pass it. Errors "
     "of GPU and CPU add.",
@@ -389,9 +389,9 @@ def _own_caveats(device: Device) -> list[str]:
         said.append(f"{device.where}{contended} of {total} points were disturbed and are missing.")
     caches = device.caches(device.threads[-1]) if device.curves else []
     if device.roof and caches and device.roof.points[-1].size < CLEARLY * caches[-1].size:
-        size, cache = hardware.size(device.roof.points[-1].size), caches[-1].name
+        size, cache = items.size(device.roof.points[-1].size), caches[-1].name
         said.append(f"{device.where}{size} is not clearly beyond the reported {cache}.")
-    nodes = hardware.values(device.probed, Item.NUMA).get("nodes", []) if device.probed else []
+    nodes = items.values(device.probed, Item.NUMA).get("nodes", []) if device.probed else []
     if len(nodes) > 1:
         said.append(f"{device.where}{len(nodes)} NUMA nodes: binding threads can be faster.")
     return said
@@ -417,8 +417,8 @@ def _short(found: Sequence[Device]) -> str:
     for device in found:
         if device.roof and device.rate:
             top = device.roof.fastest
-            faster = top and top.low > memory.FALL * device.rate.high
-            cached = f", {hardware.rate(top.rate)} from caches" if top and faster else ""
+            faster = top and top.low > working_sets.FALL * device.rate.high
+            cached = f", {items.rate(top.rate)} from caches" if top and faster else ""
             rate = say.value(device.rate, "GB/s", scan.GIGA)
             parts.append(f"{device.where}{rate} from memory{cached}")
     return "; ".join(parts) or "Not measured"
@@ -430,7 +430,7 @@ def _so(found: Sequence[Device]) -> str:
     for device in found:
         if device.roof and (knees := device.roof.knees):
             gain = say.number(knees[0].above / device.roof.points[-1].rate, 2)
-            within = hardware.size(knees[0].start)
+            within = items.size(knees[0].start)
             parts.append(f"{device.where}Reuse data within {within}: {gain} × as fast as memory.")
     return " ".join(parts)
 
@@ -590,14 +590,14 @@ def _table(found: Sequence[Device]) -> Table:
     for device in found:
         for curve in device.curves:
             last, top = curve.memory, curve.fastest
-            falls = ", ".join(hardware.size(knee.middle) for knee in curve.knees)
+            falls = ", ".join(items.size(knee.middle) for knee in curve.knees)
             rows.append(
                 {
                     "device": device.label,
                     "operation": curve.name,
                     "from memory": _cell(scan.interval(last)) if last else "disturbed",
                     "of theory": _of(last.rate, device.theory) if last else None,
-                    "fastest": top and f"{hardware.rate(top.rate)} in {hardware.size(top.size)}",
+                    "fastest": top and f"{items.rate(top.rate)} in {items.size(top.size)}",
                     "falls at": falls or None,
                 }
             )

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
-from assay import inference
-from assay.answer import accuracy, arms, figure, model, question, say, trials, verdict
+from assay.answer import accuracy, arms, figure, inference, model, question, say, trials, verdict
 from assay.answer.arms import Arm, Role
 from assay.answer.figure import Axis, Row
 from assay.answer.model import Cell, Main, Table

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay import inference
-from assay.answer import accuracy, arms, figure, question, say, trials, verdict
+from assay.answer import accuracy, arms, figure, inference, question, say, trials, verdict
 from assay.answer.arms import Arm, Role
 from assay.answer.figure import Axis, Row
 from assay.answer.model import Cell, Main, Table

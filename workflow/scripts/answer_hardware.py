@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from assay import hardware, memory
-from assay.answer import model, question, runs, say, scan, trials
+from assay.answer import model, other_runs, question, say, scan, trials
 from assay.answer.model import Main, Table
 from assay.answer.question import Findings, Shown
-from assay.hardware import Item
-from assay.memory import Point
+from assay.probe import items, working_sets
+from assay.probe.items import Item
+from assay.probe.working_sets import Point
 from assay.record import Record, Status, Trial
 
 OVERHEADS = 10  # an operation shorter than this many times the overhead is not about memory
@@ -32,7 +32,7 @@ NOT_VALUES = ("source", "arms", "ratios")  # in a result, but no quantity of the
 
 def points(record: Record) -> list[Point]:
     """The scan over working sets, smallest first; empty where it was not measured."""
-    trial = hardware.row(record, Item.WORKING_SETS)
+    trial = items.row(record, Item.WORKING_SETS)
     arms: Any = trial.result.get("arms", {}) if trial else {}
     found = sorted(
         (arm for name, arm in arms.items() if name != "twin"), key=lambda arm: arm["units_per_call"]
@@ -54,15 +54,15 @@ def points(record: Record) -> list[Point]:
 
 def knee(found: Sequence[Point]) -> tuple[int, int] | None:
     """Between which two working sets copies fall to the speed of memory; None where none shows."""
-    knees = memory.knees(found)
+    knees = working_sets.knees(found)
     return (knees[-1].start, knees[-1].end) if knees else None
 
 
 # ---- words -----------------------------------------------------------------------------------
 
 WORDS: dict[str, Callable[[Any], str]] = {  # by the ending of a key; the longer endings first
-    "_bytes_per_s": hardware.rate,
-    "_bytes": hardware.size,
+    "_bytes_per_s": items.rate,
+    "_bytes": items.size,
     "_flops": lambda value: f"{say.short(value / 1e12)} TFLOP/s",
     "_bits": lambda value: f"{value} bits",
     "_mts": lambda value: f"{value:.0f} MT/s",
@@ -87,7 +87,7 @@ def _entry(value: Any) -> str:
     if not isinstance(value, dict):
         return str(value)
     if "level" in value:
-        return hardware.cache(value)
+        return items.cache(value)
     if "cpus" in value:
         return f"{quantity('memory_bytes', value['memory_bytes'])[1]} at CPUs {value['cpus']}"
     return " ".join(quantity(key, each)[1] for key, each in value.items())
@@ -101,7 +101,7 @@ def described(trial: Trial) -> str:
     if "arms" in result:
         return say.plural(result["rounds"], "round")
     if "bandwidth_low_bytes_per_s" in result:
-        size = hardware.size(result["working_set_bytes"])
+        size = items.size(result["working_set_bytes"])
         return f"{scan.told(scan.of(result))} within {size}, read and written"
     named = (quantity(key, value) for key, value in result.items() if key not in NOT_VALUES)
     return "; ".join(
@@ -121,25 +121,25 @@ def label(record: Record) -> str:
 def facts(records: Sequence[Record]) -> dict[str, str]:
     """What the card shows of a machine, part by part."""
     found = {}
-    for cpu in hardware.of_cpu(records)[:1]:
-        found |= {"CPU": hardware.cpu_name(cpu), CPU_BUS: hardware.cpu_bus(cpu)}
-        found["caches and memory"] = hardware.caches_and_memory(cpu)
+    for cpu in items.of_cpu(records)[:1]:
+        found |= {"CPU": items.cpu_name(cpu), CPU_BUS: items.cpu_bus(cpu)}
+        found["caches and memory"] = items.caches_and_memory(cpu)
     for name, gpu in gpus(records).items():
-        found[name] = hardware.gpu_name(gpu)
-        if l2 := hardware.values(gpu, Item.GPU).get("l2_bytes"):
-            found[f"{name} cache"] = f"{hardware.size(l2)} L2"
-        found[f"{name} memory bus"] = hardware.gpu_bus(gpu)
-        if link := hardware.values(gpu, Item.PCIE):
+        found[name] = items.gpu_name(gpu)
+        if l2 := items.values(gpu, Item.GPU).get("l2_bytes"):
+            found[f"{name} cache"] = f"{items.size(l2)} L2"
+        found[f"{name} memory bus"] = items.gpu_bus(gpu)
+        if link := items.values(gpu, Item.PCIE):
             found[f"{name} link"] = _link(link)
-    none = hardware.no_gpu(records).removeprefix("No GPU: ")
+    none = items.no_gpu(records).removeprefix("No GPU: ")
     return found if gpus(records) else found | {"GPU": none}
 
 
 def gpus(records: Sequence[Record], there: bool = True) -> dict[str, Record]:
     """The GPUs that were asked for, by what a reader calls them; of those, what is there."""
-    asked = hardware.of_gpus(records)
+    asked = items.of_gpus(records)
     named = {"GPU" if len(asked) == 1 else f"GPU {label(each)}": each for each in asked}
-    return {k: v for k, v in named.items() if hardware.values(v, Item.GPU) or not there}
+    return {k: v for k, v in named.items() if items.values(v, Item.GPU) or not there}
 
 
 def _link(link: dict[str, Any]) -> str:
@@ -148,13 +148,13 @@ def _link(link: dict[str, Any]) -> str:
     if all(most) and most != [link["generation"], link["lanes"]]:
         text += f" (at most {most[0]} × {most[1]})"
     theory = link.get("bandwidth_bytes_per_s")
-    return f"{text}, {hardware.rate(theory)} each way in theory" if theory else text
+    return f"{text}, {items.rate(theory)} each way in theory" if theory else text
 
 
 def cells(records: Sequence[Record]) -> list[Main]:
     """What the exercise asks of a machine: caches, memory and buses. No GPU is an answer, too."""
     asked = {"caches": Item.CACHES, "memory": Item.MEMORY, CPU_BUS: Item.CPU_BUS}
-    cpus = [each for each in records if hardware.is_cpu(each)][:1]
+    cpus = [each for each in records if items.is_cpu(each)][:1]
     found = [_main(cpu, name, item) for cpu in cpus for name, item in asked.items()]
     found += [_main(gpu, name, Item.GPU_BUS) for name, gpu in gpus(records, there=False).items()]
     return found or [Main("everything", lost="not measured")]
@@ -163,20 +163,20 @@ def cells(records: Sequence[Record]) -> list[Main]:
 def _main(record: Record, name: str, item: Item) -> Main:
     if not record.trials and record.status != Status.OK:
         return Main(name, lost=model.lost(record.status))
-    return Main(name, lost="" if hardware.values(record, item) else "not exposed")
+    return Main(name, lost="" if items.values(record, item) else "not exposed")
 
 
 def widths(records: Sequence[Record]) -> dict[str, str]:
     """How wide each memory bus of a machine is, as far as it is known."""
-    cpus = [("CPU", each, Item.CPU_BUS) for each in hardware.of_cpu(records)[:1]]
+    cpus = [("CPU", each, Item.CPU_BUS) for each in items.of_cpu(records)[:1]]
     others = [(name, each, Item.GPU_BUS) for name, each in gpus(records).items()]
     return {name: _width(each, item) for name, each, item in [*cpus, *others]}
 
 
 def _width(record: Record, item: Item) -> str:
-    if bits := hardware.values(record, item).get("bus_width_bits"):
+    if bits := items.values(record, item).get("bus_width_bits"):
         return f"has {bits} bits"
-    bound = hardware.least_bits(record)
+    bound = items.least_bits(record)
     return f"is not exposed{f' (at least {bound} bits)' if bound else ''}"
 
 
@@ -207,7 +207,7 @@ def answer(records: list[Record]) -> Findings:
     """Answer from the records of every device."""
     machines: dict[str, list[Record]] = {}
     for each in records:
-        machines.setdefault(runs.of(each) or HERE, []).append(each)
+        machines.setdefault(other_runs.of(each) or HERE, []).append(each)
     measured = [each for each in records if each.trials]
     return Findings(
         short="; ".join(say.on(name, machines) + short(own) for name, own in machines.items()),
@@ -237,14 +237,14 @@ def answer(records: list[Record]) -> Findings:
 
 def _bound(record: Record) -> list[str]:
     """What the bound of a bus's width rests on."""
-    copies = hardware.row(record, Item.BANDWIDTH)
-    bound = hardware.least_bits(record)
-    if not copies or not bound or hardware.values(record, Item.CPU_BUS):
+    copies = items.row(record, Item.BANDWIDTH)
+    bound = items.least_bits(record)
+    if not copies or not bound or items.values(record, Item.CPU_BUS):
         return []
     result: Any = copies.result
     return [
         f"{bound} bits is a bound, not the width: the fastest single copy moved "
-        f"{hardware.rate(result['fastest_bytes_per_s'])}, over "
+        f"{items.rate(result['fastest_bytes_per_s'])}, over "
         f"{result['at_transfer_rate_mts']:.0f} million transfers a second, the fastest memory "
         "there is. It holds if no cache held the working set."
     ]
@@ -253,13 +253,13 @@ def _bound(record: Record) -> list[str]:
 def _numbers(records: Iterable[Record]) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
     for record in records:
-        bus = hardware.values(record, Item.CPU_BUS) or hardware.values(record, Item.GPU_BUS)
-        measured = hardware.values(record, Item.BANDWIDTH)
+        bus = items.values(record, Item.CPU_BUS) or items.values(record, Item.GPU_BUS)
+        measured = items.values(record, Item.BANDWIDTH)
         found = knee(points(record))
         ends = ("", "_low", "_high")
         numbers[label(record)] = {
             "bus_width_bits": bus.get("bus_width_bits"),
-            "theory_bytes_per_s": memory.theoretical(record),
+            "theory_bytes_per_s": working_sets.theoretical(record),
             **{key: measured.get(key) for key in (f"bandwidth{end}_bytes_per_s" for end in ends)},
             "knee_between_bytes": list(found) if found else None,
         }
@@ -273,7 +273,7 @@ def _method(records: Sequence[Record]) -> list[str]:
         "CPU memory bus: distinct populated channels × data width of a module (not its total "
         "width, which counts the bits of error correction).",
     ]
-    if hardware.of_gpus(records):
+    if items.of_gpus(records):
         method.append(
             "GPU: what torch and the driver's library tell, matched by the card's identity; link, "
             "clocks and heat are read while the card computes."
@@ -294,7 +294,7 @@ def _view(name: str, records: Sequence[Record]) -> Shown:
 def _copies(record: Record, records: Sequence[Record]) -> list[Shown]:
     """The copies of a device, drawn where there are two or more."""
     found = points(record)
-    caches = memory.reported_caches(record, record.conditions.threads_used)
+    caches = working_sets.reported_caches(record, record.conditions.threads_used)
     drawn = scan.drawn({"copy": found}, caches)
     if drawn is None:
         return []

@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from assay import inference
-from assay.answer import arms, figure, model, question, say, trials, verdict
+from assay.answer import arms, figure, inference, model, question, say, trials, verdict
 from assay.answer.arms import Arm
 from assay.answer.figure import Axis, Row
+from assay.answer.inference import Slope
 from assay.answer.model import Cell, Column, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Comparison, Word
-from assay.inference import Slope
 from assay.record import Record, Status, Trial
 from assay.statistic import exponential
 
@@ -444,7 +443,7 @@ def _method(records: Sequence[Record]) -> list[str]:
 def _caveats(everything: Sequence[Arm]) -> list[str]:
     caveats = [
         "“From scratch” is not one program: another loss or update by hand has another ratio. The "
-        "source is workflow/scripts/assay/rungs.py and by_hand.py.",
+        "source is workflow/scripts/assay/ladder/rungs.py and by_hand.py.",
         "NumPy and torch call different libraries for products, so their ratio is also one between "
         "those.",
     ]

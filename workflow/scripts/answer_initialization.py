@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay import inference
-from assay.answer import accuracy, arms, figure, model, question, say, trials
+from assay.answer import accuracy, arms, figure, inference, model, question, say, trials
 from assay.answer.accuracy import REST, Effect
 from assay.answer.arms import Arm, Role
 from assay.answer.figure import Axis, Band, Row, Tone

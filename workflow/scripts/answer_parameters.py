@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay import inference
-from assay.answer import accuracy, model, question, say, trials
+from assay.answer import accuracy, inference, model, question, say, trials
+from assay.answer.inference import PowerLaw
 from assay.answer.model import Cell, Column, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Word
-from assay.inference import PowerLaw
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
 from scipy import stats

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from assay import inference
-from assay.answer import model, question, say, verdict
+from assay.answer import inference, model, question, say, verdict
 from assay.answer.model import Cell, Column, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.record import Record, Status

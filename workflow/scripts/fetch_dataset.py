@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from assay import dataset
-from assay.dataset import FULL, SAMPLE, DatasetError
+from assay.learning import dataset
+from assay.learning.dataset import FULL, SAMPLE, DatasetError
 from assay.record import DatasetInfo
 
 ROOT = Path(__file__).resolve().parents[2]

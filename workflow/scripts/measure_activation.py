@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from assay import dataset, experiment, job
-from assay.dataset import CLASSES
+from assay import job
 from assay.job import Job
-from assay.network import of_activation
+from assay.learning import dataset, experiment
+from assay.learning.dataset import CLASSES
+from assay.learning.network import of_activation
 from assay.record import Trial
 from torch import nn
 

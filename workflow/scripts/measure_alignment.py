@@ -10,10 +10,12 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import torch
-from assay import job, trial
-from assay.clock import Clock, CudaClock, clock_for, cuda_graph_s, host_visible_s
+from assay import job
 from assay.job import Job
-from assay.product import (
+from assay.record import Status, Trial
+from assay.timing import trial
+from assay.timing.clock import Clock, CudaClock, clock_for, cuda_graph_s, host_visible_s
+from assay.timing.product import (
     DTYPES,
     LAYOUTS,
     Operands,
@@ -27,8 +29,7 @@ from assay.product import (
     settle,
     too_slow,
 )
-from assay.record import Status, Trial
-from assay.trial import Protocol, Work
+from assay.timing.trial import Protocol, Work
 
 LAUNCH_BLOCK_S = 2e-3
 

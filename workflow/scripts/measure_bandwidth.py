@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from assay import accelerator, contention, job, machine, memory, statistic, trial
-from assay.clock import Block, Call, clock_for
+from assay import contention, job, machine, statistic
 from assay.job import Job
+from assay.probe import accelerator, working_sets
 from assay.record import Status, Trial
-from assay.trial import Protocol
+from assay.timing import trial
+from assay.timing.clock import Block, Call, clock_for
+from assay.timing.trial import Protocol
 from pydantic import JsonValue
 
 BYTES = 4  # of a float32
@@ -200,7 +202,7 @@ def scan(job: Job, sampler: Sampler, threads: int | None) -> list[Trial]:
         threads: CPU threads in use, for the record; None on an accelerator.
     """
     settings, device = job.settings, job.device
-    sizes = memory.working_sets(
+    sizes = working_sets.sizes(
         settings["smallest_bytes"],
         affordable(settings["largest_bytes"], settings["memory_share"], device),
         settings["points_per_doubling"],
@@ -248,12 +250,12 @@ def _curve(
     what: dict[str, JsonValue], probes: Sequence[Probe], sampler: Sampler, overheads: float
 ) -> Trial:
     """The trial of one operation; its first probe is the overhead."""
-    overhead, *working_sets = probes
+    overhead, *sets = probes
     # Contention only ever adds: if too few samples count, the fastest is nearest to the truth.
     enough = len(overhead.kept) >= sampler.least
     overhead_s = float(np.median(overhead.kept) if enough else min(overhead.times))
     points: list[dict[str, JsonValue]] = []
-    for probe in working_sets:
+    for probe in sets:
         point = {"working_set_bytes": probe.traffic, **sampler.summary(probe)}
         if probe.kept:
             short = float(np.median(probe.kept)) < overheads * overhead_s
@@ -263,7 +265,7 @@ def _curve(
     return Trial(
         what=what,
         status=Status.OK if measured else Status.CONTENDED,
-        reason=None if measured else _contended(working_sets, sampler),
+        reason=None if measured else _contended(sets, sampler),
         samples=_samples(probes),
         result={
             **rounds(probes),

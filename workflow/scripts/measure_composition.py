@@ -19,11 +19,12 @@ from itertools import combinations
 from typing import Any
 
 import torch
-from assay import dataset, experiment, job
-from assay.blocks import FACTORIES, Parallel, Sequential, joined, seeded
-from assay.dataset import CLASSES
-from assay.experiment import Parts
+from assay import job
 from assay.job import Job
+from assay.learning import dataset, experiment
+from assay.learning.dataset import CLASSES
+from assay.learning.experiment import Parts
+from assay.modules.blocks import FACTORIES, Parallel, Sequential, joined, seeded
 from assay.record import Trial
 from torch import nn
 

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from assay import contrast, job, trial
-from assay.clock import Clock, clock_for
+from assay import job
 from assay.job import Job
-from assay.product import DTYPES, attempt, precisions, product, prove, settle, too_slow
 from assay.record import Status, Trial
-from assay.trial import ANCHOR, Protocol, Work
+from assay.timing import contrast, trial
+from assay.timing.clock import Clock, clock_for
+from assay.timing.product import DTYPES, attempt, precisions, product, prove, settle, too_slow
+from assay.timing.trial import ANCHOR, Protocol, Work
 
 
 def measure(job: Job) -> list[Trial]:

@@ -24,12 +24,13 @@ from functools import partial
 from typing import Any, TextIO
 
 import torch
-from assay import job, machine, trial
-from assay.clock import Block, Call, Clock, CudaClock, HostClock
+from assay import job, machine
 from assay.job import Job
-from assay.product import is_missing_kernel
 from assay.record import Status, Trial
-from assay.trial import Protocol, Work
+from assay.timing import trial
+from assay.timing.clock import Block, Call, Clock, CudaClock, HostClock
+from assay.timing.product import is_missing_kernel
+from assay.timing.trial import Protocol, Work
 from pydantic import JsonValue
 
 SETTLE_N = 512  # rows of the product that brings the device to its clock, at most

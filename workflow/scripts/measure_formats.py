@@ -23,11 +23,13 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from assay import checkpoint, job, process, trial
-from assay.clock import clock_for
+from assay import job
 from assay.job import Job
+from assay.modules import checkpoint, process
 from assay.record import Trial
-from assay.trial import Protocol, Work
+from assay.timing import trial
+from assay.timing.clock import clock_for
+from assay.timing.trial import Protocol, Work
 from torch import nn
 
 # ---- the code of the network, as a user keeps it in a file of his own ----------------------------

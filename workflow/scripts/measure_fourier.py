@@ -17,14 +17,16 @@ from functools import partial
 from typing import Any
 
 import torch
-from assay import dataset, experiment, job, layers
-from assay.dataset import CLASSES
-from assay.experiment import Parts
+from assay import job
 from assay.job import Job
-from assay.layers import LeadingFourier
-from assay.network import perceptron
+from assay.learning import dataset, experiment
+from assay.learning.dataset import CLASSES
+from assay.learning.experiment import Parts
+from assay.learning.network import perceptron
+from assay.learning.training import Examples
+from assay.modules import layers
+from assay.modules.layers import LeadingFourier
 from assay.record import Trial
-from assay.training import Examples
 from torch import Tensor, nn
 
 VECTORS = 1000  # random inputs of a check

@@ -13,12 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from assay import accelerator, job, machine, memory, probe, trial
-from assay.clock import Clock, clock_for
-from assay.hardware import Item, Reading
+from assay import job, machine
 from assay.job import Job
+from assay.probe import accelerator, system, working_sets
+from assay.probe.items import Item, Reading
 from assay.record import Trial
-from assay.trial import Protocol, Work
+from assay.timing import trial
+from assay.timing.clock import Clock, clock_for
+from assay.timing.trial import Protocol, Work
 from pydantic import JsonValue
 
 ARRAYS = 2  # a copy reads one and writes one
@@ -33,7 +35,7 @@ def measure(job: Job) -> list[Trial]:
     """The rows of the probe, then the copies."""
     on_cpu = job.device.type == "cpu"
     readings = (
-        probe.rows(job.settings["cpu_memory_bus"]) if on_cpu else accelerator.rows(job.device)
+        system.rows(job.settings["cpu_memory_bus"]) if on_cpu else accelerator.rows(job.device)
     )
     copies = copy_by_working_set(job, largest_cache_bytes(readings))
     least_rate = job.settings["fastest_memory_mts"] * 1e6 if on_cpu else None
@@ -51,7 +53,7 @@ def largest_cache_bytes(readings: Sequence[Reading]) -> int:
     return max(sizes)
 
 
-def working_sets(smallest: int, largest: int, cache: int, free: int | None) -> list[int]:
+def copied_sizes(smallest: int, largest: int, cache: int, free: int | None) -> list[int]:
     """Bytes of both arrays of a copy, doubling from the smallest to the largest.
 
     Args:
@@ -63,7 +65,7 @@ def working_sets(smallest: int, largest: int, cache: int, free: int | None) -> l
     most = max(largest, BEYOND_CACHE * cache)
     if free is not None:
         most = min(most, int(free * MEMORY_SHARE))
-    return memory.working_sets(smallest, int(most))
+    return working_sets.sizes(smallest, int(most))
 
 
 def copying(size: int, device: torch.device) -> Work[Pair]:
@@ -89,7 +91,7 @@ def copy_by_working_set(job: Job, cache: int) -> Trial:
     scan = replace(
         protocol, rounds_most=protocol.rounds_least, cap_s=settings["cap_s"], operand_sets=1
     )
-    *sizes, largest = working_sets(
+    *sizes, largest = copied_sizes(
         settings["smallest_bytes"], settings["largest_bytes"], cache, machine.free_memory(device)
     )
     anchor, clock = copying(largest, device), clock_for(device)

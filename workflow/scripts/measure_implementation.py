@@ -39,15 +39,18 @@ os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
 
 import numpy as np
 import torch
-from assay import by_hand, dataset, job, machine, rungs, statistic, trial
-from assay.clock import Block, Call, Clock, HostClock
-from assay.dataset import pixels
+from assay import job, machine, statistic
 from assay.job import Job
-from assay.network import perceptron
+from assay.ladder import by_hand, rungs
+from assay.ladder.rungs import Rung
+from assay.learning import dataset
+from assay.learning.dataset import pixels
+from assay.learning.network import perceptron
+from assay.learning.training import Examples
 from assay.record import Status, Trial
-from assay.rungs import Rung
-from assay.training import Examples
-from assay.trial import Protocol, Work
+from assay.timing import trial
+from assay.timing.clock import Block, Call, Clock, HostClock
+from assay.timing.trial import Protocol, Work
 from numpy.typing import NDArray
 from pydantic import JsonValue
 from torch import nn

@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from assay import dataset, experiment, job, training
-from assay.dataset import CLASSES
-from assay.experiment import Build, Parts
+from assay import job
 from assay.job import Job
-from assay.network import initialize, perceptron
+from assay.learning import dataset, experiment, training
+from assay.learning.dataset import CLASSES
+from assay.learning.experiment import Build, Parts
+from assay.learning.network import initialize, perceptron
+from assay.learning.training import Examples
 from assay.record import Status, Trial
-from assay.training import Examples
 from torch import nn
 from torch.nn import functional
 

@@ -21,11 +21,12 @@ from itertools import pairwise
 from typing import Any, TextIO
 
 import torch
-from assay import job, machine, statistic, trial
-from assay.clock import HostClock
+from assay import job, machine, statistic
 from assay.job import Job
 from assay.record import Status, Trial
-from assay.trial import Protocol, Work
+from assay.timing import trial
+from assay.timing.clock import HostClock
+from assay.timing.trial import Protocol, Work
 from pydantic import JsonValue
 from torch.utils._python_dispatch import TorchDispatchMode
 

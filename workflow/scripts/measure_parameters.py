@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
-from assay import job, layers
+from assay import job
 from assay.job import Job
+from assay.modules import layers
 from assay.record import Trial
 from numpy.typing import NDArray
 from torch import Tensor, nn

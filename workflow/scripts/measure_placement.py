@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from assay import checkpoint, job, process
+from assay import job
 from assay.job import Job
+from assay.modules import checkpoint, process
 from assay.record import Status, Trial
 from torch import nn
 

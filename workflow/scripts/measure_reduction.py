@@ -15,12 +15,14 @@ from functools import partial
 from typing import Any
 
 import torch
-from assay import job, layers, trial
-from assay.clock import clock_for
+from assay import job
 from assay.job import Job
-from assay.layers import IMPLEMENTATIONS, Implementation
+from assay.modules import layers
+from assay.modules.layers import IMPLEMENTATIONS, Implementation
 from assay.record import Status, Trial
-from assay.trial import Protocol, Work
+from assay.timing import trial
+from assay.timing.clock import clock_for
+from assay.timing.trial import Protocol, Work
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 

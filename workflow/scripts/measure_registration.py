@@ -20,14 +20,15 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from assay import dataset, experiment, job, training
-from assay.blocks import CONSTANTS, STORAGES, seeded
-from assay.dataset import CLASSES
-from assay.experiment import Parts
+from assay import job
 from assay.job import Job
-from assay.network import perceptron
+from assay.learning import dataset, experiment, training
+from assay.learning.dataset import CLASSES
+from assay.learning.experiment import Parts
+from assay.learning.network import perceptron
+from assay.learning.training import Recipe
+from assay.modules.blocks import CONSTANTS, STORAGES, seeded
 from assay.record import Phase, Status, Trial
-from assay.training import Recipe
 from pydantic import JsonValue
 from torch import nn
 from torch.nn import functional

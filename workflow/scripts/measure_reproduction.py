@@ -3,9 +3,9 @@
     python workflow/scripts/measure_reproduction.py --exercise sizes \\
         --dataset results/data/dataset.safetensors --output sizes.json
 
-A record has trials of two methods, ``as published`` (:mod:`assay.flawed`, :mod:`assay.textbook`)
-and ``corrected``. Each holds its figures under the names that ``resources/published`` gives to the
-published ones, in seconds, as shares, or as numbers of things.
+A record has trials of two methods, ``as published`` (room
+:mod:`assay.published`) and ``corrected``. Each holds its figures under the names that
+``resources/published`` gives to the published ones, in seconds, as shares, or as numbers of things.
 """
 
 from __future__ import annotations
@@ -20,16 +20,19 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from assay import dataset, experiment, flawed, job, statistic, training, trial
-from assay.clock import Clock, HostClock, clock_for
-from assay.dataset import CLASSES
+from assay import job, statistic
 from assay.device import Unavailable
-from assay.experiment import Parts
 from assay.job import Job
-from assay.network import perceptron, perceptron_ignoring
+from assay.learning import dataset, experiment, training
+from assay.learning.dataset import CLASSES
+from assay.learning.experiment import Parts
+from assay.learning.network import perceptron, perceptron_ignoring
+from assay.learning.training import Examples, Recipe
+from assay.published import flawed
 from assay.record import Status, Trial
-from assay.training import Examples, Recipe
-from assay.trial import Protocol, Work
+from assay.timing import trial
+from assay.timing.clock import Clock, HostClock, clock_for
+from assay.timing.trial import Protocol, Work
 from pydantic import JsonValue
 from torch import Tensor, nn
 from torch.nn import functional
@@ -198,7 +201,7 @@ def published_trainings(job: Job) -> Trial:
 
 def _published_training(step: Step, images: Tensor, labels: Tensor, place: torch.device) -> Figure:
     """Seconds of a whole training, extrapolated from one epoch or its beginning."""
-    from assay import textbook  # costs most of a second; only this exercise needs it
+    from assay.published import textbook  # costs most of a second; only this exercise needs it
 
     timed = textbook.epoch(
         lambda x, y: step(x.to(place), y.to(place)),

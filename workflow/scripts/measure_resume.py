@@ -19,11 +19,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from assay import checkpoint, job, process, training
-from assay.checkpoint import PARTS, Order, Run
+from assay import job
 from assay.job import Job
+from assay.learning import training
+from assay.learning.training import Examples
+from assay.modules import checkpoint, process
+from assay.modules.checkpoint import PARTS, Order, Run
 from assay.record import Trial
-from assay.training import Examples
 from torch import nn
 from torch.nn import functional
 

@@ -14,11 +14,12 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from assay import dataset, experiment, job
-from assay.dataset import CLASSES
-from assay.experiment import Build
+from assay import job
 from assay.job import Job
-from assay.network import perceptron
+from assay.learning import dataset, experiment
+from assay.learning.dataset import CLASSES
+from assay.learning.experiment import Build
+from assay.learning.network import perceptron
 from assay.record import Trial
 from torch import nn
 

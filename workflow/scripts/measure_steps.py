@@ -13,14 +13,16 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from assay import dataset, experiment, job, trial
-from assay.clock import clock_for
-from assay.dataset import CLASSES
+from assay import job
 from assay.job import Job
-from assay.network import of_activation
+from assay.learning import dataset, experiment
+from assay.learning.dataset import CLASSES
+from assay.learning.network import of_activation
+from assay.learning.training import Examples
 from assay.record import Trial
-from assay.training import Examples
-from assay.trial import Protocol, Work
+from assay.timing import trial
+from assay.timing.clock import clock_for
+from assay.timing.trial import Protocol, Work
 from torch.nn import functional
 
 ANCHOR = "relu"

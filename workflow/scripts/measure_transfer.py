@@ -17,12 +17,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from assay import dataset, experiment, job, network, training
-from assay.dataset import CLASSES
-from assay.experiment import Parts
+from assay import job
 from assay.job import Job
+from assay.learning import dataset, experiment, network, training
+from assay.learning.dataset import CLASSES
+from assay.learning.experiment import Parts
+from assay.learning.training import Examples, Recipe
 from assay.record import Status, Trial
-from assay.training import Examples, Recipe
 from torch import nn
 
 DONOR_CLASSES = 5  # the classes below are the donor's, the others are to be learned

@@ -21,14 +21,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from assay import device, job, machine, trial
-from assay.clock import Block, Call, HostClock
+from assay import device, job, machine
 from assay.device import Unavailable
 from assay.job import Job
-from assay.kernel import kernel_name
-from assay.product import is_missing_kernel
 from assay.record import Status, Trial
-from assay.trial import Work
+from assay.timing import trial
+from assay.timing.clock import Block, Call, HostClock
+from assay.timing.kernel import kernel_name
+from assay.timing.product import is_missing_kernel
+from assay.timing.trial import Work
 from pydantic import JsonValue
 
 AT_ONCE = "at_once"  # the arm that is compared with the anchor, the same work in sequence

@@ -19,11 +19,12 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 import yaml
-from assay import hardware, record
-from assay.answer import figure, model, runs, say
+from assay import record
+from assay.answer import figure, model, other_runs, say
 from assay.answer.model import Answer, Cell, Circumstances, Disturbed, Missing, State, Table, View
 from assay.answer.verdict import Word
-from assay.hardware import Item
+from assay.probe import items
+from assay.probe.items import Item
 from assay.record import Record, Status
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -300,14 +301,14 @@ def machine(records: Sequence[Record]) -> Machine:
     """This machine in a few words, and each machine of another run in one line."""
     by_run: dict[str | None, list[Record]] = {}
     for each in records:
-        by_run.setdefault(runs.of(each), []).append(each)
+        by_run.setdefault(other_runs.of(each), []).append(each)
     own = by_run.pop(None, [])
-    cpus = hardware.of_cpu(own)
-    memory = [hardware.values(each, Item.MEMORY).get("total_bytes") for each in cpus[:1]]
-    virtual = next(filter(None, map(hardware.virtual_machine, cpus)), None)
+    cpus = items.of_cpu(own)
+    memory = [items.values(each, Item.MEMORY).get("total_bytes") for each in cpus[:1]]
+    virtual = next(filter(None, map(items.virtual_machine, cpus)), None)
     return Machine(
         name=named(own) if own else say.plural(len(by_run), "machine") + " beside each other",
-        facts=[*(hardware.size(each) for each in memory if each), *filter(None, [virtual])],
+        facts=[*(items.size(each) for each in memory if each), *filter(None, [virtual])],
         virtual=virtual,
         beside=[f"{name}: {named(seen)}" for name, seen in by_run.items()],
     )
@@ -316,12 +317,12 @@ def machine(records: Sequence[Record]) -> Machine:
 def named(records: Sequence[Record]) -> str:
     """A machine's processor, cores and GPUs: ``AMD EPYC 7763, 2 cores, no GPU``."""
     parts = []
-    for each in hardware.of_cpu(records)[:1]:
-        cpu = hardware.values(each, Item.CPU)
+    for each in items.of_cpu(records)[:1]:
+        cpu = items.values(each, Item.CPU)
         cores = cpu.get("usable_cores") or cpu.get("physical_cores") or cpu.get("logical_cores")
         brand = " ".join(TRADE.sub(" ", cpu.get("brand") or "").split())
-        parts += [brand or "unnamed processor", hardware.plural(cores, "core")]
-    known = [hardware.values(each, Item.GPU) for each in hardware.of_gpus(records)]
+        parts += [brand or "unnamed processor", items.plural(cores, "core")]
+    known = [items.values(each, Item.GPU) for each in items.of_gpus(records)]
     gpus = Counter(each.get("name") or "unnamed GPU" for each in known if each)
     parts += [f"{count} × {name}" if count > 1 else name for name, count in gpus.items()]
     return ", ".join(parts if gpus else [*parts, "no GPU"])
@@ -400,9 +401,9 @@ def by_place(found: Iterable[Disturbed], devices: Sequence[str]) -> dict[str, li
 
 def machine_card(records: Sequence[Record], about: About, run: Run) -> str:
     """The machine and the run in one line, to paste into an issue."""
-    own = [each for each in records if runs.of(each) is None]
+    own = [each for each in records if other_runs.of(each) is None]
     parts = [
-        *(hardware.four_lines(own) if own else machine(records).beside),
+        *(items.four_lines(own) if own else machine(records).beside),
         f"torch {run.torch}",
         f"threads {run.threads}",
         f"commit {run.commit}",
@@ -738,7 +739,7 @@ def build(arguments: argparse.Namespace) -> str:
         PageError: Something is missing or broken; one sentence that names the file.
         record.RecordError: The same for a hardware record.
     """
-    records = runs.read(arguments.hardware, own=arguments.output.parent / "records")
+    records = other_runs.read(arguments.hardware, own=arguments.output.parent / "records")
     answers = in_order([read_answer(path) for path in arguments.answers], arguments.about.questions)
     folders = {path.stem: path.parent.parent / "tables" for path in arguments.answers}
     names = [answer.question for answer in answers]

@@ -1,10 +1,10 @@
-"""The library of torch-assay: small modules, each named after the one thing it knows.
+"""The library of torch-assay, in rooms on floors; imports point downward only.
 
-Imports point downward only. From the floor up:
+- 3: :mod:`answer`, from records to what a person reads
+- 2: :mod:`ladder`, a step from NumPy to a compiled framework · :mod:`published`, flawed methods
+- 1: :mod:`timing`, how a figure is made · :mod:`probe`, what is in the machine ·
+  :mod:`learning`, data, networks, training · :mod:`modules`, blocks, layers, checkpoints
+- 0: the files beside this one, what every job knows: its record, device, machine and neighbours
 
-- 0: :mod:`record`, :mod:`device`, :mod:`configuration`
-- 1: :mod:`clock`, :mod:`contention`, :mod:`statistic`, :mod:`kernel`, :mod:`machine`,
-  :mod:`hardware`, :mod:`cache`, :mod:`dimm`, :mod:`network`, :mod:`dataset`
-- 2: :mod:`trial`, :mod:`job`, :mod:`training`, :mod:`probe`, :mod:`accelerator`, :mod:`figure`
-- 3: :mod:`question`
+A script imports from any floor; only answers and the page import from the third. A test holds it.
 """

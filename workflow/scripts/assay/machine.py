@@ -1,7 +1,7 @@
 """What a measurement must know of its machine: clocks, throttling, free memory, peak, identity.
 
 Every measuring script imports this module, so it is kept short and quick to import; the long list
-of what is in the machine is made by :mod:`assay.probe` and :mod:`assay.accelerator`.
+of what is in the machine is made by :mod:`assay.probe.system` and :mod:`assay.probe.accelerator`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The statistics of measured samples that a measuring script needs; NumPy alone.
 
 SciPy takes half a CPU second to import, at the start of every job and before anything is measured;
-what needs it (tests, corrections, fits) is asked where verdicts are given: :mod:`assay.inference`.
+what needs it (tests, corrections, fits) is asked where verdicts are given:
+:mod:`assay.answer.inference`.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def exponential(logs: Interval) -> Interval:
 def mean_of_many(samples: ArrayLike, confidence: float = 0.95) -> Interval:
     """Mean of hundreds of samples or more, with the normal distribution's interval.
 
-    Of few samples take :func:`assay.inference.mean`, which knows Student's.
+    Of few samples take :func:`assay.answer.inference.mean`, which knows Student's.
     """
     values = np.asarray(samples, dtype=float)
     if len(values) < 2:

@@ -1,7 +1,7 @@
 """Accuracies over seeds: every arm against a reference, seed by seed.
 
 An arm is given as the table of its runs: one row per seed, with the columns ``seed``, ``status``,
-``validation_accuracy``, ``test_accuracy`` and ``test_images`` (:mod:`assay.experiment`).
+``validation_accuracy``, ``test_accuracy`` and ``test_images`` (:mod:`assay.learning.experiment`).
 
 An arm one of whose runs diverged is compared with nothing, and nothing with it: the mean of those
 that are left would be too kind, as a seed that fails is what tells such an arm apart. It is shown
@@ -19,8 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from assay import inference
-from assay.answer import say, verdict
+from assay.answer import inference, say, verdict
 from assay.answer.verdict import Comparison, Word
 from assay.record import Phase, Record, Status
 from assay.statistic import Interval

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import JsonValue
 
-from assay import grid, occasion, record
-from assay.answer import figure, model, runs, say, trials
+from assay import grid, record
+from assay.answer import figure, model, occasion, other_runs, say, trials
 from assay.answer.model import (
     Answer,
     Circumstances,
@@ -143,7 +143,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
     """
     arguments = _parse(question, argv)
     try:
-        records = runs.read(arguments.records, own=arguments.answer.parent.parent / "records")
+        records = other_runs.read(arguments.records, own=arguments.answer.parent.parent / "records")
         refuse_mixed_data(arguments.records, records)
     except record.RecordError as error:
         raise SystemExit(str(error)) from error
@@ -166,7 +166,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
         method=found.method,
         caveats=found.caveats,
         missing=missing(pooled),
-        notices=[*notices(records), *runs.on_several_machines(records)],
+        notices=[*notices(records), *other_runs.on_several_machines(records)],
         switch=found.switch,
         views=[
             first.view(figure.save(first.drawn(), arguments.figure, first.alternative)),

@@ -8,10 +8,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from assay import hardware
 from assay.answer import figure, say
 from assay.answer.figure import Axis, Line, Mark
-from assay.memory import Cache, Point
+from assay.probe import items
+from assay.probe.working_sets import Cache, Point
 from assay.statistic import Interval
 
 GIGA = 1e-9
@@ -65,7 +65,7 @@ def drawn(
         return None
     sizes = [size for line in lines for size in line.x]
     marks = [
-        Mark(cache.size, f"{cache.level} {hardware.size(cache.size)}")
+        Mark(cache.size, f"{cache.level} {items.size(cache.size)}")
         for cache in caches
         if min(sizes) < cache.size < max(sizes)
     ]
@@ -74,7 +74,7 @@ def drawn(
         levels.append(Mark(GIGA * memory.value, f"{say.value(memory, 'GB/s', GIGA)} memory"))
     return figure.lines(
         lines,
-        Axis("working set: all arrays together", hardware.size, log=True, ticks=_ticks(sizes)),
+        Axis("working set: all arrays together", items.size, log=True, ticks=_ticks(sizes)),
         Axis("GB/s", log=True),
         marks=marks,
         levels=levels,
@@ -94,7 +94,7 @@ def described(scans: Mapping[str, Sequence[Point]]) -> str:
         if kept := clear(points):
             top, last = max(kept, key=lambda point: point.rate), kept[-1]
             parts.append(
-                f"{name} has at most {hardware.rate(top.rate)} in {hardware.size(top.size)} and "
-                f"{hardware.rate(last.rate)} in {hardware.size(last.size)}"
+                f"{name} has at most {items.rate(top.rate)} in {items.size(top.size)} and "
+                f"{items.rate(last.rate)} in {items.size(last.size)}"
             )
     return f"{'; '.join(parts)}."

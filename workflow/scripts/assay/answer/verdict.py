@@ -17,7 +17,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from assay import inference
+from assay.answer import inference
 from assay.statistic import Interval, exponential, normal_quantile
 
 MARGIN = 0.02  # two times that differ by less are the same to any reader
@@ -72,7 +72,7 @@ def paired(result: Mapping[str, Any], target: str, margin: float = MARGIN) -> Co
     """A target of a paired trial against its anchor, as a ratio of times per unit of work.
 
     Args:
-        result: Of a trial whose occasions are pooled (:mod:`assay.occasion`).
+        result: Of a trial whose occasions are pooled (:mod:`assay.answer.occasion`).
         target: The name of the arm.
         margin: Within which the two are the same.
     """

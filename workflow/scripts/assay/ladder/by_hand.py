@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from assay.rungs import Rung
+from assay.ladder.rungs import Rung
 
 
 class NumpyPerceptron(Rung):

@@ -2,8 +2,8 @@
 
 Every rung trains the same network from the same weights by plain SGD on the mean cross-entropy. A
 step is a forward pass, a backward pass and an update, each of which can be called alone, so that it
-can be timed alone. :mod:`assay.by_hand` has the rungs that write the chain rule out; here are those
-that leave it to autograd:
+can be timed alone. :mod:`assay.ladder.by_hand` has the rungs that write the chain rule out; here
+are those that leave it to autograd:
 
 - :class:`Scratch`: what a textbook calls *from scratch*: tensors, autograd, and everything else by
   hand, in the layout of the textbook, ``X @ W + b``;
@@ -24,8 +24,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from assay.dataset import CLASSES
-from assay.network import perceptron
+from assay.learning.dataset import CLASSES
+from assay.learning.network import perceptron
 
 SIDE = 28  # rows and columns of an image
 WARMUP = 3  # steps before a capture, as CUDA graphs want them

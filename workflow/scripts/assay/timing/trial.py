@@ -23,9 +23,9 @@ import torch
 from pydantic import JsonValue
 
 from assay import contention, machine, statistic
-from assay.clock import Block, Clock
 from assay.record import Status
 from assay.record import Trial as TrialRecord
+from assay.timing.clock import Block, Clock
 
 T = TypeVar("T")
 

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from assay import dataset, training
-from assay.dataset import Dataset
+from assay.learning import dataset, training
+from assay.learning.dataset import Dataset
+from assay.learning.training import Course, Examples, Recipe
 from assay.record import Phase, Status, Trial
-from assay.training import Course, Examples, Recipe
 
 TUNING_SEED = 1_000_000  # added to the seed, so that no seed of the comparison tuned the rate
 

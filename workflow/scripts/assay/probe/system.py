@@ -19,9 +19,10 @@ from typing import Any
 import psutil
 from pydantic import JsonValue
 
-from assay import cache, device, dimm, machine
-from assay.dimm import Module
-from assay.hardware import Item, Reading, known
+from assay import device, machine
+from assay.probe import cache, dimm
+from assay.probe.dimm import Module
+from assay.probe.items import Item, Reading, known
 
 ROOT = Path("/")
 TIMEOUT_S = 5.0  # for a command; lshw, the slowest, takes one or two

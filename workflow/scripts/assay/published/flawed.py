@@ -15,7 +15,7 @@ from typing import Any, TextIO, TypeVar
 import torch
 from torch import Tensor, nn
 
-from assay.training import Examples
+from assay.learning.training import Examples
 
 T = TypeVar("T")
 

@@ -1,6 +1,6 @@
 """The rows of the hardware study: what they are called, and what they say in words.
 
-Nothing here looks at a machine; :mod:`assay.probe` and :mod:`assay.accelerator` do.
+Nothing here looks at a machine; :mod:`assay.probe.system` and :mod:`assay.probe.accelerator` do.
 """
 
 from __future__ import annotations

@@ -12,9 +12,10 @@ import pynvml
 import torch
 from pydantic import JsonValue
 
-from assay import machine, probe
-from assay.hardware import Item, Reading, known
+from assay import machine
 from assay.machine import ask, clock_hz
+from assay.probe import system
+from assay.probe.items import Item, Reading, known
 
 # PCI Express: transfers per second and lane, and the share of them that is data (PCI-SIG; 8b/10b
 # coding, then 128b/130b, then 242 of every 256 bytes).
@@ -39,8 +40,8 @@ def rows(device: torch.device) -> list[Reading]:
         case "xpu":
             return intel(torch.xpu.get_device_properties(device))
         case "mps":
-            text = probe.output("sysctl", "hw.physicalcpu", "machdep.cpu.brand_string")
-            return apple(probe.sysctl_fields(text))
+            text = system.output("sysctl", "hw.physicalcpu", "machdep.cpu.brand_string")
+            return apple(system.sysctl_fields(text))
         case _:
             return []
 
@@ -294,5 +295,5 @@ def apple(sysctl: dict[str, str]) -> list[Reading]:
             {"name": f"GPU of {chip}", "memory_bytes": psutil.virtual_memory().total},
             "sysctl",
         ),
-        probe.apple_bus(chip, int(sysctl.get("hw.physicalcpu", 0)), Item.GPU_BUS),
+        system.apple_bus(chip, int(sysctl.get("hw.physicalcpu", 0)), Item.GPU_BUS),
     ]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from assay.network import hidden_outputs
+from assay.learning.network import hidden_outputs
 
 EVALUATED_AT_ONCE = 10_000  # images; bounds the memory of an evaluation
 # A network that cannot learn wanders about the loss it began with; one that diverges leaves it.

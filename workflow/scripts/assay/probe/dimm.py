@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from assay.hardware import known
+from assay.probe.items import known
 
 
 @dataclass(frozen=True)

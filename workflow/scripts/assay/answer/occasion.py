@@ -29,7 +29,7 @@ from scipy import stats
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval, exponential, normal_quantile
 
-CONFIG = Path(__file__).resolve().parents[3] / "config.yaml"
+CONFIG = Path(__file__).resolve().parents[4] / "config.yaml"
 AXIS = "occasion"
 KNOWN_FREEDOM = 20  # what other machines showed is a hint, not this machine's measurement
 

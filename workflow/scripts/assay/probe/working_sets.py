@@ -14,8 +14,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from assay import hardware
-from assay.hardware import Item
+from assay.probe import items
+from assay.probe.items import Item
 from assay.record import Record
 
 STEEP = (
@@ -24,7 +24,7 @@ STEEP = (
 FALL = 1.2  # and the whole knee must fall by this factor
 
 
-def working_sets(smallest: int, largest: int, per_doubling: int = 1) -> list[int]:
+def sizes(smallest: int, largest: int, per_doubling: int = 1) -> list[int]:
     """Sizes in bytes from the smallest up to the largest, so many in each doubling.
 
     There is always one, even if the largest is smaller than the smallest.
@@ -137,13 +137,13 @@ def reported_caches(record: Record, threads: int) -> list[Cache]:
         threads: CPU threads; of a GPU the one L2 is given.
     """
     found = []
-    for entry in hardware.values(record, Item.CACHES).get("caches", []):
+    for entry in items.values(record, Item.CACHES).get("caches", []):
         if entry["type"] != "instruction":
             used = min(entry["instances"] or 1, threads)
-            name = hardware.cache({**entry, "instances": used})
+            name = items.cache({**entry, "instances": used})
             found.append(Cache(name, name.rsplit(" ", 1)[1], used * entry["size_bytes"]))
-    if l2 := hardware.values(record, Item.GPU).get("l2_bytes"):
-        found.append(Cache(f"{hardware.size(l2)} L2", "L2", l2))
+    if l2 := items.values(record, Item.GPU).get("l2_bytes"):
+        found.append(Cache(f"{items.size(l2)} L2", "L2", l2))
     return sorted(found, key=lambda each: each.size)
 
 
@@ -154,6 +154,6 @@ def theoretical(record: Record) -> float | None:
         record: Of the hardware study.
     """
     for item in (Item.GPU_BANDWIDTH, Item.CPU_BUS):
-        if theory := hardware.values(record, item).get("bandwidth_bytes_per_s"):
+        if theory := items.values(record, item).get("bandwidth_bytes_per_s"):
             return float(theory)
     return None

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from pydantic import JsonValue
 
-from assay import job, machine, trial
-from assay.clock import Clock
-from assay.kernel import kernel_name
+from assay import job, machine
 from assay.record import Status, Trial
-from assay.trial import Protocol, Work
+from assay.timing import trial
+from assay.timing.clock import Clock
+from assay.timing.kernel import kernel_name
+from assay.timing.trial import Protocol, Work
 
 DTYPES = {
     "float64": torch.float64,
