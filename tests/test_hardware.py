@@ -96,7 +96,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Record:
 def test_every_row_has_a_source_or_a_reason(here: Record) -> None:
     assert here.status == Status.OK
     named = [trial.what["item"] for trial in here.trials]
-    assert len(items) == len(set(items)) == 12
+    assert len(named) == len(set(named)) == 12
     for trial in here.trials[:-1]:
         assert trial.result.get("source") or trial.reason, trial.what
     assert items.values(here, Item.CPU)["usable_cores"] >= 1
