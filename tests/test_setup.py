@@ -1,6 +1,7 @@
 """The set-up: the lock, the environments derived from it, and what `make` says when it fails."""
 
 import ast
+import filecmp
 import hashlib
 import os
 import re
@@ -101,13 +102,24 @@ def test_environment_is_in_step_with_the_lock(name: str) -> None:
     assert pins == {package: locked.get(package) for package in pins}, "run `make lock`"
 
 
+def test_the_list_for_torchs_cpu_build_is_the_lock_without_cuda() -> None:
+    locked, rest = lock(RUNTIME), lock("requirements-cpu.txt")
+    assert [entry for entry in locked if entry in rest] == rest, "run `make lock`"
+    left = {package.name for package, _ in locked} - {package.name for package, _ in rest}
+    assert {"torch", "torchvision", "triton"} <= left
+    assert all(re.match(r"torch|triton|cuda-|nvidia-", name) for name in left), left
+    assert "nvidia-ml-py" not in left, "the probe asks it for GPUs"
+
+
 def test_lock_script_brings_an_environment_into_step(tmp_path: Path) -> None:
     envs = shutil.copytree(ROOT / "envs", tmp_path / "envs")
     stale = envs / "torch.yaml"
     current = stale.read_text()
     stale.write_text(re.sub(r"==.+", "==0.1", current))
+    (envs / "requirements-cpu.txt").unlink()
     subprocess.run([sys.executable, envs / "lock.py"], check=True)
     assert stale.read_text() == current
+    assert filecmp.cmp(envs / "requirements-cpu.txt", ROOT / "envs/requirements-cpu.txt", False)
 
     stale.write_text(current + "      - torhc==1.0\n")
     done = subprocess.run([sys.executable, envs / "lock.py"], capture_output=True, text=True)
