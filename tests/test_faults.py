@@ -1,7 +1,7 @@
 """What must survive: each fault is played, and then the next run has to finish.
 
 After each: what was finished is still there, what was not is finished by the next run, and the
-message said what to do. Faults that other files play are named in the README's table.
+message said what to do. Faults that other files play are named in the table of docs/faults.md.
 """
 
 from __future__ import annotations
