@@ -1,7 +1,7 @@
 """Brings what is made from requirements.txt into step with it, for `make lock`.
 
-The conda environments get its versions; requirements-cpu.txt is the lock without torch, torchvision and
-what serves CUDA, for those who install torch's CPU build.
+The conda environments get its versions; requirements-cpu.txt is the lock without torch,
+torchvision and what serves CUDA, for those who install torch's CPU build.
 
 Standard library only: it runs in the small environment that holds uv and nothing else.
 """
