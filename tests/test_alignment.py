@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from assay import record
 from assay.answer import model, occasion, question
 from assay.answer.model import State
 from assay.record import Status, Trial
-from assay.timing import contrast, product
+from assay.timing import contrast, product, proof
 from conftest import PROTOCOL, ROOT, load, make_record
 
 measure = load(ROOT / "workflow/scripts/measure_alignment.py")
@@ -460,7 +461,8 @@ def test_layouts_are_what_they_say(n):
 def test_every_layout_gives_the_right_product(name, layout):
     work = product.product(48, product.DTYPES[name], CPU, product.LAYOUTS[layout])
     operands = work.prepare(torch.Generator().manual_seed(1))
-    assert 0 < product.relative_error(work, operands) < product.tolerance(48, name)
+    work.run(operands)
+    assert 0 < proof.product_error(operands) < proof.tolerance(48, name)
     assert work.units == 2 * 48**3
 
 
@@ -473,7 +475,8 @@ def test_every_shape_gives_the_right_product(name, shape, flop, elements):
     dtype = product.DTYPES[name]
     work = measure.shaped(shape, 48, dtype, CPU, batch=3)
     operands = work.prepare(torch.Generator().manual_seed(1))
-    assert 0 < product.relative_error(work, operands) < product.tolerance(48, name)
+    work.run(operands)
+    assert 0 < proof.product_error(operands) < proof.tolerance(48, name)
     assert work.units == flop
     assert product.bytes_moved(operands) == elements * dtype.itemsize
     a, b, out = operands
@@ -502,7 +505,9 @@ def test_a_dtype_without_a_kernel_is_unavailable_and_the_rest_goes_on(monkeypatc
         raise RuntimeError("\"addmm_impl_cpu_\" not implemented for 'Half'")
 
     monkeypatch.setattr(measure.trial, "compare", no_kernel)
-    seen = measure._trial({"dtype": "float16"}, None, None, None, None, 1)
+    what = {"dtype": "float16", "n": 65, "layout": None, "anchor": 64, "shape": "matrix"}
+    job = measure.Job({"n": 65}, {"seed": 1, "shapes": {}}, CPU)
+    seen = measure._trial(what, job, None, None)
     assert seen.status == Status.UNAVAILABLE
     assert "Half" in seen.reason
 
@@ -539,6 +544,41 @@ def test_by_hand_with_the_settings_of_config_yaml(tmp_path, monkeypatch):
     assert [each.what["dtype"] for each in seen.trials] == ["float32"]  # tf32 is a GPU's
     assert seen.trials[0].result["throughput_flops"] > 0
     assert math.isfinite(seen.trials[0].result["ratios"]["target"]["ratio"])
+
+
+def test_nothing_is_timed_after_a_profiler_ran(tmp_path, monkeypatch):
+    """Whatever is launched after a profiler is slower: kernels are named last."""
+    seen = []
+    compare, name = measure.trial.compare, product.kernel_name
+    monkeypatch.setattr(measure.trial, "compare", lambda *a: seen.append("timed") or compare(*a))
+    monkeypatch.setattr(product, "kernel_name", lambda *a: seen.append("named") or name(*a))
+    settings = {
+        "seed": 1,
+        "anchor": 64,
+        "dtypes": ["float32", "bfloat16"],
+        "layouts": [{"n": 64, "layout": "offset"}],
+        "shapes": {"kinds": ["vector"], "sizes": [64], "dtypes": ["float32"], "batch": 2, **FEW},
+        **SHORT,
+        "protocol": {**PROTOCOL, **UNDISTURBED, "cpu": QUICK, "gpu": QUICK},
+    }
+    output = tmp_path / "record.json"
+    measure.main(["--n", "64", "--settings", json.dumps(settings), "--output", str(output)])
+    assert seen == ["timed"] * 5 + ["named"] * 5
+    assert all(each.result["kernel"] for each in record.read(output).trials)
+
+
+@pytest.mark.parametrize(("capability", "there"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_tf32_needs_a_gpu_that_has_it(monkeypatch, capability, there):
+    major, minor = capability
+    properties = SimpleNamespace(major=major, minor=minor)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda place: properties)
+    monkeypatch.setattr(measure.trial, "compare", lambda *_: trial(65, 1.0, status=Status.SKIPPED))
+    gpu = torch.device("cuda:0")
+    what = {"dtype": "tf32", "n": 65, "layout": None, "anchor": 64, "shape": "matrix"}
+    seen = measure._trial(what, measure.Job({"n": 65}, {"seed": 1, "shapes": {}}, gpu), None, None)
+    assert (seen.status == Status.UNAVAILABLE) is not there
+    assert there or "8.0, this GPU has 7.5" in seen.reason
+    product.require("float32", gpu)
 
 
 def test_other_shapes_are_trials_of_the_same_job(tmp_path):

@@ -15,13 +15,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from assay import record
+from assay import contention, record
 from assay.answer import model, occasion, question
 from assay.answer.model import State
 from assay.probe import working_sets
 from assay.probe.items import Item
 from assay.probe.working_sets import Point
 from assay.record import Record, Status, Trial
+from assay.timing import sampling
 from conftest import PROTOCOL, make_record
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,7 +52,7 @@ SETTINGS = {
     "points_per_doubling": 1,
     "point_s": 0.002,
     "attempts": 3,
-    "overheads": 10,
+    "overheads": {"cpu": 10, "gpu": 3},
     "memory_share": 0.25,
     "operations": ["read", "copy", "triad"],
     "transfer_bytes": 2**20,
@@ -164,11 +165,11 @@ def test_arrays_lie_apart_in_the_arena(arrays: int, count: int, seed: int) -> No
 
 @pytest.mark.parametrize(("confidence", "samples"), [(0.9, 5), (0.95, 6), (0.99, 8)])
 def test_fewest_samples_have_a_finite_interval(confidence: float, samples: int) -> None:
-    assert measure.fewest(confidence) == samples
-    ends = measure.statistic.median(range(samples), confidence)
+    assert sampling.fewest(confidence) == samples
+    ends = sampling.statistic.median(range(samples), confidence)
     assert math.isfinite(ends.low)
     assert math.isfinite(ends.high)
-    assert not math.isfinite(measure.statistic.median(range(samples - 1), confidence).low)
+    assert not math.isfinite(sampling.statistic.median(range(samples - 1), confidence).low)
 
 
 def test_operations_do_what_they_say() -> None:
@@ -234,7 +235,7 @@ def test_this_machine_is_answered(here: Record, tmp_path: Path) -> None:
 
 def test_contention_is_a_status_of_the_curve(tmp_path: Path) -> None:
     protocol = {**SETTINGS["protocol"], "void_delay_share": -1}  # every sample is void
-    if measure.contention.read().delay_s is None:
+    if contention.read().delay_s is None:
         pytest.skip("this system does not show the run-queue delay")
     busy = measured(tmp_path, protocol=protocol)
     assert busy.status == Status.CONTENDED
@@ -275,7 +276,7 @@ def test_transfers_without_an_accelerator() -> None:
     if torch.accelerator.is_available():
         pytest.skip("needs a machine without")
     work = measure.Job({"device": "cpu"}, SETTINGS, torch.device("cpu"))
-    trials = measure.transfers(work, measure.Sampler(work))
+    trials = measure.transfers(work, measure.Sampler(work, measure.HostClock(torch.device("cpu"))))
     kinds = {(t.what["transfer"], t.what["host_memory"]): t.status for t in trials}
     assert len(kinds) == 4
     assert kinds["host_to_device", "pageable"] == Status.OK

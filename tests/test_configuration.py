@@ -102,7 +102,7 @@ HIDDEN, RATES = "questions.width.axes.hidden", "questions.rate.axes.rate"
         ("records", "../lab", ["records", "array"]),
         ("devices", ["toaster"], ["devices", "'toaster'"]),
         ("devices", ["cpu", "cpu"], ["devices", "twice"]),
-        ("devices", "all", ["devices", "'all'", "auto"]),
+        ("devices", "any", ["devices", "'any'", "auto"]),
         ("devices", {"GPU 1": {"device": "cuda:0"}}, ["devices", "GPU 1"]),
         ("devices", {"gpu": {"device": "cuda:0; rm -rf ~"}}, ["devices", "rm -rf"]),
         ("devices", {"gpu": {}}, ["devices", "device"]),

@@ -110,7 +110,7 @@ def test_contrasts_are_of_the_rounds_that_count(tmp_path):
 def test_a_wrong_product_is_refused(tmp_path, monkeypatch):
     from assay.timing import product
 
-    monkeypatch.setattr(product, "tolerance", lambda n, _: 0.0 if n == 63 else 1.0)
+    monkeypatch.setattr(product.proof, "tolerance", lambda n, _: 0.0 if n == 63 else 1.0)
     seen = measured(tmp_path, dtypes=["float32"])
     assert seen.trials[0].status == Status.REFUSED
     assert seen.trials[0].reason.startswith("63: wrong product")

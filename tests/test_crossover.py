@@ -113,7 +113,7 @@ def trial(
     n: int, operation: str, anchor: str, laws: dict[str, Law], width: float, **extra: Any
 ) -> Trial:
     """A trial whose ways take these times."""
-    flop = measure.OPERATIONS[operation].flops(n)
+    flop = measure.Task(operation, "float32", n, CPU).flops
     seconds = {name: law(n) for name, law in laws.items()}
     names = {anchor: "anchor"}
     arms = {names.get(name, name): arm(value, flop, width) for name, value in seconds.items()}
@@ -460,11 +460,20 @@ def test_the_files_of_an_answer(tmp_path: Path) -> None:
     assert len(seen.folded[0].table.rows) == 2 + 4  # threads and GPU, both tasks
 
 
+def test_a_gpu_is_compared_with_the_faster_of_one_thread_and_all() -> None:
+    found = {
+        arm.label: arm.extras["against_way"]
+        for arm in answer.compared([*cpu(), *gpu()])
+        if arm.name == "resident" and arm.extras["operation"] == "product"
+    }
+    assert (found["16"], found["1024"]) == ("one_thread", "all_threads")
+
+
 # ---- the measuring script --------------------------------------------------------------------
 
 
-def cell(operation: str = "product", n: int = 48, dtype: str = "float32") -> measure.Cell:
-    return measure.Cell(operation, dtype, n, CPU)
+def task(operation: str = "product", n: int = 48, dtype: str = "float32") -> measure.Task:
+    return measure.Task(operation, dtype, n, CPU)
 
 
 def test_a_real_job_leaves_the_threads_as_they_were(tmp_path: Path) -> None:
@@ -510,11 +519,11 @@ def test_a_cell_over_its_budget_is_skipped_with_its_estimate(tmp_path: Path) -> 
 def test_a_long_call_is_estimated_from_a_short_one() -> None:
     asked = []
 
-    def way(probe: measure.Cell) -> Work[None]:
+    def way(probe: measure.Task) -> Work[None]:
         asked.append(probe.n)
         return Work(lambda _: None, lambda _: time.sleep(0.006 * (probe.n / 256) ** 3))
 
-    seconds = measure.call_s(way, cell(n=16384), measure.ThreadClock())
+    seconds = measure.call_s(way, task(n=16384), measure.ThreadClock())
     assert asked == [256, 512]  # 48 ms is long enough
     assert seconds == pytest.approx(0.006 * 64**3, rel=0.1)
 
@@ -563,9 +572,8 @@ def test_work_runs_on_the_threads_it_was_given(threads: int) -> None:
     work = measure.threaded(
         Work(lambda _: None, lambda _: seen.append(torch.get_num_threads())), threads, clock
     )
-    with measure.threads_kept():
-        before = torch.get_num_threads()
-        torch.set_num_threads(3 - threads)
+    before = torch.get_num_threads()
+    with measure.on_threads(3 - threads):
         clock.time(lambda: work.run(None), Block(2))
         assert seen == [threads] * 2
     assert torch.get_num_threads() == before
@@ -578,7 +586,7 @@ def test_threads_are_restored_after_an_error() -> None:
         torch.set_num_threads(before + 1)
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError), measure.threads_kept():
+    with pytest.raises(ZeroDivisionError), measure.on_threads(before):
         fail()
     assert torch.get_num_threads() == before
 
@@ -587,18 +595,17 @@ def test_threads_are_restored_after_an_error() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("n", [1, 3, 100])
 def test_every_way_gives_the_right_result(operation: str, dtype: str, n: int) -> None:
-    here = cell(operation, n, dtype)
+    here = task(operation, n, dtype)
     clock = measure.HostClock(CPU)
     for work in (measure.resident(here), measure.waited(here, clock), measure.transfer(here)):
-        operands: Any = work.prepare(torch.Generator().manual_seed(1))
-        work.run(operands)
-        triple = operands[0] if isinstance(operands[0], tuple) else operands
-        assert measure.relative_error(here, triple, seed=1) <= measure.tolerance(here)
+        seen = trial(n, operation, "resident", {"resident": one_thread}, 0.01)
+        measure._prove(seen, "resident", work, here, seed=1)
+        assert seen.status == Status.OK, seen.reason
         assert work.units == here.flops
 
 
 def test_a_wrong_result_is_refused() -> None:
-    here = cell()
+    here = task()
     right = measure.resident(here)
     wrong = Work(right.prepare, lambda operands: operands[2].zero_())
     seen = trial(48, "product", "one_thread", {"one_thread": one_thread}, 0.01)
@@ -610,8 +617,7 @@ def test_a_wrong_result_is_refused() -> None:
 def test_a_speed_beyond_the_peak_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure.machine, "peak_flops", lambda *_: 1.0)
     seen = trial(48, "product", "one_thread", {"one_thread": one_thread}, 0.01)
-    seen.result["throughput_flops"] = 2.0
-    measure._refuse_beyond_peak(seen, cell())
+    measure._add_throughput(seen, task())
     assert seen.status == Status.REFUSED
     assert "missed part of the work" in str(seen.reason)
 
@@ -624,6 +630,6 @@ def test_a_dtype_without_a_kernel_is_unavailable(monkeypatch: pytest.MonkeyPatch
     protocol = measure.Protocol.from_settings(SETTINGS["protocol"], CPU)
     clock = measure.ThreadClock()
     with open("/dev/null", "w") as sink:
-        seen = measure._trial(cell(), measure.ways(clock, 1, sink), protocol, clock, 1)
+        seen = measure._trial(task(), measure.ways(clock, 1, sink), protocol, clock, 1)
     assert seen.status == Status.UNAVAILABLE
     assert "Half" in str(seen.reason)

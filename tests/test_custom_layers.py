@@ -319,7 +319,7 @@ def test_only_the_symmetric_part_is_felt(here):
 
 def test_memory_on_the_way_is_what_the_implementation_makes():
     """Brute force makes two arrays of batch · k · n² numbers, outer one of batch · n²."""
-    at = reduction.Cell(8, 16, 4, torch.float32, torch.device("cpu"))
+    at = reduction.Sizes(8, 16, 4, torch.float32, torch.device("cpu"))
     seen = {n: each["temporary"] for n, each in reduction.memory(at, 1).items()}
     assert seen["outer"] == pytest.approx(4 * 8 * 16**2, rel=0.2)
     assert seen["brute_force"] == pytest.approx(2 * 4 * 8 * 4 * 16**2, rel=0.2)
@@ -328,7 +328,7 @@ def test_memory_on_the_way_is_what_the_implementation_makes():
 def test_an_implementation_that_computes_something_else_is_refused(monkeypatch):
     wrong = layers.Implementation(lambda w: (w,), lambda x, w: layers.einsum(x, w) * 1.001)
     monkeypatch.setitem(layers.IMPLEMENTATIONS, "outer", wrong)
-    at = reduction.Cell(4, 8, 3, torch.float32, torch.device("cpu"))
+    at = reduction.Sizes(4, 8, 3, torch.float32, torch.device("cpu"))
     protocol = reduction.Protocol.from_settings(TINY, at.place)
     seen = reduction.compare(at, protocol, 1)
     assert seen.status == Status.REFUSED

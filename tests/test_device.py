@@ -81,9 +81,12 @@ def test_a_mapping_is_taken_as_it_stands():
 @pytest.mark.parametrize(
     ("gpus", "labels"), [(0, ["cpu"]), (1, ["cpu", "gpu"]), (2, ["cpu", "gpu0", "gpu1"])]
 )
-def test_auto_names_every_visible_gpu(monkeypatch, gpus, labels):
+def test_all_names_every_visible_gpu_and_auto_one_where_they_are_equal(monkeypatch, gpus, labels):
     monkeypatch.setattr(device, "visible_gpus", lambda: gpus)
-    assert list(device.resolve("auto")) == labels
+    for models, auto in (({"H100"}, ["cpu", "gpu"][: gpus + 1]), ({"H100", "T4"}, labels)):
+        monkeypatch.setattr(device, "gpu_models", lambda models=models: models)
+        assert list(device.resolve("all")) == labels
+        assert list(device.resolve("auto")) == auto
 
 
 def test_the_cpu_connects():

@@ -462,7 +462,11 @@ def test_cpu_brand(tmp_path: Path) -> None:
         ((9, 0), 132, 1830, "tf32", 494.7),
         ((9, 0), 132, 1980, "float32", 66.9),
         ((9, 0), 132, 1980, "float64", 66.9),
+        ((8, 7), 16, 1300, "float16", 42.5),
         ((10, 0), 148, 1856, "bfloat16", 2250),
+        ((10, 3), 160, 1920, "bfloat16", 2500),
+        ((11, 0), 20, 1575, "float16", 258),
+        ((12, 1), 48, 2525, "float32", 31),
         ((12, 0), 170, 2407, "float16", 419),
     ],
 )
@@ -584,6 +588,7 @@ GPU = torch.device("cuda:0")
 def test_conditions(nvml: FakeNvml) -> None:
     nvml.reasons = pynvml.nvmlClocksEventReasonSwPowerCap
     assert machine.gpu_conditions(GPU) == {
+        "gpu_id": None,
         "sm_clock_hz": 1755e6,
         "memory_clock_hz": 2619e6,
         "temperature_c": 41,
@@ -593,6 +598,19 @@ def test_conditions(nvml: FakeNvml) -> None:
         "pcie_generation": 5,
         "pcie_lanes": 16,
     }
+
+
+def test_a_gpu_and_its_driver_have_an_id_that_tells_no_name(
+    nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = []
+    for uuid, driver in (("GPU-1", "580"), ("GPU-2", "580"), ("GPU-1", "590"), ("GPU-1", "580")):
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", lambda handle, uuid=uuid: uuid)
+        monkeypatch.setattr(pynvml, "nvmlSystemGetDriverVersion", lambda driver=driver: driver)
+        ids.append(str((machine.gpu_conditions(GPU) or {})["gpu_id"]))
+    assert len(set(ids)) == 3
+    assert ids[0] == ids[3]
+    assert not any("GPU" in each for each in ids)
 
 
 def test_conditions_never_raise(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -721,21 +739,40 @@ def test_what_computes_nowhere_known_has_no_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("busy", "seen"),
+    ("used", "seen"),
     [
-        ([], None),
-        (["own"], None),
-        ([99], None),  # ours, as the driver numbers it outside a container
-        (["own", 99], "another process on the GPU"),
-        ([98, 99], "another process on the GPU"),
+        ({}, None),
+        ({"own": 50}, None),
+        ({99: 50}, None),  # ours, as the driver numbers it outside a container
+        ({"own": 90, 99: 50}, "another process on the GPU (name 99)"),
+        ({98: 60, 99: 50}, "another process on the GPU (name 99)"),
+        ({"own": 90, 99: 4}, None),  # as much as a desktop takes
+        ({"own": 90, 97: 5}, "graphics on the GPU (name 97)"),
+        ({"own": 90, 97: 20, 99: 10}, "graphics on the GPU (name 97)"),
+        ({"own": 0, 404: 50}, "another process on the GPU"),  # outside this container
     ],
 )
-def test_somebody_else_on_the_gpu(monkeypatch, busy: list[Any], seen: str | None) -> None:
-    numbers = [os.getpid() if each == "own" else each for each in busy]
-    samples = [SimpleNamespace(pid=number, smUtil=50) for number in numbers]
-    idle = SimpleNamespace(pid=97, smUtil=0)
+def test_somebody_else_on_the_gpu(
+    monkeypatch: pytest.MonkeyPatch, used: dict[Any, int], seen: str | None
+) -> None:
+    def process(pid: int) -> Any:
+        if pid == 404:
+            raise machine.psutil.NoSuchProcess(pid)
+        return SimpleNamespace(name=lambda: f"name {pid}")
+
+    samples = [
+        SimpleNamespace(pid=os.getpid() if pid == "own" else pid, smUtil=share)
+        for pid, share in used.items()
+    ]
+    fakes = {
+        "nvmlDeviceGetProcessUtilization": samples,
+        "nvmlDeviceGetGraphicsRunningProcesses": [SimpleNamespace(pid=97)],
+        "nvmlDeviceGetComputeRunningProcesses": [SimpleNamespace(pid=99)],
+    }
+    for name, answer in fakes.items():
+        monkeypatch.setattr(pynvml, name, lambda *_, answer=answer: answer)
     monkeypatch.setattr(machine, "nvml_handle", lambda device: "handle")
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetProcessUtilization", lambda *_: [*samples, idle])
+    monkeypatch.setattr(machine.psutil, "Process", process)
     assert machine.others_on_gpu(torch.device("cuda:0")) == seen
 
 

@@ -16,6 +16,7 @@ from assay import record
 from assay.answer import model, question
 from assay.answer.model import Answer, Main, State
 from assay.record import Record, Status, Trial
+from assay.timing.reads import reads
 from assay.timing.trial import Work
 from conftest import PROTOCOL, make_record
 
@@ -128,10 +129,10 @@ def test_every_way_logs_the_same_norms() -> None:
 @pytest.mark.parametrize("products", [1, 7])
 def test_reads_are_counted(products: int) -> None:
     operands = measure.one_at_a_time(products, 8, CPU)(torch.Generator().manual_seed(1))
-    assert measure.reads(measure.item_each, operands) == products
-    assert measure.reads(measure.list_and_stack, operands) == 1
-    assert measure.reads(measure.buffer, operands) == 1
-    assert measure.reads(lambda _: None, operands) == 0
+    assert reads(partial(measure.item_each, operands)) == products
+    assert reads(partial(measure.list_and_stack, operands)) == 1
+    assert reads(partial(measure.buffer, operands)) == 1
+    assert reads(lambda: None) == 0
 
 
 def test_printing_writes_a_line_for_every_value() -> None:

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+import pytest
 from assay.answer import question
-from assay.record import Status, Trial
+from assay.record import RecordError, Status, Trial
 from conftest import make_record
 
 
@@ -68,3 +69,17 @@ def test_neighbours_are_told_by_name():
         ("a.json", "n 3", False, {"firefox": 0.6}),
         ("b.json", "cpu", True, {}),
     ]
+
+
+def test_gpus_are_not_mixed_under_one_label():
+    def one(label, gpu):
+        made = make_record("alignment", {"device": label}, [])
+        made.conditions.gpu = gpu and {"gpu_id": gpu}
+        return made
+
+    paths = [Path(f"{name}.json") for name in "abcd"]
+    fine = [one("gpu0", "1"), one("gpu0", "1"), one("gpu1", "2"), one("cpu", None)]
+    question.refuse_mixed_gpus(paths, fine)
+    question.refuse_mixed_gpus(paths[:2], [one("gpu0", "1"), one("gpu0", None)])  # NVML hid it
+    with pytest.raises(RecordError, match=r"gpu0 come from different GPUs.*a\.json and c\.json"):
+        question.refuse_mixed_gpus(paths, [*fine[:2], one("gpu0", "2"), fine[3]])

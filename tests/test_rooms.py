@@ -116,3 +116,34 @@ def test_a_measuring_script_neither_judges_nor_waits_for_what_judging_needs(path
 def test_an_answer_looks_at_records_and_not_at_the_machine(path: Path) -> None:
     probing = {m.removeprefix("probe.") for m in imported(path) if m.startswith("probe.")}
     assert probing <= READS_RECORDS
+
+
+# What torch does without being told a device is done on the current one, which may be another.
+DEVICELESS = {
+    "torch.cuda": {"is_available", "device_count", "get_sync_debug_mode", "set_sync_debug_mode"},
+    "torch.accelerator": {"is_available", "device_count", "current_accelerator"},
+}
+NAMES_IT = {"set_device_index"}  # of torch.accelerator
+ASKS_FOR_IT = {
+    "get_device_properties",
+    "get_rng_state",
+    "max_memory_allocated",
+    "mem_get_info",
+    "memory_allocated",
+    "reset_peak_memory_stats",
+    "set_rng_state",
+    "synchronize",
+}
+
+
+@pytest.mark.parametrize("path", [*MODULES, *SCRIPTS.glob("*.py")], ids=lambda path: path.name)
+def test_nothing_is_done_on_whatever_cuda_device_is_current(path: Path) -> None:
+    if path == SCRIPTS / "assay/timing/cuda.py":  # the one place
+        return
+    tree = ast.parse(path.read_text())
+    for node in (each for each in ast.walk(tree) if isinstance(each, ast.Call)):
+        module, _, name = ast.unparse(node.func).rpartition(".")
+        if module in DEVICELESS and name not in DEVICELESS[module]:
+            assert name in ASKS_FOR_IT | NAMES_IT, f"{path.name}: {module}.{name} names no device"
+            given = len(node.args) + len(node.keywords)
+            assert given >= 1 + (name == "set_rng_state"), f"{path.name}: {module}.{name}()"

@@ -18,6 +18,8 @@ from assay import record
 from assay.answer import model, occasion
 from assay.answer.verdict import Comparison, Word
 from assay.record import Record, Status, Trial
+from assay.timing import proof
+from assay.timing.lanes import TURN
 from conftest import PROTOCOL, check_budgets, make_record
 from hypothesis import given
 from hypothesis import strategies as st
@@ -165,7 +167,7 @@ def test_streams_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 class SlowLane:
     """A lane that takes a known time, to test the clock."""
 
-    device = CPU
+    device, turn = CPU, None
 
     def __init__(self) -> None:
         self.until = 0.0
@@ -198,6 +200,43 @@ def test_the_clock_waits_for_both_and_adds_only_what_is_in_sequence() -> None:
     assert one.units == both.units == 2 * 2 * 8**3
 
 
+class QueueLane:
+    """A GPU's lane in virtual time: one host hands over to two queues, and waits for a full one."""
+
+    device, turn = CPU, TURN
+    launch_s, product_s, depth = 5e-6, 20e-6, 100
+
+    def __init__(self, host: list[float]) -> None:
+        self.host, self.ends = host, [0.0]
+
+    def start(self, call: Any) -> None:
+        for _ in range(call.args[1]):  # products
+            self.host[0] += self.launch_s
+            if len(self.ends) > self.depth:
+                self.host[0] = max(self.host[0], self.ends[-self.depth])
+            self.ends.append(max(self.host[0], self.ends[-1]) + self.product_s)
+
+    def wait(self) -> None:
+        self.host[0] = max(self.host[0], self.ends[-1])
+
+
+@pytest.mark.parametrize("repeats", [1, 17, 1000])
+def test_a_full_queue_of_one_gpu_does_not_hold_up_the_other(repeats: int) -> None:
+    def seconds(same: bool) -> float:
+        host = [0.0]
+        first = QueueLane(host)
+        both = (first, first if same else QueueLane(host))
+        work = measure.products(both, 8, torch.float32, repeats)  # type: ignore[arg-type]
+        work.run(((), ()))
+        for lane in both:
+            lane.wait()
+        return host[0]
+
+    if repeats == 1000:
+        assert seconds(same=True) / seconds(same=False) == pytest.approx(2, rel=0.03)
+    assert seconds(same=False) < 1.03 * (repeats * 20e-6 + 32 * 5e-6)
+
+
 @needs_two_cpus
 def test_both_lanes_compute_their_own_product() -> None:
     with measure.two_halves(2) as lanes:
@@ -208,9 +247,10 @@ def test_both_lanes_compute_their_own_product() -> None:
         for lane in lanes:
             lane.wait()
         for each in sets:
-            assert 0 < measure.relative_error(each) < measure.tolerance(48, "float32")
+            error = proof.product_error(each, measure.ROWS)
+            assert 0 < error < proof.tolerance(48, "float32")
         sets[1][2].zero_()
-        assert measure.relative_error(sets[1]) == pytest.approx(1)
+        assert proof.product_error(sets[1]) == pytest.approx(1)
 
 
 @needs_two_cpus
@@ -249,6 +289,28 @@ def test_without_a_gpu_the_question_is_unavailable_and_its_stand_in_measured(
     assert result["wrong_stream_s"] is None
     found = answer.answer(occasion.pooled([measured(tmp_path)], {}))
     assert found.sentence.startswith("Two GPUs: not available. As a stand-in, two halves of")
+
+
+@needs_two_cpus
+def test_nothing_is_timed_after_a_profiler_ran(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    times, name = measure.LanesClock.time, measure.kernel_name
+    for own, kind, real in (
+        (measure.LanesClock, "time", times),
+        (measure, "kernel_name", name),
+        (measure, "handover_s", measure.handover_s),
+    ):
+
+        def noted(*given: Any, kind: str = kind, real: Any = real) -> Any:
+            seen.append(kind)
+            return real(*given)
+
+        monkeypatch.setattr(own, kind, noted)
+    measured(tmp_path)
+    assert set(seen) == {"time", "handover_s", "kernel_name"}
+    assert seen.index("kernel_name") == len(seen) - 1
 
 
 def test_a_dtype_without_a_kernel_is_a_status(

@@ -86,9 +86,10 @@ def _beside_cpu(arm: Arm, found: Sequence[Arm]) -> Arm:
         return arm
     same = [a for a in found if on_cpu(a) and (a.group, a.label) == (arm.group, arm.label)]
     ways = {a.name: a for a in same if a.device == same[0].device}
-    other = next((ways[way] for way in WHOLE if way in ways), None)
-    if other is None or not arm.value or not other.value:
+    timed = [ways[way] for way in ON_CPU if way in ways and ways[way].value]
+    if not timed or not arm.value:
         return arm
+    other = min(timed, key=lambda each: each.value.value)  # small sizes are faster on one thread
     noise = max(arm.extras["noise"], other.extras["noise"])
     seen = verdict.unpaired(arm.value, other.value, noise=noise)
     return _against(arm, seen, other.device, other.name, other.extras["how"])

@@ -5,7 +5,7 @@ python workflow/scripts/measure_alignment.py --device cpu --n 1025 --output 1025
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -13,19 +13,20 @@ import torch
 from assay import job
 from assay.job import Job
 from assay.record import Status, Trial
-from assay.timing import trial
+from assay.timing import proof, trial
 from assay.timing.clock import Clock, CudaClock, clock_for, cuda_graph_s, host_visible_s
 from assay.timing.product import (
     DTYPES,
     LAYOUTS,
     Operands,
-    attempt,
     batched_product,
     dense,
     matrix_vector,
+    name_kernel,
     precisions,
     product,
     prove,
+    require,
     settle,
     too_slow,
 )
@@ -44,6 +45,18 @@ def shaped(shape: str, n: int, dtype: torch.dtype, place: torch.device, batch: i
     return matrix_vector(n, dtype, place)
 
 
+def works(what: Mapping[str, Any], job: Job) -> tuple[Work[Any], Work[Any]]:
+    """Anchor and target of a trial; the anchor is dense in memory."""
+    dtype, place, batch = DTYPES[what["dtype"]], job.device, job.settings["shapes"].get("batch")
+    sizes = what["anchor"], what["n"]
+    if what["shape"] != SQUARE:
+        anchor, target = (shaped(what["shape"], n, dtype, place, batch) for n in sizes)
+        return anchor, target
+    layouts = dense, LAYOUTS.get(what["layout"], dense)
+    anchor, target = (product(n, dtype, place, own) for n, own in zip(sizes, layouts, strict=True))
+    return anchor, target
+
+
 def measure(job: Job) -> list[Trial]:
     """One trial per dtype, and one per dtype and layout or shape asked for this size."""
     settings, place = job.settings, job.device
@@ -53,25 +66,25 @@ def measure(job: Job) -> list[Trial]:
     settle(settings["anchor"], protocol, clock)
     trials = []
     for name in precisions(settings["dtypes"], place):
-        for what, anchor, target in _products(name, job):
-            trials.append(_trial(what, anchor, target, protocol, clock, settings["seed"]))
+        for what in _products(name, job):
+            trials.append(_trial(what, job, protocol, clock))
             if trials[-1].status == Status.SKIPPED:
                 break  # at other addresses the product is as slow
     slow = {str(each.what["dtype"]) for each in trials if each.status == Status.SKIPPED}
-    return [*trials, *_other_shapes(job, slow, protocol, clock)]
+    trials += _other_shapes(job, slow, protocol, clock)
+    for seen in trials:
+        if "kernel" in seen.result:  # it was proved
+            name, (_, target) = str(seen.what["dtype"]), works(seen.what, job)
+            name_kernel(seen.result, target, name, clock, settings["seed"])
+    return trials
 
 
-Arms = tuple[dict[str, Any], Work[Any], Work[Any]]  # what it is, the anchor, the target
-
-
-def _products(name: str, job: Job) -> Iterator[Arms]:
+def _products(name: str, job: Job) -> Iterator[dict[str, Any]]:
     """The size against the anchor, and each other layout of it against the dense one."""
-    n, settings, place, dtype = job.axes["n"], job.settings, job.device, DTYPES[name]
+    n, settings = job.axes["n"], job.settings
     layouts = {each["layout"]: n for each in settings["layouts"] if each["n"] == n}
     for layout, anchor_n in {None: settings["anchor"], **layouts}.items():
-        what = {"dtype": name, "n": n, "layout": layout, "anchor": anchor_n, "shape": SQUARE}
-        target = product(n, dtype, place, LAYOUTS[layout] if layout else dense)
-        yield what, product(anchor_n, dtype, place), target
+        yield {"dtype": name, "n": n, "layout": layout, "anchor": anchor_n, "shape": SQUARE}
 
 
 def _other_shapes(job: Job, slow: Collection[str], protocol: Protocol, clock: Clock) -> list[Trial]:
@@ -80,56 +93,46 @@ def _other_shapes(job: Job, slow: Collection[str], protocol: Protocol, clock: Cl
     They take few rounds: they stand beside the verdict and do not make it. A dtype
     in which even the square product is too slow says so once and is not tried again.
     """
-    n, settings, place = job.axes["n"], job.settings, job.device
-    shapes, anchor_n = settings["shapes"], settings["anchor"]
+    n, settings = job.axes["n"], job.settings
+    shapes, of_all = settings["shapes"], {"layout": None, "anchor": settings["anchor"]}
     if n not in shapes["sizes"]:
         return []
     short = replace(protocol, rounds_most=shapes["rounds_most"])
-    trials = []
-    for name in precisions([each for each in shapes["dtypes"] if each not in slow], place):
-        for shape in shapes["kinds"]:
-            target, anchor = (
-                shaped(shape, size, DTYPES[name], place, shapes["batch"]) for size in (n, anchor_n)
-            )
-            what = {"dtype": name, "n": n, "layout": None, "anchor": anchor_n, "shape": shape}
-            trials.append(_trial(what, anchor, target, short, clock, settings["seed"]))
-    return trials
+    return [
+        _trial({"dtype": name, "n": n, **of_all, "shape": shape}, job, short, clock)
+        for name in precisions([each for each in shapes["dtypes"] if each not in slow], job.device)
+        for shape in shapes["kinds"]
+    ]
 
 
-def _trial(
-    what: dict[str, Any],
-    anchor: Work[Operands],
-    target: Work[Operands],
-    protocol: Protocol,
-    clock: Clock,
-    seed: int,
-) -> Trial:
-    """One paired trial with its proofs: a kernel that ran, a right product, a possible speed."""
+def _trial(what: dict[str, Any], job: Job, protocol: Protocol, clock: Clock) -> Trial:
+    """One paired trial with its proofs: a right product, a possible speed."""
+    anchor, target = works(what, job)
+    name, seed = str(what["dtype"]), job.settings["seed"]
 
     def measured() -> Trial:
+        require(name, job.device)
         seen = trial.compare(what, anchor, {TARGET: target}, protocol, clock, seed)
         if seen.status in (Status.OK, Status.CONTENDED):
             _prove(seen, target, clock, seed)
         if "call_s" in seen.result:  # alike for every size, so that the report says it once
-            seen.reason = too_slow(str(what["dtype"]), protocol)
+            seen.reason = too_slow(name, protocol)
         return seen
 
-    return attempt(what, measured)
+    return proof.attempt(what, measured)
 
 
 def _prove(measured: Trial, target: Work[Operands], clock: Clock, seed: int) -> None:
-    """Add kernel, error and throughput to a trial; refuse a figure that cannot be true."""
+    """Add error and throughput to a trial; refuse a figure that cannot be true."""
     name, n = str(measured.what["dtype"]), int(str(measured.what["n"]))
-    proof = prove(target, n, name, clock, seed)
-    measured.result |= {"arm": TARGET, **asdict(proof)}
+    found = prove(target, n, name, clock, seed)
+    measured.result |= {"arm": TARGET, **asdict(found)}
     arms: Any = measured.result["arms"]
     flops = target.units / arms[TARGET]["time_median_s"] if arms else None
-    objection = proof.objection(flops)
-    if objection:
-        measured.status, measured.reason = Status.REFUSED, objection
+    proof.refuse(measured, found.objection(flops))
     if flops:
         measured.result["throughput_flops"] = flops
-        measured.result["throughput_bytes_per_s"] = proof.bytes_per_call * flops / target.units
+        measured.result["throughput_bytes_per_s"] = found.bytes_per_call * flops / target.units
         if isinstance(clock, CudaClock):
             operands = target.prepare(torch.Generator(device=clock.device).manual_seed(seed))
             measured.result |= _launch_times(lambda: target.run(operands), clock)

@@ -2,29 +2,25 @@
 
     python workflow/scripts/measure_bandwidth.py --device cpu --output cpu.json
 
-Unpaired: bandwidths are wanted, not ratios. But every round takes one sample of every working set
-and operation in an order drawn anew, so that a neighbour who comes and goes makes the intervals
-wider and not a step that looks like a cache.
+Unpaired: bandwidths are wanted, not ratios.
 """
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from assay import contention, job, machine, statistic
+from assay import job, machine
 from assay.job import Job
 from assay.probe import accelerator, working_sets
 from assay.record import Status, Trial
-from assay.timing import trial
-from assay.timing.clock import Block, Call, clock_for
-from assay.timing.trial import Protocol
+from assay.timing import proof, trial
+from assay.timing.clock import Call, HostClock, clock_for
+from assay.timing.sampling import Probe, Sampler
+from assay.timing.threads import on_threads
 from pydantic import JsonValue
 
 BYTES = 4  # of a float32
@@ -33,7 +29,6 @@ STEP = 256 // BYTES  # elements between the places of an array; an allocation is
 ROOM = 2**20 // BYTES  # elements more than the largest working set, to move it about
 SCALAR = 0.5
 BEYOND_CACHE = 4  # times the largest cache: here the speed is that of memory
-PEAK_TOLERANCE = 1.05
 
 Arrays = list[torch.Tensor]
 
@@ -56,116 +51,6 @@ OPERATIONS = {
     "copy": Operation(2, lambda x: x[1].copy_(x[0])),
     "triad": Operation(3, lambda x: torch.add(x[0], x[1], alpha=SCALAR, out=x[2])),
 }
-
-
-# ---- samples ---------------------------------------------------------------------------------
-
-
-@dataclass
-class Probe:
-    """One thing that is timed again and again.
-
-    Attributes:
-        traffic: Bytes that one call reads and writes.
-        place: A call on operands that lie somewhere new.
-    """
-
-    traffic: int
-    place: Callable[[], Call]
-    block: Block = field(default_factory=lambda: Block(1))
-    wanted: int = 0  # samples that count
-    times: list[float] = field(default_factory=list)  # seconds per call
-    delays: list[float | None] = field(default_factory=list)
-    void: list[bool] = field(default_factory=list)
-
-    @property
-    def kept(self) -> list[float]:
-        """Seconds per call of the samples that count."""
-        return [t for t, void in zip(self.times, self.void, strict=True) if not void]
-
-
-def fewest(confidence: float) -> int:
-    """Samples that an interval of the median needs at least: six for 95 %."""
-    return math.ceil(math.log2(2 / (1 - confidence)))
-
-
-class Sampler:
-    """Takes samples of probes until each has enough, or has been tried often enough."""
-
-    def __init__(self, job: Job) -> None:
-        settings, device = job.settings, job.device
-        self.protocol = Protocol.from_settings(settings["protocol"], device)
-        self.clock = clock_for(device)
-        self.draw = np.random.default_rng(settings["seed"])
-        self.point_s: float = settings["point_s"]
-        self.attempts: int = settings["attempts"]
-        self.least = fewest(self.protocol.confidence)
-        # As many samples as a trial has rounds, or fewer where a block would get too short.
-        self.block_s = max(self.protocol.block_s, self.point_s / self.protocol.rounds_least)
-
-    def run(self, probes: Sequence[Probe]) -> None:
-        """One sample of every probe a round; a probe that has enough leaves."""
-        for probe in probes:
-            self._prepare(probe)
-        pending = list(probes)
-        with contention.waits() as waits:
-            while pending:
-                for i in self.draw.permutation(len(pending)):
-                    self._sample(pending[i], waits)
-                pending = [probe for probe in pending if self._unfinished(probe)]
-
-    def _prepare(self, probe: Probe) -> None:
-        """Warm up, and decide how many calls make a sample and how many samples are wanted."""
-        call = probe.place()
-        call()
-        once_s = self.clock.time(call, Block(1))
-        if once_s < self.block_s:
-            probe.block = self.clock.calibrate(call, self.block_s)
-        affordable = round(self.point_s / max(once_s, self.block_s))
-        probe.wanted = max(self.least, min(self.protocol.rounds_least, affordable))
-
-    def _sample(self, probe: Probe, waits: contention.Waits) -> None:
-        call = probe.place()
-        call()  # the caches hold the new place now, or as much of it as they can
-        before, start = waits.read(), time.perf_counter()
-        probe.times.append(self.clock.time(call, probe.block))
-        wall_s = time.perf_counter() - start
-        waited_s = contention.longest_wait(before, waits.read())
-        delay = None if waited_s is None else waited_s / wall_s
-        probe.delays.append(delay)
-        delayed = delay is not None and delay > self.protocol.void_delay_share
-        probe.void.append(delayed or machine.throttled(self.clock.device) is not None)
-
-    def _unfinished(self, probe: Probe) -> bool:
-        most = self.attempts * probe.wanted
-        return len(probe.kept) < probe.wanted and len(probe.times) < most
-
-    def summary(self, probe: Probe) -> dict[str, JsonValue]:
-        """Status of a probe and, where enough samples count, its median with the interval."""
-        counts: dict[str, JsonValue] = {
-            "calls_per_block": probe.block.calls,
-            "samples": len(probe.times),
-            "samples_kept": len(probe.kept),
-        }
-        if len(probe.kept) < self.least:
-            return {"status": Status.CONTENDED.value, **counts}
-        time = statistic.median(probe.kept, self.protocol.confidence)
-        return {
-            "status": Status.OK.value,
-            "bandwidth_bytes_per_s": probe.traffic / time.value,
-            "bandwidth_low_bytes_per_s": probe.traffic / time.high,
-            "bandwidth_high_bytes_per_s": probe.traffic / time.low,
-            "time_median_s": time.value,
-            "time_low_s": time.low,
-            "time_high_s": time.high,
-            **counts,
-        }
-
-
-def rounds(probes: Iterable[Probe]) -> dict[str, JsonValue]:
-    """How many samples there are and how many of them are void, under the names of a trial."""
-    void = [void for probe in probes for void in probe.void]
-    return {"rounds": len(void), "rounds_void": sum(void)}
 
 
 # ---- the device's own memory -----------------------------------------------------------------
@@ -216,10 +101,10 @@ def scan(job: Job, sampler: Sampler, threads: int | None) -> list[Trial]:
         # The first has one element: it is nothing but overhead.
         probes[name] = [streaming(operation, n, arena, sampler) for n in (1, *lengths)]
     sampler.run([probe for each in probes.values() for probe in each])
+    overheads = settings["overheads"]["cpu" if device.type == "cpu" else "gpu"]
     on: dict[str, JsonValue] = {} if threads is None else {"threads": threads}
     return [
-        _curve({"operation": name, **on}, each, sampler, settings["overheads"])
-        for name, each in probes.items()
+        _curve({"operation": name, **on}, each, sampler, overheads) for name, each in probes.items()
     ]
 
 
@@ -268,7 +153,7 @@ def _curve(
         reason=None if measured else _contended(sets, sampler),
         samples=_samples(probes),
         result={
-            **rounds(probes),
+            **sampler.rounds(probes),
             "contention_known": overhead.delays[0] is not None,
             "overhead_s": overhead_s,
             "points_contended": len(points) - len(measured),
@@ -293,17 +178,6 @@ def _samples(probes: Sequence[Probe]) -> dict[str, list[Any]]:
         "void": [void for probe in probes for void in probe.void],
         "delay_share": [delay for probe in probes for delay in probe.delays],
     }
-
-
-@contextmanager
-def on_threads(count: int) -> Iterator[None]:
-    """Let torch use so many threads, for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 # ---- between host and device -----------------------------------------------------------------
@@ -345,7 +219,7 @@ def _not_transferred(direction: str, kind: str, error: Exception) -> Trial:
     return Trial(
         what={"transfer": direction, "host_memory": kind},
         status=Status.OUT_OF_MEMORY if full else Status.UNAVAILABLE,
-        reason=str(error).strip().splitlines()[0],
+        reason=proof.first_line(error),
     )
 
 
@@ -357,7 +231,7 @@ def _transfer(what: dict[str, JsonValue], probe: Probe, sampler: Sampler) -> Tri
         status=status,
         reason=None if status == Status.OK else _contended([probe], sampler),
         samples=_samples([probe]),
-        result={**rounds([probe]), "transfer_bytes": probe.traffic, **seen},
+        result={**sampler.rounds([probe]), "transfer_bytes": probe.traffic, **seen},
     )
 
 
@@ -366,12 +240,12 @@ def _transfer(what: dict[str, JsonValue], probe: Probe, sampler: Sampler) -> Tri
 
 def measure(job: Job) -> list[Trial]:
     """On a CPU with one thread and with all; anything else once, and to and from it."""
-    sampler = Sampler(job)
+    sampler = Sampler(job, clock_for(job.device))
     if job.device.type != "cpu":
         curves = scan(job, sampler, None)
         if known := memory_peak(job.device):
             curves = [refused_if_impossible(each, *known) for each in curves]
-        return curves + transfers(job, sampler)
+        return curves + transfers(job, Sampler(job, HostClock(job.device)))
     trials = []
     for threads in sorted({1, torch.get_num_threads()}):
         with on_threads(threads):
@@ -403,12 +277,7 @@ def refused_if_impossible(curve: Trial, peak: float, cache: int) -> Trial:
         for point in points
         if point["status"] == Status.OK and point["working_set_bytes"] >= BEYOND_CACHE * cache
     ]
-    if rates and max(rates) > PEAK_TOLERANCE * peak:
-        curve.status = Status.REFUSED
-        curve.reason = (
-            f"{max(rates) / 1e9:.0f} GB/s from memory is above the theoretical {peak / 1e9:.0f}: "
-            "the clock missed part of the work"
-        )
+    proof.refuse(curve, proof.beyond_peak(max(rates, default=None), peak, "GB/s from memory"))
     return curve
 
 

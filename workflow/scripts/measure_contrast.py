@@ -12,9 +12,18 @@ from typing import Any
 from assay import job
 from assay.job import Job
 from assay.record import Status, Trial
-from assay.timing import contrast, trial
+from assay.timing import contrast, proof, trial
 from assay.timing.clock import Clock, clock_for
-from assay.timing.product import DTYPES, attempt, precisions, product, prove, settle, too_slow
+from assay.timing.product import (
+    DTYPES,
+    name_kernel,
+    precisions,
+    product,
+    prove,
+    require,
+    settle,
+    too_slow,
+)
 from assay.timing.trial import ANCHOR, Protocol, Work
 
 
@@ -25,7 +34,14 @@ def measure(job: Job) -> list[Trial]:
     protocol = replace(protocol, cap_s=settings["cap_s"])
     clock = clock_for(place)
     settle(settings["anchor"], protocol, clock)
-    return [_trial(name, job, protocol, clock) for name in precisions(settings["dtypes"], place)]
+    names = precisions(settings["dtypes"], place)
+    trials = [_trial(name, job, protocol, clock) for name in names]
+    for seen in trials:
+        found: Any = seen.result.get("proofs", {})
+        for n, each in found.items():
+            name = str(seen.what["dtype"])
+            name_kernel(each, product(int(n), DTYPES[name], place), name, clock, settings["seed"])
+    return trials
 
 
 def _trial(name: str, job: Job, protocol: Protocol, clock: Clock) -> Trial:
@@ -36,6 +52,7 @@ def _trial(name: str, job: Job, protocol: Protocol, clock: Clock) -> Trial:
     targets = dict(zip(map(str, settings["sizes"]), others, strict=True))
 
     def measured() -> Trial:
+        require(name, job.device)
         seen = trial.compare(what, anchor, targets, protocol, clock, settings["seed"])
         if "call_s" in seen.result:
             seen.reason = too_slow(name, protocol)
@@ -45,7 +62,7 @@ def _trial(name: str, job: Job, protocol: Protocol, clock: Clock) -> Trial:
             _add_contrasts(seen, anchor_n, settings["sizes"], protocol.confidence)
         return seen
 
-    return attempt(what, measured)
+    return proof.attempt(what, measured)
 
 
 def _prove(
@@ -54,12 +71,11 @@ def _prove(
     """Prove every size's product; refuse the trial where one of them cannot be true."""
     arms: Any = measured.result["arms"]
     proofs = {n: prove(work, int(n), name, clock, seed) for n, work in works.items()}
-    for n, proof in proofs.items():
+    for n, found in proofs.items():
         arm = arms.get(n, arms.get(ANCHOR))
-        objection = proof.objection(works[n].units / arm["time_median_s"] if arm else None)
-        if objection:
-            measured.status, measured.reason = Status.REFUSED, f"{n}: {objection}"
-    measured.result["proofs"] = {n: asdict(proof) for n, proof in proofs.items()}
+        objection = found.objection(works[n].units / arm["time_median_s"] if arm else None)
+        proof.refuse(measured, objection and f"{n}: {objection}")
+    measured.result["proofs"] = {n: asdict(found) for n, found in proofs.items()}
 
 
 def _add_contrasts(measured: Trial, anchor: int, sizes: Sequence[int], confidence: float) -> None:

@@ -17,8 +17,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TextIO
@@ -27,9 +26,10 @@ import torch
 from assay import job, machine
 from assay.job import Job
 from assay.record import Status, Trial
-from assay.timing import trial
-from assay.timing.clock import Block, Call, Clock, CudaClock, HostClock
-from assay.timing.product import is_missing_kernel
+from assay.timing import proof, trial
+from assay.timing.clock import Block, Clock, CudaClock, HostClock
+from assay.timing.product import DTYPES, dense, normal, settle
+from assay.timing.threads import ThreadClock, on_threads, threaded
 from assay.timing.trial import Protocol, Work
 from pydantic import JsonValue
 
@@ -38,9 +38,7 @@ PROBE_N = 256  # rows of the first product of an estimate
 LONG_S = 10e-3  # a call this long runs at the speed of larger ones
 SAMPLE = 64  # rows and columns of a result that are checked
 REPEATS = 5  # of the times that only stand beside the trial's
-PEAK_TOLERANCE = 1.05
 ARRAYS = 3  # two operands and a result
-GRAIN = 32768  # elements that torch gives to one thread at least (at::internal::GRAIN_SIZE)
 
 Triple = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # two operands and the result
 Journey = tuple[Triple, Triple]  # on the host, on the device
@@ -65,18 +63,6 @@ class Operation:
     exponent: int
     factor: float
 
-    def flops(self, n: int) -> float:
-        """FLOP of one call."""
-        return float(self.factor * n**self.exponent)
-
-
-def _exact_product(a: torch.Tensor, b: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-    return _on_host(a[at]) @ _on_host(b[:, at])
-
-
-def _exact_elementwise(a: torch.Tensor, b: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-    return _on_host(a[at][:, at]) * _on_host(b[at][:, at])
-
 
 def _on_host(matrix: torch.Tensor) -> torch.Tensor:
     """In float64, which not every device has."""
@@ -84,13 +70,20 @@ def _on_host(matrix: torch.Tensor) -> torch.Tensor:
 
 
 OPERATIONS = {
-    "product": Operation(torch.mm, _exact_product, exponent=3, factor=2.0),
-    "elementwise": Operation(torch.mul, _exact_elementwise, exponent=2, factor=1.0),
+    "product": Operation(
+        torch.mm, lambda a, b, at: _on_host(a[at]) @ _on_host(b[:, at]), exponent=3, factor=2.0
+    ),
+    "elementwise": Operation(
+        torch.mul,
+        lambda a, b, at: _on_host(a[at][:, at]) * _on_host(b[at][:, at]),
+        exponent=2,
+        factor=1.0,
+    ),
 }
 
 
 @dataclass(frozen=True)
-class Cell:
+class Task:
     """What is timed: an operation on n × n matrices of a number format."""
 
     operation: str
@@ -101,47 +94,43 @@ class Cell:
     @property
     def flops(self) -> float:
         """FLOP of one call."""
-        return OPERATIONS[self.operation].flops(self.n)
+        operation = OPERATIONS[self.operation]
+        return float(operation.factor * self.n**operation.exponent)
 
     @property
     def bytes(self) -> int:
         """Bytes of the two operands and the result."""
-        return int(ARRAYS * self.n**2 * getattr(torch, self.dtype).itemsize)
+        return int(ARRAYS * self.n**2 * DTYPES[self.dtype].itemsize)
 
     def triple(self, generator: torch.Generator) -> Triple:
         """Two matrices of normal random numbers and room for the result, on the device."""
-        dtype = getattr(torch, self.dtype)
-        # Drawn in float32: not every dtype has a generator on every device.
-        a, b = (
-            torch.randn(self.n, self.n, generator=generator, device=self.place).to(dtype)
-            for _ in range(2)
-        )
-        return a, b, torch.empty_like(a)
+        a, b, out = (dense(self.n, DTYPES[self.dtype], self.place) for _ in range(ARRAYS))
+        return normal(a, generator), normal(b, generator), out
 
 
-def resident(cell: Cell) -> Work[Triple]:
+def resident(task: Task) -> Work[Triple]:
     """The operation on operands that are where it computes."""
-    apply = OPERATIONS[cell.operation].apply
-    return Work(cell.triple, lambda at: apply(at[0], at[1], out=at[2]), cell.flops)
+    apply = OPERATIONS[task.operation].apply
+    return Work(task.triple, lambda at: apply(at[0], at[1], out=at[2]), task.flops)
 
 
-def waited(cell: Cell, clock: Clock) -> Work[Triple]:
+def waited(task: Task, clock: Clock) -> Work[Triple]:
     """The same, and after every call the host waits for the result."""
-    here = resident(cell)
+    here = resident(task)
 
     def run(operands: Triple) -> None:
         here.run(operands)
         clock.synchronize()
 
-    return Work(here.prepare, run, cell.flops)
+    return Work(here.prepare, run, task.flops)
 
 
-def transfer(cell: Cell) -> Work[Journey]:
+def transfer(task: Task) -> Work[Journey]:
     """The operands travel there from ordinary (pageable) memory, and the result travels back."""
-    apply = OPERATIONS[cell.operation].apply
+    apply = OPERATIONS[task.operation].apply
 
     def prepare(generator: torch.Generator) -> Journey:
-        there = cell.triple(generator)
+        there = task.triple(generator)
         a, b, out = (matrix.to("cpu", copy=True) for matrix in there)
         return (a, b, out), there
 
@@ -152,74 +141,23 @@ def transfer(cell: Cell) -> Work[Journey]:
         apply(there[0], there[1], out=there[2])
         here[2].copy_(there[2])
 
-    return Work(prepare, run, cell.flops)
+    return Work(prepare, run, task.flops)
 
 
-def printed(cell: Cell, sink: TextIO) -> Work[Triple]:
+def printed(task: Task, sink: TextIO) -> Work[Triple]:
     """The operation and the printing of its result, as a published comparison timed it."""
-    here = resident(cell)
+    here = resident(task)
 
     def run(operands: Triple) -> None:
         here.run(operands)
         print(operands[2], file=sink)
 
-    return Work(here.prepare, run, cell.flops)
-
-
-# ---- threads -----------------------------------------------------------------------------------
-
-
-class ThreadClock(HostClock):
-    """A CPU's clock for arms that differ in their number of threads.
-
-    The number belongs to the process, so each block must begin by setting its own. That, and waking
-    the threads, takes up to a tenth of a millisecond and is not the work: the clock therefore calls
-    once with ``setting`` on, when an arm of :func:`threaded` sets its threads and does nothing
-    else, and starts to time after that.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(torch.device("cpu"))
-        self.setting = False
-
-    def time(self, call: Call, block: Block) -> float:
-        """Seconds per call, with the threads of the call."""
-        self.setting = True
-        try:
-            call()
-        finally:
-            self.setting = False
-        return super().time(call, block)
-
-
-def threaded(work: Work[Any], threads: int, clock: ThreadClock) -> Work[Any]:
-    """The work, on that many threads whenever it is timed by the clock."""
-    # Small, so that it pushes little out of the caches; large enough for every thread to get some.
-    wake = torch.zeros(threads * GRAIN, dtype=torch.uint8)
-
-    def run(operands: Any) -> Any:
-        if not clock.setting:
-            return work.run(operands)
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
-        return wake.add_(1)
-
-    return Work(work.prepare, run, work.units)
-
-
-@contextmanager
-def threads_kept() -> Iterator[None]:
-    """The number of threads of this process is afterwards what it was before."""
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    return Work(here.prepare, run, task.flops)
 
 
 # ---- what fits ---------------------------------------------------------------------------------
 
-Ways = Mapping[str, Callable[[Cell], Work[Any]]]
+Ways = Mapping[str, Callable[[Task], Work[Any]]]
 
 
 def ways(clock: Clock, threads: int, sink: TextIO) -> Ways:
@@ -227,14 +165,14 @@ def ways(clock: Clock, threads: int, sink: TextIO) -> Ways:
     if not isinstance(clock, ThreadClock):
         return {
             "resident": resident,
-            "waited": lambda cell: waited(cell, clock),
+            "waited": lambda task: waited(task, clock),
             "transfer": transfer,
-            "printed": lambda cell: printed(cell, sink),
+            "printed": lambda task: printed(task, sink),
         }
-    found: dict[str, Callable[[Cell], Work[Any]]] = {
-        "one_thread": lambda cell: threaded(resident(cell), 1, clock),
-        "all_threads": lambda cell: threaded(resident(cell), threads, clock),
-        "printed": lambda cell: threaded(printed(cell, sink), threads, clock),
+    found: dict[str, Callable[[Task], Work[Any]]] = {
+        "one_thread": lambda task: threaded(resident(task), 1, clock),
+        "all_threads": lambda task: threaded(resident(task), threads, clock),
+        "printed": lambda task: threaded(printed(task, sink), threads, clock),
     }
     if threads == 1:
         del found["all_threads"]
@@ -251,21 +189,21 @@ def plans(names: Sequence[str], operation: str) -> list[list[str]]:
     return [full, full[1:]] if full[:2] == ["one_thread", "all_threads"] else [full]
 
 
-def call_s(way: Callable[[Cell], Work[Any]], cell: Cell, clock: Clock) -> float:
+def call_s(way: Callable[[Task], Work[Any]], task: Task, clock: Clock) -> float:
     """About how many seconds one call takes, without making a call that takes long.
 
     The size is doubled until a call takes :data:`LONG_S`, and the rest is extrapolated by FLOP.
     """
     generator = torch.Generator(device=clock.device).manual_seed(0)
-    n = min(cell.n, PROBE_N)
+    n = min(task.n, PROBE_N)
     while True:
-        probe = replace(cell, n=n)
+        probe = replace(task, n=n)
         work = way(probe)
         call = partial(work.run, work.prepare(generator))
         seconds = min(clock.time(call, Block(1)) for _ in range(2))  # the first starts libraries
-        if n == cell.n or seconds >= LONG_S:
-            return seconds * cell.flops / probe.flops
-        n = min(cell.n, 2 * n)
+        if n == task.n or seconds >= LONG_S:
+            return seconds * task.flops / probe.flops
+        n = min(task.n, 2 * n)
 
 
 def trial_s(calls: Sequence[float], protocol: Protocol) -> float:
@@ -279,19 +217,13 @@ def trial_s(calls: Sequence[float], protocol: Protocol) -> float:
     return protocol.rounds_least * sum(blocks)
 
 
-def lack_of_memory(cell: Cell, names: Sequence[str]) -> str | None:
+def lack_of_memory(task: Task, names: Sequence[str]) -> str | None:
     """Why one set of operands per arm does not fit into free memory; None if it does."""
-    asked = {cell.place: (len(names) + 1) * cell.bytes}  # the anchor has a twin
+    asked = {task.place: (len(names) + 1) * task.bytes}  # the anchor has a twin
     if "transfer" in names:
-        asked[torch.device("cpu")] = cell.bytes
-    for place, size in asked.items():
-        free = machine.free_memory(place)
-        if free is not None and size > free:
-            return (
-                f"one set of operands per arm takes {size / 1e9:.3g} GB, "
-                f"{free / 1e9:.3g} GB of {place} are free"
-            )
-    return None
+        asked[torch.device("cpu")] = task.bytes
+    lacks = (machine.lack_of_memory(size, place) for place, size in asked.items())
+    return next(filter(None, lacks), None)
 
 
 # ---- the trials --------------------------------------------------------------------------------
@@ -307,82 +239,73 @@ def measure(job: Job) -> list[Trial]:
         operand_sets_least=settings["operand_sets_least"],
     )
     torch.backends.cuda.matmul.fp32_precision = "ieee"  # float32 means float32
-    cells = [
-        Cell(operation, dtype, job.axes["n"], place)
+    tasks = [
+        Task(operation, dtype, job.axes["n"], place)
         for operation, dtypes in settings["operations"].items()
         for dtype in dtypes
     ]
     clock: Clock = ThreadClock() if place.type == "cpu" else HostClock(place)
-    _settle(min(job.axes["n"], SETTLE_N), protocol, clock)
+    settle(min(job.axes["n"], SETTLE_N), protocol, clock)
     # The null device: what a terminal does with the text is no part of the task.
     with open(os.devnull, "w", encoding="utf-8") as sink:
         offered = ways(clock, torch.get_num_threads(), sink)
-        return [_trial(cell, offered, protocol, clock, settings["seed"]) for cell in cells]
+        return [_trial(task, offered, protocol, clock, settings["seed"]) for task in tasks]
 
 
-def _settle(n: int, protocol: Protocol, clock: Clock) -> None:
-    work = resident(Cell("product", "float32", n, clock.device))
-    operands = work.prepare(torch.Generator(device=clock.device).manual_seed(0))
-    trial.settle(lambda: work.run(operands), protocol, clock)
-
-
-def _trial(cell: Cell, offered: Ways, protocol: Protocol, clock: Clock, seed: int) -> Trial:
+def _trial(task: Task, offered: Ways, protocol: Protocol, clock: Clock, seed: int) -> Trial:
     """The first plan that fits into time and memory, measured; else why none does."""
-    what: dict[str, JsonValue] = {"operation": cell.operation, "dtype": cell.dtype, "n": cell.n}
-    estimate: float = math.inf
-    try:
-        for names in plans([*offered], cell.operation):
-            if lack := lack_of_memory(cell, names):
+    what: dict[str, JsonValue] = {"operation": task.operation, "dtype": task.dtype, "n": task.n}
+
+    def measured() -> Trial:
+        estimate: float = math.inf
+        for names in plans([*offered], task.operation):
+            if lack := lack_of_memory(task, names):
                 return Trial(what=what, status=Status.OUT_OF_MEMORY, reason=lack)
-            with threads_kept():
-                calls = [call_s(offered[name], cell, clock) for name in names]
+            calls = [call_s(offered[name], task, clock) for name in names]
             estimate = trial_s(calls, protocol)
             if estimate <= protocol.cap_s:
-                with threads_kept():
-                    return _compare(what, cell, names, offered, protocol, clock, seed)
-    except (MemoryError, RuntimeError) as error:
-        if job.is_out_of_memory(error):
-            return Trial(what=what, status=Status.OUT_OF_MEMORY, reason=_first_line(error))
-        if is_missing_kernel(error):
-            return Trial(what=what, status=Status.UNAVAILABLE, reason=_first_line(error))
-        raise
-    return Trial(
-        what=what,
-        status=Status.SKIPPED,
-        reason=f"{protocol.rounds_least} rounds would take about {estimate:.0f} s, over the "
-        f"budget of {protocol.cap_s:g} s a cell (cell_s)",
-        result={"estimate_s": estimate},
-    )
+                works = {name: offered[name](task) for name in names}
+                return _compare(what, task, works, protocol, clock, seed)
+        return Trial(
+            what=what,
+            status=Status.SKIPPED,
+            reason=f"{protocol.rounds_least} rounds would take about {estimate:.0f} s, over the "
+            f"budget of {protocol.cap_s:g} s a cell (cell_s)",
+            result={"estimate_s": estimate},
+        )
 
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0]
+    with on_threads(torch.get_num_threads()):
+        return proof.attempt(what, measured)
 
 
 def _compare(
     what: dict[str, JsonValue],
-    cell: Cell,
-    names: Sequence[str],
-    offered: Ways,
+    task: Task,
+    works: Mapping[str, Work[Any]],
     protocol: Protocol,
     clock: Clock,
     seed: int,
 ) -> Trial:
     """One paired trial of the ways, with its proofs: right results at a possible speed."""
-    anchor, *targets = ((name, offered[name](cell)) for name in names)
-    what = {**what, "anchor": anchor[0]}
-    measured = trial.compare(what, anchor[1], dict(targets), protocol, clock, seed)
+    anchor, *targets = works
+    measured = trial.compare(
+        {**what, "anchor": anchor},
+        works[anchor],
+        {name: works[name] for name in targets},
+        protocol,
+        clock,
+        seed,
+    )
     if measured.status not in (Status.OK, Status.CONTENDED):
         # The protocol calls the budget by its own name; here it is the cell's.
         measured.reason = (measured.reason or "").replace("protocol.cap_s", "cell_s")
         return measured
-    measured.result |= {"bytes_per_call": cell.bytes, "transfer": route(cell.place)}
-    for name, work in (anchor, *targets):
-        _prove(measured, name, work, cell, seed)
-    _add_throughput(measured, cell)
-    if cell.place.type == "cuda":
-        measured.result |= device_times(resident(cell), cell.place, protocol.block_s, seed)
-    _refuse_beyond_peak(measured, cell)
+    measured.result |= {"bytes_per_call": task.bytes, "transfer": route(task.place)}
+    for name, work in works.items():
+        _prove(measured, name, work, task, seed)
+    _add_throughput(measured, task)
+    if task.place.type == "cuda":
+        measured.result |= device_times(resident(task), task.place, protocol.block_s, seed)
     return measured
 
 
@@ -393,77 +316,51 @@ def route(place: torch.device) -> str:
     return "from and to pageable memory"
 
 
-def relative_error(cell: Cell, operands: Triple, seed: int) -> float:
-    """Relative Frobenius error of the result at rows and columns drawn at random."""
-    a, b, out = operands
-    drawn = torch.randperm(cell.n, generator=torch.Generator().manual_seed(seed))
-    at = drawn[:SAMPLE].to(a.device)
-    reference = OPERATIONS[cell.operation].exact(a, b, at)
-    difference = _on_host(out[at][:, at]) - reference
-    return float(torch.linalg.norm(difference) / torch.linalg.norm(reference))
-
-
-def tolerance(cell: Cell) -> float:
-    """Largest error of a right result: rounding errors of n terms adding up at random, ε√n."""
-    return float(torch.finfo(getattr(torch, cell.dtype)).eps * math.sqrt(cell.n))
-
-
-def _prove(measured: Trial, name: str, work: Work[Any], cell: Cell, seed: int) -> None:
-    """Check the result of one more call; refuse a trial whose result is wrong."""
-    operands = work.prepare(torch.Generator(device=cell.place).manual_seed(seed))
+def _prove(measured: Trial, name: str, work: Work[Any], task: Task, seed: int) -> None:
+    """Check one more call at rows and columns drawn at random; refuse a wrong result."""
+    operands = work.prepare(torch.Generator(device=task.place).manual_seed(seed))
     work.run(operands)
-    triple: Triple = operands[0] if isinstance(operands[0], tuple) else operands
-    error = relative_error(cell, triple, seed)
-    allowed = tolerance(cell)
-    if not error <= allowed:
-        _refuse(measured, f"wrong result ({name}): relative error {error:.1e}, not {allowed:.1e}")
+    a, b, out = operands[0] if isinstance(operands[0], tuple) else operands
+    drawn = torch.randperm(task.n, generator=torch.Generator().manual_seed(seed))
+    at = drawn[:SAMPLE].to(a.device)
+    exact = OPERATIONS[task.operation].exact(a, b, at)
+    error = proof.relative_error(_on_host(out[at][:, at]), exact)
+    allowed = proof.tolerance(task.n, task.dtype)
+    proof.refuse(measured, proof.wrong(error, allowed, f"result ({name})"))
 
 
-def _refuse(measured: Trial, reason: str) -> None:
-    measured.status, measured.reason = Status.REFUSED, reason
-
-
-def _add_throughput(measured: Trial, cell: Cell) -> None:
+def _add_throughput(measured: Trial, task: Task) -> None:
     """FLOP/s of the device as a whole: on all threads, or with resident operands."""
     arms: Any = measured.result["arms"]
-    if not arms:
-        return
-    arm = "all_threads" if "all_threads" in arms else trial.ANCHOR
-    flops = cell.flops / arms[arm]["time_median_s"]
-    measured.result |= {"arm": arm, "throughput_flops": flops}
+    flops, peak = None, machine.peak_flops(task.place, task.dtype)
+    if arms:
+        arm = "all_threads" if "all_threads" in arms else trial.ANCHOR
+        flops = task.flops / arms[arm]["time_median_s"]
+        measured.result |= {"arm": arm, "throughput_flops": flops}
+    measured.result["peak_flops"] = peak
+    if task.operation == "product":
+        proof.refuse(measured, proof.beyond_peak(flops, peak))
 
 
 def device_times(
     work: Work[Any], place: torch.device, block_s: float, seed: int
 ) -> dict[str, JsonValue]:
     """What the other clocks say: the device's own, and one that does not wait for the device."""
-    operands = work.prepare(torch.Generator(device=place).manual_seed(seed))
+    call = partial(work.run, work.prepare(torch.Generator(device=place).manual_seed(seed)))
     own = CudaClock(place)
-    block = own.calibrate(lambda: work.run(operands), block_s)
-    device = [own.time(lambda: work.run(operands), block) for _ in range(REPEATS)]
+    block = own.calibrate(call, block_s)
+    device = [own.time(call, block) for _ in range(REPEATS)]
     launch = []
     for _ in range(REPEATS):
         own.synchronize()
         start = time.perf_counter()
-        work.run(operands)
+        call()
         launch.append(time.perf_counter() - start)
     own.synchronize()
     return {
         "device_s": statistics.median(device),
         "unsynchronised_s": statistics.median(launch),
     }
-
-
-def _refuse_beyond_peak(measured: Trial, cell: Cell) -> None:
-    peak = machine.peak_flops(cell.place, cell.dtype)
-    measured.result["peak_flops"] = peak
-    seen: Any = measured.result.get("throughput_flops")
-    if peak and seen and cell.operation == "product" and seen > PEAK_TOLERANCE * peak:
-        _refuse(
-            measured,
-            f"{seen / 1e12:.0f} TFLOP/s is above the theoretical {peak / 1e12:.0f}: "
-            "the clock missed part of the work",
-        )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -24,20 +23,19 @@ import torch
 from assay import job, machine, statistic
 from assay.job import Job
 from assay.record import Status, Trial
-from assay.timing import trial
+from assay.timing import proof, trial
 from assay.timing.clock import HostClock
+from assay.timing.cuda import Queue
+from assay.timing.reads import reads, synchronisations
 from assay.timing.trial import Protocol, Work
 from pydantic import JsonValue
-from torch.utils._python_dispatch import TorchDispatchMode
 
 ANCHOR = "item"
 AGREEMENT = 1e-4  # largest relative difference between two ways' logs: other orders of summation
-SYNCHRONISING = "synchronizing CUDA operation"  # how torch's warning calls it
 
 # The matrices (products + 1, n, n), room for one product, the log on the device. Product i is that
 # of matrices i and i + 1, so that the batched way needs no copy of them.
 Operands = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-Way = Callable[[Operands], Any]
 
 
 # ---- the ways ----------------------------------------------------------------------------------
@@ -127,15 +125,7 @@ def captured(prepare: Callable[..., Operands]) -> Callable[[torch.Generator], tu
 
     def prepare_and_capture(generator: torch.Generator) -> tuple[Any, ...]:
         operands = prepare(generator)
-        beside = torch.cuda.Stream()
-        beside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(beside):  # libraries must have started before a capture
-            fill(operands)
-        torch.cuda.current_stream().wait_stream(beside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            fill(operands)
-        return *operands, graph
+        return *operands, Queue(operands[2].device).capture(partial(fill, operands))
 
     return prepare_and_capture
 
@@ -147,48 +137,7 @@ def replayed(operands: tuple[Any, ...]) -> torch.Tensor:
     return on_host(log)
 
 
-# ---- what is counted beside the time ----------------------------------------------------------
-
-
-class Reads(TorchDispatchMode):
-    """Counts the values and tensors that the host reads, which on a GPU are synchronisations.
-
-    Printing a tensor hides from it: torch formats with all such modes off.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count: int = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        options = kwargs or {}
-        to_host = func is torch.ops.aten._to_copy.default and options.get("device") == torch.device(
-            "cpu"
-        )
-        self.count += to_host or func is torch.ops.aten._local_scalar_dense.default
-        return func(*args, **options)
-
-
-def reads(run: Way, operands: Any) -> int:
-    """How often the host reads something in one call of a way."""
-    with Reads() as counter:
-        run(operands)
-    return counter.count
-
-
-def synchronisations(run: Way, operands: Any) -> int:
-    """How often torch itself says that a CUDA device had to be waited for in one call of a way."""
-    before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            run(operands)
-    finally:
-        torch.cuda.set_sync_debug_mode(before)
-    return sum(SYNCHRONISING in str(warning.message) for warning in caught)
+# ---- what is beside the time ---------------------------------------------------------------
 
 
 def first_infinite(n: int, iterations: int, seed: int) -> tuple[int | None, int | None]:
@@ -251,7 +200,7 @@ def _check_capture(works: dict[str, Work[Any]], place: torch.device, seed: int) 
         if job.is_out_of_memory(error):
             raise
         del works["graph"]
-        return [_no_graph(f"the CUDA graph was not captured: {str(error).splitlines()[0]}")]
+        return [_no_graph(f"the CUDA graph was not captured: {proof.first_line(error)}")]
     return []
 
 
@@ -268,7 +217,8 @@ def _compare(works: dict[str, Work[Any]], job: Job) -> Trial:
     )
     products, n, seed = settings["products"], settings["n"], settings["seed"]
     what: dict[str, JsonValue] = {"products": products, "n": n, "anchor": ANCHOR}
-    if lack := lack_of_memory(len(works) + 1, products, n, place):
+    size = (len(works) + 1) * (products + 1) * n**2 * torch.float32.itemsize
+    if lack := machine.lack_of_memory(size, place):
         return Trial(what=what, status=Status.OUT_OF_MEMORY, reason=lack)
     clock = HostClock(place)
     ready = works[ANCHOR].prepare(torch.Generator(place).manual_seed(seed))
@@ -279,36 +229,25 @@ def _compare(works: dict[str, Work[Any]], job: Job) -> Trial:
     return measured
 
 
-def lack_of_memory(arms: int, products: int, n: int, place: torch.device) -> str | None:
-    """Why one set of operands per arm does not fit into free memory; None if it does."""
-    size = arms * (products + 1) * n**2 * torch.float32.itemsize
-    free = machine.free_memory(place)
-    if free is None or size <= free:
-        return None
-    return f"the matrices take {size / 1e9:.3g} GB, {free / 1e9:.3g} GB of {place} are free"
-
-
 def _prove(measured: Trial, works: Mapping[str, Work[Any]], job: Job) -> None:
     """Add the norms and the reads; refuse a trial whose ways do not log the same values."""
     settings, place = job.settings, job.device
     products, n, seed = settings["products"], settings["n"], settings["seed"]
 
-    def operands(work: Work[Any]) -> Any:
-        return work.prepare(torch.Generator(place).manual_seed(seed))  # the same for every way
+    def call(name: str) -> Callable[[], Any]:
+        operands = works[name].prepare(torch.Generator(place).manual_seed(seed))  # always the same
+        return partial(works[name].run, operands)
 
     # What is printed is text, not a log; a value is read for each line, at least.
-    logging = {name: work for name, work in works.items() if name != "print"}
-    read = {name: reads(work.run, operands(work)) for name, work in logging.items()}
-    logs = {name: torch.as_tensor(work.run(operands(work))) for name, work in logging.items()}
+    logging = [name for name in works if name != "print"]
+    read = {name: reads(call(name)) for name in logging}
+    logs = {name: torch.as_tensor(call(name)()) for name in logging}
     for name, log in logs.items():
         if not torch.allclose(log, logs[ANCHOR], rtol=AGREEMENT, atol=0):
-            measured.status = Status.REFUSED
-            measured.reason = f"the ways {name} and {ANCHOR} log different values"
+            proof.refuse(measured, f"the ways {name} and {ANCHOR} log different values")
     measured.result |= {"reads": {**read, "print": products}, **mean_norm(logs[ANCHOR], n)}
     if place.type == "cuda":
-        measured.result["synchronisations"] = {
-            name: synchronisations(work.run, operands(work)) for name, work in works.items()
-        }
+        measured.result["synchronisations"] = {name: synchronisations(call(name)) for name in works}
 
 
 def mean_norm(log: torch.Tensor, n: int) -> dict[str, JsonValue]:

@@ -2,7 +2,7 @@
 
     python workflow/scripts/measure_reduction.py --sweep n --output n.json
 
-All implementations are arms of one trial per cell. The anchor is `einsum`, the formula as it is
+All implementations are arms of one trial per size. The anchor is `einsum`, the formula as it is
 written. What an implementation allocates on its way is part of what it costs, so it is timed, too.
 """
 
@@ -19,8 +19,8 @@ from assay import job
 from assay.job import Job
 from assay.modules import layers
 from assay.modules.layers import IMPLEMENTATIONS, Implementation
-from assay.record import Status, Trial
-from assay.timing import trial
+from assay.record import Trial
+from assay.timing import proof, trial
 from assay.timing.clock import clock_for
 from assay.timing.trial import Protocol, Work
 from torch import Tensor
@@ -37,8 +37,8 @@ Operands = tuple[Tensor, tuple[Tensor, ...]]  # inputs, what the implementation 
 
 
 @dataclass(frozen=True)
-class Cell:
-    """The three sizes, the number format, and where it is computed."""
+class Sizes:
+    """The three sizes of a layer, the number format, and where it is computed."""
 
     batch: int
     n: int
@@ -53,15 +53,15 @@ class Cell:
         return inputs.to(self.dtype), weights.to(self.dtype) / self.n
 
 
-def operands(cell: Cell, way: Implementation, generator: torch.Generator) -> Operands:
-    """Inputs and weights of a cell, stored as the implementation wants them."""
-    inputs, weights = cell.draw(generator)
+def operands(sizes: Sizes, way: Implementation, generator: torch.Generator) -> Operands:
+    """Inputs and weights of such sizes, stored as the implementation wants them."""
+    inputs, weights = sizes.draw(generator)
     return inputs, way.store(weights)
 
 
-def work(cell: Cell, way: Implementation) -> Work[Operands]:
+def work(sizes: Sizes, way: Implementation) -> Work[Operands]:
     """One forward pass of the layer."""
-    return Work(partial(operands, cell, way), lambda given: way.apply(given[0], *given[1]))
+    return Work(partial(operands, sizes, way), lambda given: way.apply(given[0], *given[1]))
 
 
 # ---- what is measured ---------------------------------------------------------------------------
@@ -78,49 +78,49 @@ def measure(job: Job) -> list[Trial]:
     )
     torch.backends.cuda.matmul.fp32_precision = "ieee"  # float32 means float32
     dtype = getattr(torch, settings["dtype"])
-    cells = [
-        Cell(**(settings["base"] | {sweep: size}), dtype=dtype, place=job.device)
+    swept = [
+        Sizes(**(settings["base"] | {sweep: size}), dtype=dtype, place=job.device)
         for size in settings["sizes"][sweep]
     ]
-    settle(cells[-1], protocol, settings["seed"])
-    timed = [compare(cell, protocol, settings["seed"]) for cell in cells]
+    settle(swept[-1], protocol, settings["seed"])
+    timed = [compare(sizes, protocol, settings["seed"]) for sizes in swept]
     return [*checks(settings["seed"]), *timed]
 
 
-def settle(cell: Cell, protocol: Protocol, seed: int) -> None:
-    """Bring the device to its clock with the work of a cell."""
-    anchor = work(cell, IMPLEMENTATIONS[ANCHOR])
-    ready = anchor.prepare(torch.Generator(device=cell.place).manual_seed(seed))
-    trial.settle(lambda: anchor.run(ready), protocol, clock_for(cell.place))
+def settle(sizes: Sizes, protocol: Protocol, seed: int) -> None:
+    """Bring the device to its clock with the work of such sizes."""
+    anchor = work(sizes, IMPLEMENTATIONS[ANCHOR])
+    ready = anchor.prepare(torch.Generator(device=sizes.place).manual_seed(seed))
+    trial.settle(lambda: anchor.run(ready), protocol, clock_for(sizes.place))
 
 
-def compare(cell: Cell, protocol: Protocol, seed: int) -> Trial:
-    """All implementations of one cell in one trial, their memory, and proof that they agree."""
-    works = {name: work(cell, way) for name, way in IMPLEMENTATIONS.items()}
+def compare(sizes: Sizes, protocol: Protocol, seed: int) -> Trial:
+    """All implementations of these sizes in one trial, their memory, and proof that they agree."""
+    works = {name: work(sizes, way) for name, way in IMPLEMENTATIONS.items()}
     anchor = works.pop(ANCHOR)
-    what: dict[str, Any] = {"batch": cell.batch, "n": cell.n, "k": cell.k, "anchor": ANCHOR}
-    what["dtype"] = str(cell.dtype).removeprefix("torch.")
-    try:
-        measured = trial.compare(what, anchor, works, protocol, clock_for(cell.place), seed)
-        measured.result["memory_bytes"] = memory(cell, seed)
-        errors = disagreement(cell, seed)
-    except (MemoryError, RuntimeError) as error:
-        if not job.is_out_of_memory(error):
-            raise
-        return Trial(what=what, status=Status.OUT_OF_MEMORY, reason=str(error).splitlines()[0])
+    what: dict[str, Any] = {"batch": sizes.batch, "n": sizes.n, "k": sizes.k, "anchor": ANCHOR}
+    what["dtype"] = str(sizes.dtype).removeprefix("torch.")
+
+    def tried() -> Trial:
+        seen = trial.compare(what, anchor, works, protocol, clock_for(sizes.place), seed)
+        seen.result["memory_bytes"] = memory(sizes, seed)
+        errors = disagreement(sizes, seed)
+        seen.result["disagreement"] = {**errors}
+        worst = max(errors, key=lambda name: errors[name])
+        if errors[worst] > TOLERANCE:
+            wrong = f"{worst} computes something else: relative error {errors[worst]:.1e}"
+            proof.refuse(seen, wrong)
+        return seen
+
+    measured = proof.attempt(what, tried)
     if measured.reason:  # the protocol calls the budget by its own name; here it is the cell's
         measured.reason = measured.reason.replace("protocol.cap_s", "cell_s")
-    measured.result["disagreement"] = {**errors}
-    worst = max(errors, key=lambda name: errors[name])
-    if errors[worst] > TOLERANCE:
-        measured.status = Status.REFUSED
-        measured.reason = f"{worst} computes something else: relative error {errors[worst]:.1e}"
     return measured
 
 
-def disagreement(cell: Cell, seed: int) -> dict[str, float]:
+def disagreement(sizes: Sizes, seed: int) -> dict[str, float]:
     """Relative Frobenius distance of each implementation from brute force, in float64, on a CPU."""
-    exact = replace(cell, dtype=torch.float64, place=torch.device("cpu"))
+    exact = replace(sizes, dtype=torch.float64, place=torch.device("cpu"))
     inputs, weights = exact.draw(torch.Generator().manual_seed(seed))
     outputs = {n: way.apply(inputs, *way.store(weights)) for n, way in IMPLEMENTATIONS.items()}
     expected = outputs.pop("brute_force")
@@ -128,17 +128,17 @@ def disagreement(cell: Cell, seed: int) -> dict[str, float]:
     return {n: float(torch.linalg.norm(seen - expected) / scale) for n, seen in outputs.items()}
 
 
-def memory(cell: Cell, seed: int) -> dict[str, Any]:
+def memory(sizes: Sizes, seed: int) -> dict[str, Any]:
     """Bytes that each implementation needs at most beside operands and result, and keeps."""
     found = {}
     for name, way in IMPLEMENTATIONS.items():
-        generator = torch.Generator(device=cell.place).manual_seed(seed)
-        inputs, stored = operands(cell, way, generator)
-        peak = peak_bytes(partial(way.apply, inputs, *stored), cell.place)
-        result = cell.batch * cell.k * cell.dtype.itemsize
+        generator = torch.Generator(device=sizes.place).manual_seed(seed)
+        inputs, stored = operands(sizes, way, generator)
+        peak = peak_bytes(partial(way.apply, inputs, *stored), sizes.place)
+        result = sizes.batch * sizes.k * sizes.dtype.itemsize
         found[name] = {
             "temporary": None if peak is None else max(0, peak - result),
-            "parameter": stored[0].numel() * cell.dtype.itemsize,
+            "parameter": stored[0].numel() * sizes.dtype.itemsize,
         }
     return found
 
@@ -178,7 +178,7 @@ def checks(seed: int) -> list[Trial]:
     In float64 on a CPU: these are questions of arithmetic, not of a device.
     """
     cpu = torch.device("cpu")
-    errors = [disagreement(Cell(batch, n, k, torch.float64, cpu), seed) for batch, n, k in CHECKED]
+    errors = [disagreement(Sizes(batch, n, k, torch.float64, cpu), seed) for batch, n, k in CHECKED]
     worst = {name: max(each[name] for each in errors) for name in errors[0]}
     return [
         Trial(what={"check": "equal"}, result={"disagreement": {**worst}}),
@@ -189,10 +189,10 @@ def checks(seed: int) -> list[Trial]:
 
 def gradients(seed: int) -> dict[str, bool]:
     """Whether each implementation's gradients in x and W agree with finite differences."""
-    cell = Cell(2, 3, 2, torch.float64, torch.device("cpu"))
+    sizes = Sizes(2, 3, 2, torch.float64, torch.device("cpu"))
     found = {}
     for name, way in IMPLEMENTATIONS.items():
-        inputs, weights = cell.draw(torch.Generator().manual_seed(seed))
+        inputs, weights = sizes.draw(torch.Generator().manual_seed(seed))
 
         def layer(x: Tensor, w: Tensor, way: Implementation = way) -> Tensor:
             return way.apply(x, *way.store(w))
@@ -208,10 +208,10 @@ def symmetry(seed: int) -> dict[str, Any]:
     Both have the norm of W's own symmetric part. The gradient has no antisymmetric part either, so
     training never changes it.
     """
-    cell = Cell(64, 16, 8, torch.float64, torch.device("cpu"))
+    sizes = Sizes(64, 16, 8, torch.float64, torch.device("cpu"))
     generator = torch.Generator().manual_seed(seed)
-    inputs, weights = cell.draw(generator)
-    _, other = cell.draw(generator)
+    inputs, weights = sizes.draw(generator)
+    _, other = sizes.draw(generator)
     own = layers.symmetric(weights)
 
     def scaled(part: Tensor) -> Tensor:

@@ -232,7 +232,7 @@ def steps_alone(job: Job, depth: int) -> Trial:
             lambda step: step(images, labels),
         ),
     }
-    measured = compare(job, clock_for(place), works, per_call=EPOCHS * STEPS)
+    measured = compare(job, HostClock(place), works, per_call=EPOCHS * STEPS)
     add_ratio(measured, f"scratch, depth {depth}", f"scratch / framework, depth {depth}")
     return measured
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 LABEL = "[a-z0-9_]+"
+NUMBERED = ("cuda", "xpu")  # kinds of which a machine may have several
 
 
 class Unavailable(Exception):
@@ -37,15 +38,29 @@ def gpu_uuids() -> list[str]:
     """The UUIDs of the GPUs that NVML shows, without those that it refuses."""
     import pynvml
 
-    def uuid(index: int) -> str | None:
+    return _of_each_gpu(pynvml.nvmlDeviceGetUUID)
+
+
+def gpu_models() -> set[str]:
+    """The models of the GPUs that NVML shows."""
+    import pynvml
+
+    return {*_of_each_gpu(pynvml.nvmlDeviceGetName)}
+
+
+def _of_each_gpu(asked: Callable[[Any], str]) -> list[str]:
+    """What NVML tells of every GPU, without those of which it tells nothing."""
+    import pynvml
+
+    def told(index: int) -> str | None:
         try:
-            return str(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(index)))
+            return str(asked(pynvml.nvmlDeviceGetHandleByIndex(index)))
         except pynvml.NVMLError:
             return None
 
     try:
         pynvml.nvmlInit()
-        found = [uuid(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        found = [told(index) for index in range(pynvml.nvmlDeviceGetCount())]
     except pynvml.NVMLError:
         return []
     return [each for each in found if each]
@@ -104,11 +119,14 @@ def resolve(devices: str | list[str] | dict[str, dict[str, Any]]) -> dict[str, d
     """The labels of a configuration, each with at least the key ``device``.
 
     Args:
-        devices: ``"auto"`` (the CPU and every GPU that NVML shows), a list of labels, or a
-            mapping of labels to ``{device: …}``.
+        devices: ``"all"`` (the CPU and every GPU that NVML shows), ``"auto"`` (the same, but of
+            GPUs that are all of one model the first), a list of labels, or a mapping of labels to
+            ``{device: …}``.
     """
-    if devices == "auto":
+    if devices in ("auto", "all"):
         count = visible_gpus()
+        if devices == "auto" and len(gpu_models()) == 1:
+            count = min(count, 1)
         devices = ["cpu", *(["gpu"] if count == 1 else [f"gpu{i}" for i in range(count)])]
     if isinstance(devices, dict):
         return devices
@@ -192,7 +210,23 @@ def use_threads(asked: int | None) -> int:
 
 
 def connect(name: str) -> torch.device:
-    """The torch device of that name, after it did a small piece of work.
+    """The torch device that :func:`reach` finds, made the current one.
+
+    What torch does without being told a device happens there from now on.
+
+    Raises:
+        Unavailable: Torch does not know the device, or cannot use it here.
+    """
+    import torch
+
+    device = reach(name)
+    if device.type in NUMBERED:
+        torch.accelerator.set_device_index(device.index)
+    return device
+
+
+def reach(name: str) -> torch.device:
+    """The torch device of that name, with its number, after it did a small piece of work.
 
     Raises:
         Unavailable: Torch does not know the device, or cannot use it here.
@@ -205,10 +239,12 @@ def connect(name: str) -> torch.device:
         raise Unavailable(
             f"torch knows no device {name!r}; use cpu, cuda:0, mps or xpu:0"
         ) from None
+    if device.type in NUMBERED and device.index is None:
+        device = torch.device(device.type, 0)
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise Unavailable(_why_no_cuda())
-        if (device.index or 0) >= torch.cuda.device_count():
+        if device.index >= torch.cuda.device_count():
             raise Unavailable(
                 f"needs GPU {device.index}, but torch sees {torch.cuda.device_count()} "
                 f"(numbered from 0)"

@@ -26,6 +26,22 @@ from assay.record import Conditions, DatasetInfo, Provenance, Record, Status, Tr
 PACKAGES = ("torch", "numpy", "scipy", "pydantic", "psutil", "nvidia-ml-py", "snakemake")
 ROOT = Path(__file__).resolve().parents[3]
 OCCASION = "occasion"  # the axis of a study that measures its cells more than once
+# How allocators call it: the CPU's, CUDA's runtime, cuBLAS's and cuDNN's.
+NO_MEMORY = (
+    "can't allocate memory",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+)
+# CUDA's errors after which every later call of a process fails, too.
+LOST = (
+    "illegal memory access",
+    "unspecified launch failure",
+    "uncorrectable ECC error",
+    "GPU is lost",
+)
 SEEDS_APART = 1_000_003  # seeds of an occasion; scripts add small numbers to theirs
 
 
@@ -132,9 +148,12 @@ def _measure(
     except device.Unavailable as missing:
         return [], Status.UNAVAILABLE, str(missing)
     except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return [], Status.OUT_OF_MEMORY, f"out of memory: {str(error).splitlines()[0]}"
+        first_line = str(error).strip().split("\n")[0]
+        if is_out_of_memory(error):
+            return [], Status.OUT_OF_MEMORY, f"out of memory: {first_line}"
+        if is_lost(error):
+            return [], Status.UNAVAILABLE, f"the GPU failed, nothing was kept: {first_line}"
+        raise
     return trials, *summarize(trials)
 
 
@@ -164,10 +183,18 @@ def names(known: Iterable[str]) -> Callable[[str], str]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed; the CPU's allocator raises a plain RuntimeError for it."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        "can't allocate memory" in str(error)
-    )
+    """Whether an allocation failed; some allocators raise a plain RuntimeError for it."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or _says(error, NO_MEMORY)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether a GPU failed so that this process can use it no more."""
+    return isinstance(error, RuntimeError) and _says(error, LOST)
+
+
+def _says(error: BaseException, spellings: Iterable[str]) -> bool:
+    text = str(error).lower()
+    return any(each.lower() in text for each in spellings)
 
 
 def summarize(trials: Sequence[Trial]) -> tuple[Status, str | None]:

@@ -145,6 +145,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
     try:
         records = other_runs.read(arguments.records, own=arguments.answer.parent.parent / "records")
         refuse_mixed_data(arguments.records, records)
+        refuse_mixed_gpus(arguments.records, records)
     except record.RecordError as error:
         raise SystemExit(str(error)) from error
     pooled = occasion.pooled(records, arguments.between)
@@ -241,6 +242,24 @@ def refuse_mixed_data(paths: Sequence[Path], records: Sequence[Record]) -> None:
         raise record.RecordError(
             f"Records come from different data sets: {named}. Delete those of one and run again."
         )
+
+
+def refuse_mixed_gpus(paths: Sequence[Path], records: Sequence[Record]) -> None:
+    """Records of one label must come from one GPU with one driver.
+
+    Raises:
+        record.RecordError: They do not; the message names a record of each.
+    """
+    seen: dict[str, dict[JsonValue, str]] = {}
+    for path, each in zip(paths, records, strict=True):
+        if found := (each.conditions.gpu or {}).get("gpu_id"):
+            seen.setdefault(str(each.axes["device"]), {}).setdefault(found, path.as_posix())
+    for label, gpus in seen.items():
+        if len(gpus) > 1:
+            raise record.RecordError(
+                f"Records of {label} come from different GPUs, or drivers: "
+                f"{' and '.join(gpus.values())}. Delete those of one and run again."
+            )
 
 
 def notices(records: Iterable[Record]) -> list[str]:

@@ -26,6 +26,7 @@ from torch.nn import functional
 
 from assay.learning.dataset import CLASSES
 from assay.learning.network import perceptron
+from assay.timing.cuda import Queue
 
 SIDE = 28  # rows and columns of an image
 WARMUP = 3  # steps before a capture, as CUDA graphs want them
@@ -198,13 +199,25 @@ class ScratchRecurrent(Scratch):
 # ---- the framework ----------------------------------------------------------------------------
 
 
+def copied(network: nn.Module) -> nn.Module:
+    """A copy of a network; after a deep copy cuDNN would join a recurrent layer's weights anew.
+
+    It does so in every step, which no user pays who makes his network once.
+    """
+    own = copy.deepcopy(network)
+    for module in own.modules():
+        if isinstance(module, nn.RNNBase):
+            module.flatten_parameters()
+    return own
+
+
 class Framework(Rung):
     """``nn.Module`` and ``torch.optim.SGD``, as a user of the framework writes a step."""
 
     def __init__(
         self, network: nn.Module, rate: float, inputs: torch.Tensor, labels: torch.Tensor
     ) -> None:
-        self.network = copy.deepcopy(network)
+        self.network = copied(network)
         self.optimizer = self.make_optimizer(rate)
 
     def make_optimizer(self, rate: float) -> torch.optim.Optimizer:
@@ -270,16 +283,17 @@ class Graph(Framework):
     ) -> None:
         super().__init__(network, rate, inputs, labels)
         self.inputs, self.labels = inputs.clone(), labels.clone()
-        beside = torch.cuda.Stream()
-        beside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(beside):  # libraries must have started before a capture
-            for _ in range(WARMUP):
-                super().step(self.inputs, self.labels)
-        torch.cuda.current_stream().wait_stream(beside)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            super().step(self.inputs, self.labels)
+        self.graph = Queue(inputs.device).capture(self._whole_step, self._warm_up)
         self.network.load_state_dict(network.state_dict())  # as before the warm-up
+
+    def _whole_step(self) -> None:
+        super().step(self.inputs, self.labels)
+
+    def _warm_up(self) -> None:
+        for _ in range(WARMUP):
+            self._whole_step()
+        self.loss = None  # what autograd holds for it must not be alive at the capture
+        self.optimizer.zero_grad(set_to_none=True)
 
     def step(self, inputs: torch.Tensor, labels: torch.Tensor) -> Any:
         """One step of training on a batch; returns the loss before it."""

@@ -124,7 +124,12 @@ def peak(device: torch.device) -> Reading:
         return Reading(
             Item.GPU_PEAK, reason="the table has no such GPU, or NVML hides its highest clock"
         )
-    source = "table of operations per cycle and SM × SMs × highest clock (NVML)"
+    most = pynvml.nvmlDeviceGetMaxClockInfo
+    clock = clock_hz(most, machine.nvml_handle(device), pynvml.NVML_CLOCK_SM) or 0.0
+    source = (
+        f"table of operations per cycle and SM × SMs × {clock / 1e6:.0f} MHz, the highest clock "
+        "(NVML); data sheets may assume a lower one"
+    )
     return Reading(Item.GPU_PEAK, known(**flops), source)
 
 

@@ -374,7 +374,7 @@ def gpus() -> Reading:
         count = torch.accelerator.device_count()
         return Reading(Item.GPUS, {"count": count, "type": other.type}, "torch")
     try:
-        device.connect("cuda")
+        device.reach("cuda")
     except device.Unavailable as missing:
         return Reading(Item.GPUS, reason=str(missing))
     return Reading(Item.GPUS, {"count": torch.cuda.device_count()}, "torch")

@@ -1,9 +1,9 @@
 """Time on a device: blocks of calls, events, synchronisation.
 
-On a CPU a block is timed by the monotonic clock. On a CUDA device it is timed by events on the
-stream, after the queue was given a head start, so that short operations are not timed by the
-speed at which the host launches them. On other accelerators it is the host's clock between two
-synchronisations.
+On a CPU a block is timed by the monotonic clock. What a CUDA device needs is timed by events on its
+stream, while the host is ahead of it, so that short operations are not timed by the speed at which
+they are launched; what a person waits for is timed by the host's clock between two
+synchronisations, and so is everything on other accelerators.
 """
 
 from __future__ import annotations
@@ -16,11 +16,19 @@ from typing import Any, Protocol
 
 import torch
 
+from assay.device import Unavailable
+from assay.timing.cuda import Queue
+
 Call = Callable[[], Any]
 
-SHORT_S = 200e-6  # below this the launch by the host could be what is timed
-QUEUE = 500  # calls that fit into a CUDA launch queue (1,024 entries) with room to spare
-LEAD = 1.5  # head start of the host over the device, in estimated launch times
+LEAD = 1.5  # how long the device is kept waiting, in times that the host needs to launch a block
+LEAST_LEAD_S = 1e-4
+MOST_LEAD_S = 0.2  # launches that take longer are blocked: the queue is full, or the call waits
+CYCLES_PER_S = 1e9  # of a GPU, until it was seen
+
+
+class NotAhead(Unavailable):
+    """A call cannot be launched whole before the device begins with it."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +47,26 @@ class Clock(Protocol):
     """What a trial needs of a device's time."""
 
     device: torch.device
-
-    def calibrate(self, call: Call, block_s: float) -> Block:
-        """How many calls make a block of at least that many seconds."""
-
-    def time(self, call: Call, block: Block) -> float:
-        """Seconds per call, measured over one block."""
+    name: str  # for the record
 
     def synchronize(self) -> None:
         """Wait until the device did everything it was given."""
 
+    def calibrate(self, call: Call, block_s: float) -> Block:
+        """How many calls make a block of at least that many seconds.
+
+        Raises:
+            NotAhead: This clock cannot time the call.
+        """
+
+    def time(self, call: Call, block: Block) -> float:
+        """Seconds per call, measured over one block."""
+
 
 class HostClock:
     """Wall-clock time on the host, synchronised at both ends where the device is not the CPU."""
+
+    name = "host, with synchronisation"
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -84,61 +99,87 @@ class HostClock:
         return (time.perf_counter_ns() - start) * 1e-9 / block.calls
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """One block on a CUDA device."""
+
+    call_s: float
+    launch_s: float  # of the whole block, on the host
+    ahead: bool  # whether it was launched before the device began with it
+
+
 class CudaClock:
-    """Time on a CUDA device, by events on the current stream."""
+    """Time on a CUDA device, between two events on its stream.
+
+    The device sleeps while the host launches the block. Whether that was long enough is looked at:
+    when the end of the block is in the queue, its start must not have been reached; else the device
+    sleeps longer, and the block is timed again.
+    """
+
+    name = "device, by events"
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        torch.cuda.set_device(device)
-        self._start = torch.cuda.Event(enable_timing=True)
-        self._end = torch.cuda.Event(enable_timing=True)
-        self._cycles_per_s = self._sleep_cycles_per_s()
+        self._queue = Queue(device)
+        self._cycles_per_s = CYCLES_PER_S
 
     def synchronize(self) -> None:
         """Wait until the device did everything it was given."""
-        torch.cuda.synchronize(self.device)
+        self._queue.wait()
 
     def calibrate(self, call: Call, block_s: float) -> Block:
-        """How many calls fill the block, and how long the host needs to launch them."""
-        host = HostClock(self.device).calibrate(call, block_s)
-        self.synchronize()
-        start = time.perf_counter()
-        for _ in range(min(host.calls, QUEUE)):
-            call()
-        launch_s = (time.perf_counter() - start) / min(host.calls, QUEUE)
-        self.synchronize()
-        probe = Block(min(host.calls, QUEUE), LEAD * launch_s * min(host.calls, QUEUE))
-        device_s = self.time(call, probe)
-        if device_s >= SHORT_S:
-            return Block(max(1, round(block_s / device_s)))
-        calls = min(QUEUE, max(1, round(block_s / device_s)))
-        return Block(calls, LEAD * launch_s * calls)
+        """How many calls fill the block, or as many as can be launched ahead.
+
+        Raises:
+            NotAhead: Not even one can.
+        """
+        block, calls = Block(0), 1
+        while (seen := self._ahead(call, calls, 2 * block.lead_s)).ahead:
+            block = Block(calls, LEAD * seen.launch_s)
+            calls = min(2 * calls, math.ceil(block_s / max(seen.call_s, 1e-9)))
+            if calls < 1.1 * block.calls:
+                break
+        if not block.calls:
+            raise NotAhead(
+                "a call cannot be launched before the GPU begins with it: it waits for the GPU, or "
+                "has more launches than the queue (is CUDA_LAUNCH_BLOCKING set?)"
+            )
+        return block
 
     def time(self, call: Call, block: Block) -> float:
         """Seconds per call on the device."""
-        self.synchronize()
-        if block.lead_s:
-            torch.cuda._sleep(int(block.lead_s * self._cycles_per_s))
-        self._start.record()
-        for _ in range(block.calls):
-            call()
-        self._end.record()
-        self._end.synchronize()
-        return float(self._start.elapsed_time(self._end)) * 1e-3 / block.calls
+        return self._ahead(call, block.calls, block.lead_s).call_s
 
-    def _sleep_cycles_per_s(self) -> float:
-        cycles = 10_000_000
-        torch.cuda._sleep(cycles)
+    def _ahead(self, call: Call, calls: int, lead_s: float) -> _Reading:
+        """A block that was launched ahead of the device; if that cannot be, one that was not."""
+        lead_s = max(lead_s, LEAST_LEAD_S)
+        while not (seen := self._read(call, calls, lead_s)).ahead and lead_s < MOST_LEAD_S:
+            lead_s = max(2 * lead_s, LEAD * seen.launch_s)
+        return seen
+
+    def _read(self, call: Call, calls: int, lead_s: float) -> _Reading:
         self.synchronize()
-        self._start.record()
-        torch.cuda._sleep(cycles)
-        self._end.record()
-        self._end.synchronize()
-        return cycles / (float(self._start.elapsed_time(self._end)) * 1e-3)
+        cycles = int(lead_s * self._cycles_per_s)
+        before = self._queue.mark()
+        self._queue.sleep(cycles)
+        start, began = self._queue.mark(), time.perf_counter()
+        for _ in range(calls):
+            call()
+        launch_s = time.perf_counter() - began
+        end = self._queue.mark()
+        ahead = not start.query()
+        self.synchronize()
+        # A GPU out of idle counts its cycles slowly: the fastest that was seen counts.
+        slept_s = before.elapsed_time(start) * 1e-3
+        self._cycles_per_s = max(self._cycles_per_s, cycles / slept_s)
+        return _Reading(start.elapsed_time(end) * 1e-3 / calls, launch_s, ahead)
 
 
 def clock_for(device: torch.device) -> Clock:
-    """The clock of a device."""
+    """The clock of what a device needs, however long the host takes to launch it.
+
+    What a person waits for, such as a step of training, is the matter of :class:`HostClock`.
+    """
     return CudaClock(device) if device.type == "cuda" else HostClock(device)
 
 
@@ -149,11 +190,13 @@ def host_visible_s(call: Call, block: Block, device: torch.device) -> float:
 
 def cuda_graph_s(call: Call, block: Block, clock: CudaClock) -> float | None:
     """Seconds per call when the block is replayed as one CUDA graph; None if it won't capture."""
-    graph = torch.cuda.CUDAGraph()
+
+    def calls() -> None:
+        for _ in range(block.calls):
+            call()
+
     try:
-        with torch.cuda.graph(graph):
-            for _ in range(block.calls):
-                call()
+        graph = Queue(clock.device).capture(calls)
     except RuntimeError:
         clock.synchronize()
         return None

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import JsonValue
 
-from assay import job, machine
-from assay.record import Status, Trial
-from assay.timing import trial
+from assay import machine
+from assay.device import Unavailable
+from assay.timing import proof, trial
 from assay.timing.clock import Clock
 from assay.timing.kernel import kernel_name
 from assay.timing.trial import Protocol, Work
@@ -24,11 +23,10 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-TF32_EPSILON = 2.0**-10  # ten explicit bits of mantissa
+TF32_CAPABILITY = (8, 0)  # of Ampere, the first with such tensor cores
 PADDING = 64  # elements; a multiple of a cache line and of a GPU's 128 bytes for every dtype
-PEAK_TOLERANCE = 1.05
 
-Operands = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Operands = proof.Product
 
 
 def dense(n: int, dtype: torch.dtype, place: torch.device) -> torch.Tensor:
@@ -65,7 +63,7 @@ def product(n: int, dtype: torch.dtype, place: torch.device, layout: Layout = de
 
     def prepare(generator: torch.Generator) -> Operands:
         a, b, out = (layout(n, dtype, place) for _ in range(3))
-        return _normal(a, generator), _normal(b, generator), out
+        return normal(a, generator), normal(b, generator), out
 
     def run(operands: Operands) -> torch.Tensor:
         return torch.mm(operands[0], operands[1], out=operands[2])
@@ -78,7 +76,7 @@ def batched_product(n: int, dtype: torch.dtype, place: torch.device, batch: int)
 
     def prepare(generator: torch.Generator) -> Operands:
         a, out = (torch.empty(batch, n, n, dtype=dtype, device=place) for _ in range(2))
-        return _normal(a, generator), _normal(dense(n, dtype, place), generator), out
+        return normal(a, generator), normal(dense(n, dtype, place), generator), out
 
     def run(operands: Operands) -> torch.Tensor:
         a, b, out = operands
@@ -92,7 +90,7 @@ def matrix_vector(n: int, dtype: torch.dtype, place: torch.device) -> Work[Any]:
 
     def prepare(generator: torch.Generator) -> Operands:
         x, out = (torch.empty(n, dtype=dtype, device=place) for _ in range(2))
-        return _normal(dense(n, dtype, place), generator), _normal(x, generator), out
+        return normal(dense(n, dtype, place), generator), normal(x, generator), out
 
     def run(operands: Operands) -> torch.Tensor:
         return torch.mv(operands[0], operands[1], out=operands[2])
@@ -100,8 +98,8 @@ def matrix_vector(n: int, dtype: torch.dtype, place: torch.device) -> Work[Any]:
     return Work(prepare, run, units=2.0 * n**2)
 
 
-def _normal(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Fill with normal random numbers, drawn in float32: not every dtype has a generator."""
+def normal(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Filled with normal random numbers, drawn in float32: not every dtype has a generator."""
     return tensor.copy_(torch.randn(tensor.shape, generator=generator, device=tensor.device))
 
 
@@ -110,33 +108,32 @@ def bytes_moved(operands: Operands) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in operands)
 
 
-def relative_error(work: Work[Operands], operands: Operands) -> float:
-    """Relative Frobenius error of one product against float64.
-
-    The reference is summed in two halves, so that float64 itself is compared with another order
-    of summation and not with its own bits.
-    """
-    work.run(operands)
-    place = operands[0].device
-    exact = torch.device("cpu") if place.type == "mps" else place  # MPS has no float64
-    a, b, out = (matrix.to(exact, torch.float64) for matrix in operands)
-    half = a.shape[-1] // 2
-    reference = a[..., :half] @ b[:half] + a[..., half:] @ b[half:]
-    return float(torch.linalg.norm(out - reference) / torch.linalg.norm(reference))
-
-
-def tolerance(n: int, name: str) -> float:
-    """Largest error of a right product: rounding errors of n terms adding up at random, ε√n."""
-    epsilon = TF32_EPSILON if name == "tf32" else torch.finfo(DTYPES[name]).eps
-    return float(epsilon * math.sqrt(n))
-
-
 def precisions(names: Sequence[str], place: torch.device) -> Iterator[str]:
-    """The dtypes that this device has, each after torch was told how to multiply float32."""
+    """The dtypes of this kind of device, each after torch was told how to multiply float32."""
     for name in names:
         if name != "tf32" or place.type == "cuda":
-            torch.backends.cuda.matmul.fp32_precision = "tf32" if name == "tf32" else "ieee"
+            set_precision(name)
             yield name
+
+
+def set_precision(name: str) -> None:
+    """Tell torch how a GPU is to multiply float32: as it is, or rounded to TF32."""
+    torch.backends.cuda.matmul.fp32_precision = "tf32" if name == "tf32" else "ieee"
+
+
+def require(name: str, place: torch.device) -> None:
+    """See to it that a GPU has tensor cores for a dtype; without them torch computes another one.
+
+    Raises:
+        Unavailable: It has none.
+    """
+    if name == "tf32" and place.type == "cuda":
+        properties = torch.cuda.get_device_properties(place)
+        if (properties.major, properties.minor) < TF32_CAPABILITY:
+            raise Unavailable(
+                f"TF32 needs compute capability 8.0, this GPU has "
+                f"{properties.major}.{properties.minor}"
+            )
 
 
 def settle(n: int, protocol: Protocol, clock: Clock) -> None:
@@ -144,18 +141,6 @@ def settle(n: int, protocol: Protocol, clock: Clock) -> None:
     work = product(n, torch.float32, clock.device)
     operands = work.prepare(torch.Generator(device=clock.device).manual_seed(0))
     trial.settle(lambda: work.run(operands), protocol, clock)
-
-
-def attempt(what: dict[str, JsonValue], measure: Callable[[], Trial]) -> Trial:
-    """Measure; where there is no kernel or no memory for it, a trial that says so."""
-    try:
-        return measure()
-    except (MemoryError, RuntimeError) as error:
-        if job.is_out_of_memory(error):
-            return Trial(what=what, status=Status.OUT_OF_MEMORY, reason=_first_line(error))
-        if is_missing_kernel(error):
-            return Trial(what=what, status=Status.UNAVAILABLE, reason=_first_line(error))
-        raise
 
 
 def too_slow(name: str, protocol: Protocol) -> str:
@@ -166,21 +151,11 @@ def too_slow(name: str, protocol: Protocol) -> str:
     )
 
 
-def is_missing_kernel(error: BaseException) -> bool:
-    """Whether torch says that it has no kernel for this dtype on this device."""
-    text = str(error)
-    return isinstance(error, NotImplementedError) or "not implemented for" in text
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0]
-
-
 @dataclass(frozen=True)
 class Proof:
-    """What shows that a product was computed, rightly and by which kernel."""
+    """What shows that a product was computed, and rightly."""
 
-    kernel: str | None
+    kernel: str | None  # by which kernel: told by :func:`name_kernel`
     relative_error: float
     relative_error_allowed: float
     peak_flops: float | None  # theoretical, per second; None where it is not known
@@ -188,15 +163,9 @@ class Proof:
 
     def objection(self, flops: float | None) -> str | None:
         """Why the product, or its speed in FLOP/s, cannot be true; None where it can."""
-        error, allowed = self.relative_error, self.relative_error_allowed
-        if error > allowed:
-            return f"wrong product: relative error {error:.1e}, at most {allowed:.1e}"
-        if flops and self.peak_flops and flops > PEAK_TOLERANCE * self.peak_flops:
-            return (
-                f"{flops / 1e12:.0f} TFLOP/s is above the theoretical "
-                f"{self.peak_flops / 1e12:.0f}: the clock missed part of the work"
-            )
-        return None
+        return proof.wrong(self.relative_error, self.relative_error_allowed) or proof.beyond_peak(
+            flops, self.peak_flops
+        )
 
 
 def prove(work: Work[Operands], n: int, name: str, clock: Clock, seed: int) -> Proof:
@@ -210,10 +179,24 @@ def prove(work: Work[Operands], n: int, name: str, clock: Clock, seed: int) -> P
         seed: Seed of the operands.
     """
     operands = work.prepare(torch.Generator(device=clock.device).manual_seed(seed))
+    work.run(operands)
     return Proof(
-        kernel=kernel_name(lambda: work.run(operands), clock.device),
-        relative_error=relative_error(work, operands),
-        relative_error_allowed=tolerance(n, name),
+        kernel=None,
+        relative_error=proof.product_error(operands),
+        relative_error_allowed=proof.tolerance(n, name),
         peak_flops=machine.peak_flops(clock.device, name),
         bytes_per_call=bytes_moved(operands),
     )
+
+
+def name_kernel(
+    found: dict[str, Any], work: Work[Operands], name: str, clock: Clock, seed: int
+) -> None:
+    """Put the kernel's name into what :func:`prove` found, as it stands in a record.
+
+    Only when nothing is timed any more: a profiler slows what is launched after it by a tenth or
+    more (PyTorch's issue 144455).
+    """
+    set_precision(name)
+    operands = work.prepare(torch.Generator(device=clock.device).manual_seed(seed))
+    found["kernel"] = kernel_name(lambda: work.run(operands), clock.device)

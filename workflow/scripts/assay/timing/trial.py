@@ -25,7 +25,7 @@ from pydantic import JsonValue
 from assay import contention, machine, statistic
 from assay.record import Status
 from assay.record import Trial as TrialRecord
-from assay.timing.clock import Block, Clock
+from assay.timing.clock import Block, Clock, HostClock, NotAhead
 
 T = TypeVar("T")
 
@@ -114,7 +114,8 @@ def compare(
         anchor: The reference.
         targets: The arms to compare with it, by name (not ``anchor`` or ``twin``).
         protocol: When to stop, what is void.
-        clock: The clock of the device that all arms run on.
+        clock: The clock of the device that all arms run on; where it cannot time one of them, all
+            are timed by the host's.
         seed: Seed of the operands, the order and the draws.
 
     Returns:
@@ -126,6 +127,7 @@ def compare(
     if too_long := _too_long(works, generator, protocol, clock):
         return TrialRecord(what=what, status=Status.SKIPPED, **too_long)
     arms = _set_up(works, generator, protocol, clock)
+    clock = _calibrate(arms, protocol, clock)
     rounds = _Rounds(arms, protocol, clock, np.random.default_rng(seed))
     stopped = rounds.run()
     return TrialRecord(what=what, **rounds.outcome(), result=rounds.result(stopped))
@@ -213,20 +215,29 @@ def _estimate(
 def _set_up(
     works: Mapping[str, Work[Any]], generator: torch.Generator, protocol: Protocol, clock: Clock
 ) -> dict[str, _Arm]:
-    """Allocate every arm's operand sets, warm up and decide the calls of a block."""
+    """Allocate every arm's operand sets."""
     first = {name: work.prepare(generator) for name, work in works.items()}
     sets = _operand_sets(first, protocol, machine.free_memory(clock.device))
     operands = {name: [own] for name, own in first.items()}
     for _ in range(sets - 1):  # in turn, so that no arm has the better part of the memory
         for name, work in works.items():
             operands[name].append(work.prepare(generator))
-    arms = {}
-    for name, work in works.items():
-        arm = _Arm(work, operands[name], Block(1))
-        _warm_up(arm, protocol, clock)
-        arm.block = clock.calibrate(arm.call(0), protocol.block_s)
-        arms[name] = arm
-    return arms
+    return {name: _Arm(work, operands[name], Block(1)) for name, work in works.items()}
+
+
+def _calibrate(arms: Mapping[str, _Arm], protocol: Protocol, clock: Clock) -> Clock:
+    """Warm up and decide the calls of a block.
+
+    Returns:
+        The clock of all arms: the host's where the device's own cannot time one of them.
+    """
+    try:
+        for arm in arms.values():
+            _warm_up(arm, protocol, clock)
+            arm.block = clock.calibrate(arm.call(0), protocol.block_s)
+    except NotAhead:
+        return _calibrate(arms, protocol, HostClock(clock.device))
+    return clock
 
 
 def _operand_sets(operands: Mapping[str, Any], protocol: Protocol, free: int | None) -> int:
@@ -479,6 +490,8 @@ class _Rounds:
             "arms": {},
             "ratios": {},
         }
+        if self.clock.device.type != "cpu":  # which has only one
+            result["clock"] = self.clock.name
         if sum(self.counted) < self.protocol.rounds_least:
             return result
         result["arms"] = {name: self._arm_result(name) for name in self.arms}
