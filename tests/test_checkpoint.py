@@ -14,7 +14,7 @@ import measure_transfer as transfer
 import numpy as np
 import pytest
 import torch
-from assay import configuration, record
+from assay import record
 from assay.answer import model, question
 from assay.answer.model import State
 from assay.learning import training
@@ -136,17 +136,6 @@ def test_a_file_cut_short_is_not_whole(tmp_path):
     assert not resume.whole(path)
     resume.in_place(path, {"number": 4, "weights": torch.full((1000,), 3.0)})
     assert not resume.whole(path)  # two writings mixed
-
-
-def test_a_kill_before_the_first_checkpoint_is_refused():
-    import yaml
-
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    settings = config["studies"]["resume"]["settings"]
-    settings |= {"kill_at": 5, "every": 20, "steps": 5, "kill_after_s": [2, 1]}
-    said = [each for each in configuration.across_keys(config, 10**12) if "resume" in each]
-    assert len(said) == 3
-    assert "before the first checkpoint" in said[0]
 
 
 # ---- reusing layers ------------------------------------------------------------------------------

@@ -1,17 +1,18 @@
 """The configuration: every mistake gets one sentence with key, value and what is allowed."""
 
 import copy
+import math
 from datetime import date
 from typing import Any
 
 import pytest
 import yaml
 from assay import configuration
-from conftest import ROOT
+from conftest import ROOT, load
 from hypothesis import given
 from hypothesis import strategies as st
 
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+reference = load(ROOT / "workflow/reference.py")
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
@@ -31,7 +32,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 
 def complaint(config: dict[str, Any]) -> str:
     with pytest.raises(configuration.ConfigurationError) as error:
-        configuration.check(config, SCHEMA)
+        configuration.check(config)
     message = str(error.value)
     assert "\n" not in message
     assert message.startswith("config: ")
@@ -39,11 +40,11 @@ def complaint(config: dict[str, Any]) -> str:
 
 
 def test_a_study_may_have_nothing_to_measure():
-    configuration.check(changed("studies.search.axes.strategy", []), SCHEMA)
+    configuration.check(changed("studies.search.axes.strategy", []))
 
 
 def test_the_default_is_valid():
-    configuration.check(DEFAULT, SCHEMA)
+    configuration.check(DEFAULT)
 
 
 @pytest.mark.parametrize("preset", ["quick", "full"])
@@ -52,7 +53,7 @@ def test_presets_are_valid_over_the_default(preset):
 
     config = copy.deepcopy(DEFAULT)
     update_config(config, yaml.safe_load((ROOT / f"workflow/presets/{preset}.yaml").read_text()))
-    configuration.check(config, SCHEMA)
+    configuration.check(config)
     assert config["preset"] == preset
 
 
@@ -60,6 +61,9 @@ SIZES = "studies.alignment.axes.n"
 SETTINGS = "studies.alignment.settings"
 STORAGE = "studies.registration.axes.storage"
 HIDDEN, RATES = "questions.width.axes.hidden", "questions.rate.axes.rate"
+BUS = "studies.hardware.settings.cpu_memory_bus"
+RESUME = "studies.resume.settings"
+IMPLEMENTATION = "studies.implementation.settings"
 
 
 @pytest.mark.parametrize(
@@ -116,6 +120,21 @@ HIDDEN, RATES = "questions.width.axes.hidden", "questions.rate.axes.rate"
         ("questions.hardware.axes", {"rate": [1]}, ["questions.hardware.axes.rate", "nothing"]),
         ("questions.activation.axes", {"rate": [1]}, ["axes.rate", "allowed: activation"]),
         ("studies.search.axes.strategy", ["luck"], ["strategy[0]", "'luck'", "grid, random"]),
+        ("seed", 1.0, ["seed", "1.0", "integer"]),
+        ("protocol.patience", math.inf, ["protocol.patience", "inf", "finite"]),
+        ("dataset.size", 3, ["dataset.size is 3", "full, sample"]),
+        ("dataset.folder", 3, ["dataset.folder", "string or null"]),
+        ("devices", {"gpu": {"device": "cuda", "thread": 3}}, ["devices.gpu.thread", "threads"]),
+        ("questions.shelf", {}, ["unknown key questions.shelf", "alignment"]),
+        ("questions.width.studies", ["shelf"], ["studies[0]", "'shelf'", "perceptron"]),
+        ("questions.width.axes", {}, ["questions.width.axes is empty"]),
+        (BUS, 128, [f"{BUS} is 128", "null, or {bits: …, source: …}"]),
+        (BUS, {"bits": 128}, [f"missing key {BUS}.source"]),
+        (f"{IMPLEMENTATION}.tolerance", {"float16": 0.1}, ["key", "tolerance.float16", "float64"]),
+        ("studies.transfer.axes.images", [0], ["images[0] is 0"]),
+        (f"{RESUME}.kill_at", 5, [f"{RESUME}.kill_at is 5", "before the first checkpoint"]),
+        (f"{RESUME}.steps", 20, [f"{RESUME}.steps is 20", "kill_at, 50"]),
+        (f"{RESUME}.kill_after_s", [2, 1], [f"{RESUME}.kill_after_s", "shorter time"]),
         (
             "studies.search.settings.rate.most",
             ...,
@@ -126,6 +145,22 @@ HIDDEN, RATES = "questions.width.axes.hidden", "questions.rate.axes.rate"
 def test_a_mistake_gets_one_sentence(path, value, says):
     message = complaint(changed(path, value))
     assert all(words in message for words in says), message
+
+
+def test_operands_that_do_not_fit_into_this_memory_are_named():
+    with pytest.raises(configuration.ConfigurationError, match=r"holds 1040, .* fits is 1020\.$"):
+        configuration.check(DEFAULT, memory_bytes=150_000_000)
+
+
+def test_what_is_generated_is_in_step_with_the_models_and_with_the_defaults():
+    for path, text in reference.files().items():
+        assert (ROOT / path).read_text() == text, "python workflow/reference.py"
+
+
+def test_every_value_has_a_meaning():
+    leaves = dict(reference.leaves(configuration.schema()))
+    assert len(leaves) > 200
+    assert [key for key, schema in leaves.items() if not schema.get("description")] == []
 
 
 @pytest.mark.parametrize(
@@ -139,7 +174,7 @@ def test_a_mistake_gets_one_sentence(path, value, says):
     ],
 )
 def test_forms_of_devices(devices):
-    configuration.check(changed("devices", devices), SCHEMA)
+    configuration.check(changed("devices", devices))
 
 
 @given(st.text(min_size=1))
@@ -147,6 +182,6 @@ def test_no_label_reaches_a_path_or_a_shell_unless_it_is_plain(label):
     config = changed("devices", {label: {"device": "cpu"}})
     plain = all(c in "abcdefghijklmnopqrstuvwxyz0123456789_" for c in label) and len(label) <= 32
     if plain:
-        configuration.check(config, SCHEMA)
+        configuration.check(config)
     else:
         complaint(config)

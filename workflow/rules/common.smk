@@ -33,7 +33,7 @@ TOLD = ("confidence", "rounds_least", "void_delay_share")  # of the protocol, by
 RECORDS = {}  # study -> path of its records, filled by the files beside this one
 
 try:
-    configuration.check(config, WORKFLOW / "schemas/config.schema.yaml")
+    configuration.check(config)
 except configuration.ConfigurationError as error:
     raise WorkflowError(str(error))
 

@@ -1,39 +1,257 @@
-"""Whether a configuration can be run: the strict schema, and the checks across keys."""
+"""Whether a configuration can be run: models of its blocks, and a sentence for what is wrong.
 
-from __future__ import annotations
+``python workflow/reference.py`` writes the schema that editors read, and the reference for people.
+"""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import psutil
-import yaml
-from jsonschema import Draft202012Validator, ValidationError
-from jsonschema.exceptions import best_match
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-BYTES = {"float64": 8, "float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2}
+from assay.studies import (
+    Block,
+    Count,
+    HalfWidth,
+    Hidden,
+    LeastSets,
+    MostSets,
+    Once,
+    Rates,
+    Rounds,
+    RoundsMost,
+    Seconds,
+    Several,
+    Share,
+    Studies,
+    means,
+)
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError as SchemaError
+
+    StudyName = str
+else:
+    StudyName = Literal[tuple(Studies.model_fields)]
+
+Question = Literal[
+    "hardware", "bandwidth", "alignment", "crossover", "norm_log", "two_devices", "decade",
+    "implementation", "activation", "initialization", "reproduction", "registration", "composition",
+    "parameters", "custom_layers", "checkpoint", "placement", "width", "depth", "bottleneck",
+    "rate",
+]  # fmt: skip
+Label = Annotated[str, Field(pattern="^[a-z0-9_]{1,32}$")]
+BareLabel = Annotated[str, Field(pattern="^(cpu|mps|(gpu|cuda_?|xpu_?)[0-9]*)$")]
+ResourceName = Annotated[str, Field(pattern="^[a-z][a-z_]{0,31}$")]
+Resource = Annotated[
+    Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern="^[A-Za-z0-9_.,:=@+-]{1,100}$")],
+    means("a number, or plain text"),
+]
 
 
 class ConfigurationError(ValueError):
     """A configuration that cannot be run; one message with key, value and what is allowed."""
 
 
-def check(config: Mapping[str, Any], schema: Path) -> None:
-    """Check the merged configuration against the schema, then across its keys.
+# ---- the models ----------------------------------------------------------------------------------
+
+
+class Device(Block):
+    """What stands behind a label."""
+
+    device: str = means("what torch is asked for", pattern="^(cpu|mps|(cuda|xpu)(:[0-9]+)?)$")
+    threads: Count | None = means("CPU threads of its timing jobs", default=None)
+    resources: dict[ResourceName, Resource] = means(
+        "Snakemake resources of all its jobs, such as a cluster's partition", default_factory=dict
+    )
+
+
+class Compare(Block):
+    """What else to show beside this run."""
+
+    references: bool = means("whether the records that come with this are shown")
+
+
+class Pace(Block):
+    """Pace of a trial on this kind of device."""
+
+    half_width: HalfWidth
+    block_s: Seconds = means("seconds of a block at least")
+    block_least_s: Seconds = means("the same beside a neighbour that disturbs longer ones")
+    lead_in_s: float = means(
+        "seconds that an arm of short calls beside long ones runs untimed before its block", ge=0
+    )
+    warmup_calls: Count = means("calls before the first round")
+    warmup_s: float = means("seconds before the first round", ge=0)
+    settle_s: float = means("seconds before the first trial at most", ge=0)
+
+
+class Protocol(Block):
+    """How a paired trial is run."""
+
+    confidence: float = means("confidence of every interval", gt=0.5, lt=1)
+    rounds_least: Rounds = means("rounds that count at least")
+    rounds_most: RoundsMost
+    look_every: Count = means("rounds between two looks")
+    cap_s: Seconds = means("seconds of rounds that count for one trial at most")
+    patience: float = means("times cap_s that disturbed rounds and pauses may take", ge=0)
+    operand_sets: MostSets
+    operand_sets_least: LeastSets
+    operand_bytes: int = means("bytes of all operand sets of a trial", ge=0)
+    void_delay_share: Share = means(
+        "share of a block that a thread waited for a core above which it is disturbed"
+    )
+    void_clock_share: Share = means("share of the settled SM clock below which a round is void")
+    cpu: Pace
+    gpu: Pace
+
+    @model_validator(mode="after")
+    def _most_is_no_less_than_least(self) -> Self:
+        if self.rounds_most < self.rounds_least:
+            raise ValueError(
+                f"<here>.rounds_most is {self.rounds_most}, less than "
+                f"<here>.rounds_least, {self.rounds_least}."
+            )
+        return self
+
+
+class Dataset(Block):
+    """Where Fashion-MNIST comes from."""
+
+    size: Literal["full", "sample"] = means("which set")
+    sources: Once[Literal["folder", "installed", "torchvision", "apt"]] = means(
+        "where to look, in this order"
+    )
+    folder: str | None = means("folder with the four files")
+    fallback: Literal["sample", "none"] = means("what to do when no source has it")
+
+
+class OwnAxes(Block):
+    """Values of its own, in place of those of its studies' axes."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    hidden: Hidden = Field(default_factory=list)
+    rate: Rates = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("<here> is empty; give at least one entry.")
+        return self
+
+
+class About(Block):
+    """How the report presents a question."""
+
+    title: str = means("what it asks", min_length=1, max_length=120)
+    # The categories of Snakemake's report, which are link targets.
+    group: str = means("the heading it stands under", pattern="^[A-Za-z0-9 ]{1,40}$")
+    exercise: str = means("the exercise it answers", min_length=1, max_length=2000)
+    studies: Several[StudyName] = means("studies whose records it reads")
+    axes: OwnAxes = Field(default_factory=OwnAxes.model_construct)
+
+
+class Configuration(Block):
+    """Every key is needed in the merged configuration, and no other is allowed."""
+
+    preset: str = means(
+        "what the report calls the run", pattern="^[A-Za-z0-9][A-Za-z0-9 _.-]{0,39}$"
+    )
+    ask: Several[Question] = means("the questions to answer, in the order of the report")
+    devices: (
+        Literal["auto", "all"]
+        | Once[BareLabel]
+        | Annotated[dict[Label, Device], Field(min_length=1)]
+    ) = means("auto, all, a list of labels, or labels with the device behind each")
+    records: Once[Annotated[str, Field(min_length=1)]] = means("folders with records of other runs")
+    compare: Compare
+    retry: bool = means(
+        "whether a cell that lost a trial to a neighbour is measured once more, at the end"
+    )
+    seed: int = means("seed of every random number", ge=0, le=2**32 - 1)
+    protocol: Protocol
+    dataset: Dataset
+    questions: dict[Question, About] = means("Title, exercise and studies of every question.")
+    studies: Studies
+
+    @model_validator(mode="after")
+    def _something_to_show(self) -> Self:
+        if self.devices == [] and not self.records:
+            raise ValueError(
+                "devices is empty, and so is records; there is nothing to measure or to show."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _every_label_names_the_same_resources(self) -> Self:
+        """One that a label names and another does not would be left to the cluster."""
+        labels = self.devices if isinstance(self.devices, dict) else {}
+        named = {label: set(block.resources) - {"gpu"} for label, block in labels.items()}
+        every: set[str] = set().union(*named.values())
+        for label, names in named.items():
+            if names != every:
+                absent = ", ".join(sorted(every - names))
+                raise ValueError(
+                    f"devices.{label}.resources lacks {absent}, which another label names; "
+                    "name the same resources for every label (gpu apart)."
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _own_axes_are_those_of_the_studies(self) -> Self:
+        for name, question in self.questions.items():
+            read = [getattr(self.studies, study) for study in question.studies]
+            known = {axis for study in read for axis, _ in study.axes}
+            for axis in sorted(question.axes.model_fields_set - known):
+                raise ValueError(
+                    f"questions.{name}.axes.{axis}: none of its studies has this axis; "
+                    f"allowed: {', '.join(sorted(known)) or 'nothing'}."
+                )
+        return self
+
+
+# ---- the check -----------------------------------------------------------------------------------
+
+
+def check(config: Mapping[str, Any], memory_bytes: int | None = None) -> Configuration:
+    """Check the merged configuration, key by key and across its keys.
+
+    Args:
+        config: The configuration as Snakemake merges it.
+        memory_bytes: Memory that operands have to fit into; that of this machine when None.
 
     Raises:
         ConfigurationError: The first thing that is wrong.
     """
-    rules = yaml.safe_load(schema.read_text(encoding="utf-8"))
-    error = best_match(Draft202012Validator(rules).iter_errors(config))
-    if error is not None:
-        raise ConfigurationError(sentence(error))
-    for problem in across_keys(config, psutil.virtual_memory().total):
-        raise ConfigurationError(problem)
+    context = {"memory_bytes": memory_bytes or psutil.virtual_memory().total}
+    try:
+        return Configuration.model_validate(config, context=context)
+    except ValidationError as error:
+        raise ConfigurationError(f"config: {_first_wrong(config, error)}") from None
 
 
-def sentence(error: ValidationError) -> str:
+def _first_wrong(config: Mapping[str, Any], error: ValidationError) -> str:
+    """What the schema complains of, which names one branch of a union; else what the models do."""
+    from jsonschema import Draft202012Validator, validators
+    from jsonschema.exceptions import best_match
+
+    whole = Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    )  # 1.0 would be no path
+    strict = validators.extend(Draft202012Validator, type_checker=whole)  # type: ignore[no-untyped-call]
+    wrong = best_match(strict(schema()).iter_errors(config))
+    if wrong is not None:
+        return sentence(wrong)
+    first = error.errors()[0]
+    key = _dotted(first["loc"])
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"]).replace("<here>", key)
+    return f"{key} is {first['input']!r}; {first['msg'].lower()}."
+
+
+def sentence(error: "SchemaError") -> str:
     """What is wrong, in words: the key, the value, and what is allowed."""
     key = _dotted(error.absolute_path)
     rule = error.validator
@@ -41,30 +259,37 @@ def sentence(error: ValidationError) -> str:
     allowed: Any = error.validator_value
     schema: Any = error.schema
     properties = schema.get("properties", {})
+    if "propertyNames" in error.relative_schema_path:
+        if rule == "enum":
+            return f"unknown key {_join(key, value)}; allowed here: {', '.join(allowed)}."
+        return f"{key} holds {value!r}; allowed: names that match {allowed}."
+    if rule == "type" and "enum" in schema:
+        rule, allowed = "enum", schema["enum"]
+    if rule in ("enum", "const") and error.parent is not None:  # one branch of several
+        return sentence(error.parent)
     match rule:
         case "additionalProperties":
             unknown = ", ".join(_join(key, name) for name in value if name not in properties)
             known = ", ".join(properties) or "nothing"
-            return f"config: unknown key {unknown}; allowed here: {known}."
+            return f"unknown key {unknown}; allowed here: {known}."
         case "required":
             absent = ", ".join(_join(key, name) for name in allowed if name not in value)
-            return f"config: missing key {absent}; every key of config.yaml is needed."
+            return f"missing key {absent}; every key of config.yaml is needed."
         case "enum":
-            return f"config: {key} is {value!r}; allowed: {', '.join(map(str, allowed))}."
+            return f"{key} is {value!r}; allowed: {', '.join(map(str, allowed))}."
         case "type":
             kinds = allowed if isinstance(allowed, str) else " or ".join(allowed)
-            return f"config: {key} is {value!r}; it must be of type {kinds}.{_hint(value, kinds)}"
+            return f"{key} is {value!r}; it must be of type {kinds}.{_hint(value, kinds)}"
         case "uniqueItems":
-            return f"config: {key} is {value!r}; no entry may stand there twice."
+            return f"{key} is {value!r}; no entry may stand there twice."
         case "minItems" | "minProperties":
-            return f"config: {key} is empty; give at least one entry."
+            return f"{key} is empty; give at least one entry."
         case "pattern":
-            return f"config: {key} is {value!r}; it must match {allowed}."
-        case "oneOf":
-            what = schema.get("description", "one of several forms")
-            return f"config: {key} is {value!r}; allowed: {what}."
+            return f"{key} is {value!r}; it must match {allowed}."
+        case "anyOf":
+            return f"{key} is {value!r}; allowed: {schema['description']}."
         case _:
-            return f"config: {key} is {value!r}; {rule} is {allowed}."
+            return f"{key} is {value!r}; {rule} is {allowed}."
 
 
 def _hint(value: object, kinds: str) -> str:
@@ -83,7 +308,7 @@ def _hint(value: object, kinds: str) -> str:
     return " Write it without quotes and without an exponent (0.001, not 1e-3)."  # YAML 1.1
 
 
-def _dotted(path: Any) -> str:
+def _dotted(path: Iterable[str | int]) -> str:
     parts = ""
     for part in path:
         parts += f"[{part}]" if isinstance(part, int) else f".{part}" if parts else str(part)
@@ -94,107 +319,43 @@ def _join(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name
 
 
-def across_keys(config: Mapping[str, Any], memory_bytes: int) -> Iterator[str]:
-    """What a schema cannot say: one sentence per contradiction between keys."""
-    protocol = config["protocol"]
-    if protocol["rounds_most"] < protocol["rounds_least"]:
-        yield (
-            f"config: protocol.rounds_most is {protocol['rounds_most']}, less than "
-            f"protocol.rounds_least, {protocol['rounds_least']}."
-        )
-    if config["devices"] == [] and not config["records"]:
-        yield "config: devices is empty, and so is records; there is nothing to measure or to show."
-    yield from _labels(config["devices"])
-    yield from _alignment(config["studies"]["alignment"], memory_bytes)
-    yield from _resume(config["studies"]["resume"]["settings"])
-    for study, axis in (("registration", "storage"), ("composition", "structure")):
-        yield from _named_once(
-            f"studies.{study}.axes.{axis}", config["studies"][study]["axes"][axis]
-        )
-    yield from _implementation(config["studies"]["implementation"])
-    for name, question in config["questions"].items():
-        yield from _own_axes(name, question, config["studies"])
+# ---- the schema ----------------------------------------------------------------------------------
 
 
-def _named_once(key: str, values: Sequence[str]) -> Iterator[str]:
-    """Of an axis whose values are names joined by +, each of which shares a job."""
-    count = Counter(name for value in values for name in value.split("+"))
-    twice = [name for name, times in count.items() if times > 1]
-    if twice:
-        yield f"config: {key} names {', '.join(twice)} more than once; one job each is enough."
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON schema, without references, as simple readers of schemas need it."""
+    made = Configuration.model_json_schema()
+    return _plain(made, made["$defs"])
 
 
-def _own_axes(name: str, question: Mapping[str, Any], studies: Mapping[str, Any]) -> Iterator[str]:
-    known = sorted({axis for study in question["studies"] for axis in studies[study]["axes"]})
-    for axis in question.get("axes", {}):
-        if axis not in known:
-            yield (
-                f"config: questions.{name}.axes.{axis}: none of its studies has this axis; "
-                f"allowed: {', '.join(known) or 'nothing'}."
-            )
+def _plain(node: Mapping[str, Any], models: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with its references resolved, and unions of plain values as one list of types."""
+    if "$ref" in node:
+        node = {**models[node["$ref"].rpartition("/")[2]], **node}
+    plain = {k: v for k, v in node.items() if k not in ("$ref", "$defs", "title", "default")}
+    if "patternProperties" in plain:
+        [(pattern, values)] = plain.pop("patternProperties").items()
+        names = {"type": "string", "pattern": pattern}
+        plain |= {"propertyNames": names, "additionalProperties": values}
+    for key, value in plain.items():
+        if key == "properties":
+            plain[key] = {name: _plain(each, models) for name, each in value.items()}
+        elif isinstance(value, dict):
+            plain[key] = _plain(value, models)
+    if "description" in plain:
+        plain["description"] = " ".join(plain["description"].split())
+    if "anyOf" in plain:
+        plain |= _union([_plain(each, models) for each in plain.pop("anyOf")])
+    last = {key: plain.pop(key) for key in ("required", "properties") if key in plain}
+    first = {key: plain.pop(key) for key in ("description", "type") if key in plain}
+    return first | plain | last
 
 
-def _labels(devices: object) -> Iterator[str]:
-    """A resource that one label names and another does not would be left to the cluster."""
-    labels = devices if isinstance(devices, dict) else {}
-    named = {label: set(block.get("resources", {})) - {"gpu"} for label, block in labels.items()}
-    every: set[str] = set().union(*named.values())
-    for label, names in named.items():
-        if names != every:
-            absent = ", ".join(sorted(every - names))
-            yield (
-                f"config: devices.{label}.resources lacks {absent}, which another label names; "
-                "name the same resources for every label (gpu apart)."
-            )
-
-
-def _alignment(study: Mapping[str, Any], memory_bytes: int) -> Iterator[str]:
-    sizes, settings = study["axes"]["n"], study["settings"]
-    if settings["anchor"] not in sizes:
-        yield (
-            f"config: studies.alignment.settings.anchor is {settings['anchor']}, which is not "
-            f"among studies.alignment.axes.n; allowed: {', '.join(map(str, sizes))}."
-        )
-    # Three arms of three matrices each, in the widest number format.
-    largest, width = max(sizes), max(BYTES[name] for name in settings["dtypes"])
-    needed = 9 * largest**2 * width
-    if needed > memory_bytes / 2:
-        allowed = int((memory_bytes / 2 / 9 / width) ** 0.5)
-        yield (
-            f"config: studies.alignment.axes.n holds {largest}, whose operands need "
-            f"{needed / 1e9:.1f} GB, more than half of this machine's "
-            f"{memory_bytes / 1e9:.1f} GB; the largest size that fits is {allowed}."
-        )
-
-
-def _resume(settings: Mapping[str, Any]) -> Iterator[str]:
-    where = "config: studies.resume.settings"
-    if settings["kill_at"] < settings["every"]:
-        yield (
-            f"{where}.kill_at is {settings['kill_at']}, before the first checkpoint; "
-            f"allowed: from every, {settings['every']}, on."
-        )
-    if settings["steps"] <= settings["kill_at"]:
-        yield (
-            f"{where}.steps is {settings['steps']}, and nothing is left to continue after "
-            f"kill_at, {settings['kill_at']}; allowed: more than that."
-        )
-    if settings["kill_after_s"][0] > settings["kill_after_s"][1]:
-        yield f"{where}.kill_after_s is {settings['kill_after_s']}; the shorter time stands first."
-
-
-def _implementation(study: Mapping[str, Any]) -> Iterator[str]:
-    """Shapes with more layers than the settings describe."""
-    settings, key = study["settings"], "studies.implementation"
-    described = {
-        "depth": ("perceptron.hidden", settings["perceptron"]["hidden"]),
-        "convolution": ("convolution.channels", settings["convolution"]["channels"]),
-    }
-    for shape in study["axes"]["shape"]:
-        family, number = shape.split("-")
-        name, layers = described.get(family, ("", None))
-        if layers is not None and int(number) > len(layers):
-            yield (
-                f"config: {key}.axes.shape holds {shape}, but {key}.settings.{name} describes "
-                f"{len(layers)} layers; allowed: {family}-1 to {family}-{len(layers)}."
-            )
+def _union(branches: list[dict[str, Any]]) -> dict[str, Any]:
+    """One schema with a list of types where the branches are numbers, texts and null."""
+    kinds = [branch["type"] for branch in branches]
+    listed = any({"enum", "const"} & branch.keys() for branch in branches)
+    if listed or {"array", "object"} & set(kinds):
+        return {"anyOf": branches}
+    return {key: value for each in branches for key, value in each.items()} | {"type": kinds}
