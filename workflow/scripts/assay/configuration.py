@@ -29,7 +29,7 @@ from assay.studies import (
 )
 
 if TYPE_CHECKING:
-    from jsonschema.exceptions import ValidationError as SchemaError
+    from jsonschema.exceptions import _Error as SchemaError
 
     StudyName = str
 else:
