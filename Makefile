@@ -95,11 +95,22 @@ help: ## This list
 # ---- set-up ----------------------------------------------------------------------------------------------------------
 
 # The stamps carry the time of the last install: a newer lock brings the environment back into step.
+# An environment names the folder that it was made in, in all of its scripts: in another one it is made anew.
+made_in := $(shell cat .venv/.installed 2>/dev/null)
+ifneq ($(made_in),)
+ifneq ($(made_in),$(shell pwd -P))
+.venv/.installed: .venv/moved
+.venv/moved:
+	@echo "This folder was renamed or copied: its environment is made anew."
+	@rm -rf .venv
+endif
+endif
+
 .venv/.installed: envs/requirements.txt
 	@$(call venv,.venv)
 	@echo "Installing the locked requirements (on Linux a download of about 3 GB the first time)."
 	@$(call install,.venv,--require-hashes -r envs/requirements.txt)
-	@touch $@
+	@pwd -P >$@
 
 .venv/.installed-test: envs/requirements-test.txt .venv/.installed
 	@$(call install,.venv,--require-hashes -r envs/requirements-test.txt)

@@ -47,6 +47,7 @@ wildcard_constraints:
     strategy="grid|random",
 
 
+include: "workflow/rules/environment.smk"
 include: "workflow/rules/scheduler.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"

@@ -581,6 +581,36 @@ def test_tf32_needs_a_gpu_that_has_it(monkeypatch, capability, there):
     product.require("float32", gpu)
 
 
+NO_FLOAT64 = "Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support it"
+
+
+def test_a_number_format_that_a_device_lacks_is_unavailable(tmp_path, monkeypatch):
+    """Apple's GPUs: torch raises a TypeError as soon as an operand is made."""
+    empty = torch.empty
+
+    def on_mps(*size, dtype=None, **options):
+        if dtype == torch.float64:
+            raise TypeError(NO_FLOAT64)
+        return empty(*size, dtype=dtype, **options)
+
+    monkeypatch.setattr(torch, "empty", on_mps)
+    shapes = {"kinds": ["vector"], "sizes": [65], "dtypes": ["float64"], "batch": 2, **FEW}
+    formats = {"dtypes": ["float64", "float32"], "layouts": [], "shapes": shapes}
+    protocol = {**PROTOCOL, **UNDISTURBED, "cpu": QUICK, "gpu": QUICK}
+    settings = {"seed": 1, "anchor": 64, **formats, **SHORT, "protocol": protocol}
+    output = tmp_path / "record.json"
+    measure.main(["--n", "65", "--settings", json.dumps(settings), "--output", str(output)])
+    first, second, vector = record.read(output).trials
+    assert (first.status, first.reason) == (Status.UNAVAILABLE, NO_FLOAT64)
+    assert second.status == Status.OK
+    assert vector.status == Status.UNAVAILABLE
+
+
+def test_another_error_of_that_type_stays_a_crash():
+    with pytest.raises(TypeError, match="argument"):
+        proof.attempt({}, lambda: int([]))
+
+
 def test_other_shapes_are_trials_of_the_same_job(tmp_path):
     settings = {
         "seed": 1,

@@ -46,6 +46,29 @@ def test_counters_are_read_from_proc(tmp_path):
     assert seen.steal_s > 0
 
 
+@pytest.mark.parametrize(
+    ("folder", "text"),
+    [
+        ("", "usage_usec 9\nnr_throttled 3\nthrottled_usec 2500000\n"),
+        ("cpu/", "nr_periods 7\nnr_throttled 3\nthrottled_time 2500000000\n"),
+    ],
+)
+def test_a_quota_of_our_own_is_named_as_what_it_is(tmp_path, folder, text):
+    group = tmp_path / f"groups/{folder}pod"
+    group.mkdir(parents=True)
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/cgroup").write_text("0::/pod\n" if not folder else "3:cpu:/pod\n")
+    stat = group / "cpu.stat"
+    stat.write_text(text)
+    assert contention._throttled(tmp_path, tmp_path / "groups") == 2.5
+    before = {0: Process(contention.QUOTA, 0, 0, 2.5)}
+    after = {0: Process(contention.QUOTA, 0, 0, 5.5)}
+    [seen] = contention.neighbours(before, after, wall_s=10.0, proc=tmp_path)
+    assert seen == Neighbour("this container's own CPU quota", pytest.approx(0.3))
+    stat.write_text("nr_periods 0\n")
+    assert contention._throttled(tmp_path, tmp_path / "groups") is None
+
+
 def spin(stop):
     while not stop.is_set():
         sum(range(10_000))

@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+from pathlib import Path
 
 import fetch_dataset
 import numpy as np
@@ -164,6 +165,15 @@ def test_the_full_set_from_a_folder(tmp_path):
     arguments = settings_of(sources=["folder"], folder=folder)
     fetch_dataset.main([*arguments, "--output", str(tmp_path / "full.safetensors")])
     assert dataset.read(tmp_path / "full.safetensors").info.source == "folder"
+
+
+@pytest.mark.parametrize("inside", [".", "FashionMNIST/raw", "raw"])
+def test_a_folder_may_be_torchvisions_or_in_the_home(tmp_path, monkeypatch, inside):
+    place = tmp_path / "data" / inside
+    place.mkdir(parents=True)
+    (place / "train-images-idx3-ubyte").touch()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert fetch_dataset.configured(tmp_path, Path("~/data")).samefile(place)
 
 
 def test_without_any_source_the_sample_stands_in_and_says_why(tmp_path, capsys):

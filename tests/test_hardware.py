@@ -19,7 +19,7 @@ from assay.answer.model import State
 from assay.probe import items
 from assay.probe.items import Item
 from assay.record import Record, Status, Trial
-from conftest import PROTOCOL, make_record
+from conftest import PROTOCOL, check_budgets, make_record
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -128,6 +128,34 @@ def test_this_machine_is_answered(here: Record, tmp_path: Path) -> None:
     assert found.figure.with_suffix(".png").stat().st_size > 10_000
     assert len(found.answer.table.rows) == len(here.trials)
     assert found.answer.views[0].table is not None
+
+
+def test_a_table_that_the_copies_prove_wrong_is_not_believed(here: Record, tmp_path: Path) -> None:
+    told = Trial(
+        what={"item": Item.CPU_BUS.value},
+        status=Status.REFUSED,
+        reason="wrong: that would be 12.8 GB/s at most",
+        result={"bus_width_bits": 64, "source": "a table"},
+    )
+    others = [trial for trial in here.trials if trial.what["item"] != Item.CPU_BUS]
+    found = answered(tmp_path, {"cpu.json": here.model_copy(update={"trials": [told, *others]})})
+    assert "bus of the CPU is told wrongly, say copies (at least" in found.answer.sentence
+    assert found.answer.numbers["cpu"]["bus_width_bits"] is None
+    assert "wrong: that would be 12.8 GB/s at most" in str(found.answer.table.rows[0])
+    check_budgets(found.answer)
+
+
+def test_gpus_that_are_left_out_are_named(here: Record, tmp_path: Path) -> None:
+    refused = ["GPU 1 (Insufficient Permissions)"]
+    values: dict[str, Any] = {"count": 1, "hidden": 2, "refused": refused}
+    there = Trial(what={"item": Item.GPUS.value}, result={**values, "source": "NVML"})
+    others = [trial for trial in here.trials if trial.what["item"] != Item.GPUS]
+    found = answered(tmp_path, {"cpu.json": here.model_copy(update={"trials": [there, *others]})})
+    assert found.answer.views[0].table is not None
+    assert (
+        "GPU 1 (Insufficient Permissions), which the driver refuses; 2 that CUDA_VISIBLE_DEVICES"
+        in found.answer.views[0].table.spoken
+    )
 
 
 def test_a_stated_bus_is_marked_as_stated(tmp_path: Path) -> None:

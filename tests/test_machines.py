@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import measure_hardware
 import pynvml
 import pytest
 from assay import contention, device
 from assay.probe import cache, dimm, system
 from assay.probe.dimm import Module, UnknownBus
+from assay.probe.items import Item, Reading
+from assay.record import Status, Trial
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -449,6 +452,47 @@ def test_a_refused_gpu_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", handle)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", lambda uuid: uuid)
     assert device.visible_gpus() == 2
+    assert device.gpus() == (["GPU-0", "GPU-2"], ["GPU 1 (Insufficient Permissions)"])
+    assert system.gpus().values == {"count": 2, "refused": ["GPU 1 (Insufficient Permissions)"]}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert system.gpus().values["hidden"] == 1
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "refuses GPU 1 (Insufficient Permissions)" in str(system.gpus().reason)
+
+
+# ---- a table against what was measured -----------------------------------------------------------
+
+
+def copied(low: float) -> Trial:
+    """Copies of 4 GB at so many bytes per second, at least."""
+    values = {"working_set_bytes": 4e9, "bandwidth_low_bytes_per_s": low}
+    return Trial(what={"item": Item.BANDWIDTH.value}, result=values)
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "cache", "believed"),
+    [
+        ({"bus_width_bits": 64, "bandwidth_bytes_per_s": 12.8e9}, 12e9, 1e9, True),
+        ({"bus_width_bits": 64, "bandwidth_bytes_per_s": 12.8e9}, 20e9, 1e9, False),
+        # A quarter of the working set fits into the cache, so that much may never have moved.
+        ({"bus_width_bits": 64, "bandwidth_bytes_per_s": 12.8e9}, 16e9, 1e9, True),
+        ({"bus_width_bits": 64, "bandwidth_bytes_per_s": 12.8e9}, 20e9, 0, True),
+        ({"bus_width_bits": 64}, 200e9, 1e9, False),  # no memory of 64 bits is so fast
+        ({"bus_width_bits": 64}, 50e9, 1e9, True),
+    ],
+)
+def test_a_bus_slower_than_what_was_copied_is_refused(values, low, cache, believed) -> None:
+    row = measure_hardware.checked(
+        Reading(Item.CPU_BUS, values, "a table"), copied(low), int(cache), 12.8e9
+    )
+    assert row.status == (Status.OK if believed else Status.REFUSED)
+    assert believed or "GB/s through the memory (a table)" in str(row.reason)
+
+
+def test_rows_that_say_nothing_of_memory_are_left_alone() -> None:
+    link = Reading(Item.PCIE, {"bandwidth_bytes_per_s": 1e9}, "NVML")
+    assert measure_hardware.checked(link, copied(20e9), 10**9, None).status == Status.OK
 
 
 # ---- contention ----------------------------------------------------------------------------------

@@ -365,6 +365,20 @@ def test_make_installs_again_when_the_lock_changes(checkout: Path) -> None:
 
 
 @needs_make
+def test_make_starts_anew_in_a_folder_that_was_renamed(checkout: Path) -> None:
+    stamp = checkout / ".venv/.installed"
+    (checkout / ".venv/bin").mkdir(parents=True)
+    stamp.write_text(f"{checkout}\n")
+    assert make(checkout, "--question", ".venv/.installed").returncode == 0
+    renamed = checkout.rename(checkout.with_name("a new name"))
+    assert make(renamed, "--question", ".venv/.installed").returncode == 1
+    assert make(renamed, "--question", ".venv/.installed-test").returncode == 1
+    done = make(renamed, f"PYTHON={renamed / 'nothing'}")
+    assert "This folder was renamed or copied: its environment is made anew." in done.stdout
+    assert not (renamed / ".venv").exists()
+
+
+@needs_make
 def test_make_help_lists_every_target(checkout: Path) -> None:
     text = (checkout / "Makefile").read_text()
     [phony] = re.findall(r"^\.PHONY: (.+)$", text, re.MULTILINE)

@@ -131,6 +131,8 @@ def facts(records: Sequence[Record]) -> dict[str, str]:
         found[f"{name} memory bus"] = items.gpu_bus(gpu)
         if link := items.values(gpu, Item.PCIE):
             found[f"{name} link"] = _link(link)
+    if left_out := "; ".join(filter(None, map(items.left_out, items.of_cpu(records)))):
+        found["GPUs left out"] = left_out
     none = items.no_gpu(records).removeprefix("No GPU: ")
     return found if gpus(records) else found | {"GPU": none}
 
@@ -177,7 +179,10 @@ def _width(record: Record, item: Item) -> str:
     if bits := items.values(record, item).get("bus_width_bits"):
         return f"has {bits} bits"
     bound = items.least_bits(record)
-    return f"is not exposed{f' (at least {bound} bits)' if bound else ''}"
+    row = items.row(record, item)
+    wrong = row is not None and row.status == Status.REFUSED
+    why = "is told wrongly, say copies" if wrong else "is not exposed"
+    return why + (f" (at least {bound} bits)" if bound else "")
 
 
 def sentence(records: Sequence[Record]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -35,12 +36,14 @@ Source = Callable[[Path, Path | None], Path]  # scratch folder, configured folde
 
 
 def configured(scratch: Path, folder: Path | None) -> Path:
-    """The folder that the configuration names."""
+    """The folder that the configuration names, or where torchvision puts the files inside it."""
     if folder is None:
         raise NotHere("dataset.folder is not set")
-    if not folder.is_dir():
+    place = Path(os.path.expanduser(folder))  # pathlib raises where there is no such home
+    if not place.is_dir():
         raise NotHere(f"dataset.folder: there is no folder {folder}")
-    return folder
+    inside = [place / each for each in (".", "FashionMNIST/raw", "raw")]
+    return next((each for each in inside if any(each.glob("train-images-*"))), place)
 
 
 def installed(scratch: Path, folder: Path | None) -> Path:

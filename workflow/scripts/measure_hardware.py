@@ -16,8 +16,8 @@ import torch
 from assay import job, machine
 from assay.job import Job
 from assay.probe import accelerator, system, working_sets
-from assay.probe.items import Item, Reading
-from assay.record import Trial
+from assay.probe.items import Item, Reading, rate
+from assay.record import Status, Trial
 from assay.timing import trial
 from assay.timing.clock import Clock, clock_for
 from assay.timing.trial import Protocol, Work
@@ -26,6 +26,7 @@ from pydantic import JsonValue
 ARRAYS = 2  # a copy reads one and writes one
 MEMORY_SHARE = 1 / 4  # of the free memory, at most
 BEYOND_CACHE = 4  # the largest working set is at least this many times the largest cache
+ALLOWS = (Item.CPU_BUS, Item.GPU_BANDWIDTH)  # rows that say how fast memory can be at most
 ONE_ELEMENT = ARRAYS * 4  # bytes: a copy that is nothing but overhead
 
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -37,9 +38,11 @@ def measure(job: Job) -> list[Trial]:
     readings = (
         system.rows(job.settings["cpu_memory_bus"]) if on_cpu else accelerator.rows(job.device)
     )
-    copies = copy_by_working_set(job, largest_cache_bytes(readings))
+    cache = largest_cache_bytes(readings)
+    copies = copy_by_working_set(job, cache)
     least_rate = job.settings["fastest_memory_mts"] * 1e6 if on_cpu else None
-    return [*(each.trial() for each in readings), bandwidth(copies, least_rate), copies]
+    measured = bandwidth(copies, least_rate)
+    return [*(checked(each, measured, cache, least_rate) for each in readings), measured, copies]
 
 
 def largest_cache_bytes(readings: Sequence[Reading]) -> int:
@@ -130,6 +133,40 @@ def bandwidth(copies: Trial, least_rate: float | None) -> Trial:
         reason=copies.reason,
         result={**values, "source": source} if values else {},
     )
+
+
+def checked(reading: Reading, measured: Trial, cache: int, fastest_rate: float | None) -> Trial:
+    """A row of the probe; refused where more went through the memory than it allows.
+
+    Args:
+        reading: The row.
+        measured: The bandwidth of memory.
+        cache: Bytes of the largest cache, which may have held so much of the working set: only the
+            rest is sure to have been memory. Nothing is sure where no cache was reported.
+        fastest_rate: Transfers per second of the fastest memory there is, for a width of which no
+            rate is known.
+    """
+    row, values = reading.trial(), reading.values
+    seen: Any = measured.result
+    theory = _theory(values, fastest_rate) if reading.item in ALLOWS else None
+    low = seen.get("bandwidth_low_bytes_per_s")
+    if theory and low and cache:
+        passed = low * (1 - cache / seen["working_set_bytes"])
+        if passed > theory:
+            row.status = Status.REFUSED
+            row.reason = (
+                f"wrong: that would be {rate(theory)} at most, and copies moved {rate(passed)} "
+                f"through the memory ({reading.source})"
+            )
+    return row
+
+
+def _theory(values: dict[str, Any], fastest_rate: float | None) -> float | None:
+    """Bytes per second that a row about memory allows."""
+    if theory := values.get("bandwidth_bytes_per_s"):
+        return float(theory)
+    bits = values.get("bus_width_bits")
+    return bits / 8 * fastest_rate if bits and fastest_rate else None
 
 
 def _median_rate(copies: Trial) -> dict[str, float]:

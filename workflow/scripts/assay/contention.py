@@ -14,7 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay.device import control_groups
+
 PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
+QUOTA = "this container's own CPU quota"  # a neighbour, too: it holds our threads up
 NAMED = 3  # neighbours, at most
 NOTICED = 0.02  # of a core, at least
 KERNEL = 2  # the process whose children are threads of the Linux kernel
@@ -29,6 +33,7 @@ class Reading:
     delay_s: float | None  # run-queue delay of all threads of this process
     pressure_s: float | None  # time in which some task of the machine waited for a CPU
     steal_s: float | None  # time the hypervisor gave this machine's CPUs to others, all CPUs
+    throttled_s: float | None = None  # time our control groups were over their quota, all CPUs
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Contention:
     cpu_per_thread: float | None  # CPU time / (wall time × threads): threads really used
     pressure_share: float | None  # share of wall time
     steal_share: float | None  # share of wall time × CPUs
+    throttled_share: float | None = None  # share of wall time × threads
 
 
 def read(proc: Path = PROC) -> Reading:
@@ -49,6 +55,7 @@ def read(proc: Path = PROC) -> Reading:
         delay_s=_run_queue_delay(proc),
         pressure_s=_pressure(proc),
         steal_s=_steal(proc),
+        throttled_s=_throttled(proc),
     )
 
 
@@ -64,6 +71,7 @@ def between(before: Reading, after: Reading, threads: int) -> Contention:
         steal_share=_share(
             _difference(before.steal_s, after.steal_s), wall * (os.cpu_count() or 1)
         ),
+        throttled_share=_share(_difference(before.throttled_s, after.throttled_s), wall * threads),
     )
 
 
@@ -108,6 +116,26 @@ def _steal(proc: Path) -> float | None:
         ticks = int((proc / "stat").read_text().split("\n", 1)[0].split()[8])
         return ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):
+        return None
+
+
+def _throttled(proc: Path, root: Path = CGROUPS) -> float | None:
+    """Seconds that our control groups were held up by their own quota; None where none counts."""
+    try:
+        groups = control_groups("cpu", (proc / "self/cgroup").read_text(), root)
+    except (OSError, ValueError):
+        return None
+    return max(filter(None, map(_throttled_in, groups)), default=None)
+
+
+def _throttled_in(group: Path) -> float | None:
+    """Of one group: version 2 counts microseconds, version 1 nanoseconds."""
+    try:
+        counters = dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())
+        if "throttled_usec" in counters:
+            return int(counters["throttled_usec"]) * 1e-6
+        return int(counters["throttled_time"]) * 1e-9
+    except (OSError, ValueError, KeyError):
         return None
 
 
@@ -201,8 +229,13 @@ class Neighbour:
 
 
 def processes(proc: Path = PROC) -> dict[int, Process]:
-    """The processes that this one may see, by number; none where the system shows none."""
+    """The processes that this one may see, by number; none where the system shows none.
+
+    What a quota of our own withheld is listed among them, as number 0.
+    """
     found = {}
+    if throttled_s := _throttled(proc):
+        found[0] = Process(QUOTA, parent=0, started=0, cpu_s=throttled_s)
     for folder in proc.glob("[0-9]*"):
         try:
             # The name stands in brackets and may hold any character, brackets included.

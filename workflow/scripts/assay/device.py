@@ -31,11 +31,11 @@ def visible_gpus() -> int:
 
     One that is lost or that this user may not use does not hide the others.
     """
-    return count_visible(gpu_uuids(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return count_visible(gpus()[0], os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
-def gpu_uuids() -> list[str]:
-    """The UUIDs of the GPUs that NVML shows, without those that it refuses."""
+def gpus() -> tuple[list[str], list[str]]:
+    """The UUIDs of the GPUs that NVML shows, and those that it refuses, each with its reason."""
     import pynvml
 
     return _of_each_gpu(pynvml.nvmlDeviceGetUUID)
@@ -45,25 +45,24 @@ def gpu_models() -> set[str]:
     """The models of the GPUs that NVML shows."""
     import pynvml
 
-    return {*_of_each_gpu(pynvml.nvmlDeviceGetName)}
+    return {*_of_each_gpu(pynvml.nvmlDeviceGetName)[0]}
 
 
-def _of_each_gpu(asked: Callable[[Any], str]) -> list[str]:
-    """What NVML tells of every GPU, without those of which it tells nothing."""
+def _of_each_gpu(asked: Callable[[Any], str]) -> tuple[list[str], list[str]]:
+    """What NVML tells of every GPU, and those that it refuses, each with its reason."""
     import pynvml
 
-    def told(index: int) -> str | None:
-        try:
-            return str(asked(pynvml.nvmlDeviceGetHandleByIndex(index)))
-        except pynvml.NVMLError:
-            return None
-
+    shown, refused = [], []
     try:
         pynvml.nvmlInit()
-        found = [told(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            try:
+                shown.append(str(asked(pynvml.nvmlDeviceGetHandleByIndex(index))))
+            except pynvml.NVMLError as error:  # lost, or not this user's
+                refused.append(f"GPU {index} ({error})")
     except pynvml.NVMLError:
-        return []
-    return [each for each in found if each]
+        pass
+    return shown, refused
 
 
 def count_visible(uuids: list[str], visible: str | None) -> int:
@@ -263,8 +262,9 @@ def _why_no_cuda() -> str:
     if torch.version.cuda is None:
         return f"no GPU: torch {torch.__version__} was built without CUDA"
     if visible_gpus() == 0:
-        hidden = "CUDA_VISIBLE_DEVICES" in os.environ
-        hint = " (CUDA_VISIBLE_DEVICES is set)" if hidden else ""
+        _, refused = gpus()
+        hint = f" and refuses {', '.join(refused)}" if refused else ""
+        hint += " (CUDA_VISIBLE_DEVICES is set)" if "CUDA_VISIBLE_DEVICES" in os.environ else ""
         return f"no GPU: the NVIDIA driver shows none{hint}"
     return (
         f"the NVIDIA driver shows a GPU, but torch {torch.__version__} cannot use it: "

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import platform
 import subprocess
 import time
@@ -20,7 +22,7 @@ from typing import Any, Protocol
 
 import torch
 
-from assay import contention, device, machine, record
+from assay import contention, device, environment, machine, record
 from assay.record import Conditions, DatasetInfo, Provenance, Record, Status, Trial
 
 PACKAGES = ("torch", "numpy", "scipy", "pydantic", "psutil", "nvidia-ml-py", "snakemake")
@@ -43,6 +45,7 @@ LOST = (
     "GPU is lost",
 )
 SEEDS_APART = 1_000_003  # seeds of an occasion; scripts add small numbers to theirs
+AT_WORK_S = 0.05  # of products, to see how many threads compute
 
 
 class Data(Protocol):
@@ -91,17 +94,22 @@ def run(
     if read_data:
         parser.add_argument("--dataset", type=Path, required=True, help="what fetch_dataset wrote")
     arguments = parser.parse_args(argv)
+    if argv is None:  # a program of its own
+        environment.start_again(arguments.threads or os.cpu_count() or 1)
     if arguments.settings is None:
         arguments.settings = _configured(study)
     data = _read(read_data, arguments.dataset) if read_data else None
     values = {"device": arguments.label or _label(arguments.device)}
     values |= {name: getattr(arguments, name) for name in axes}
     threads = device.use_threads(arguments.threads)
+    at_work = threads_at_work(threads)
     before = contention.read()
     trials, status, reason = _measure(arguments, values, data, measure)
     conditions = Conditions(
         threads_asked=arguments.threads,
         threads_used=threads,
+        threads_at_work=at_work,
+        environment=environment.told(os.environ),
         contention=asdict(contention.between(before, contention.read(), threads)),
         gpu=machine.gpu_conditions(torch.device(arguments.device)) if trials else None,
     )
@@ -147,8 +155,10 @@ def _measure(
         trials = measure(Job(axes, _on_occasion(arguments.settings, axes), place, data))
     except device.Unavailable as missing:
         return [], Status.UNAVAILABLE, str(missing)
-    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, TypeError) as error:
         first_line = str(error).strip().split("\n")[0]
+        if is_missing_dtype(error):
+            return [], Status.UNAVAILABLE, first_line
         if is_out_of_memory(error):
             return [], Status.OUT_OF_MEMORY, f"out of memory: {first_line}"
         if is_lost(error):
@@ -182,6 +192,23 @@ def names(known: Iterable[str]) -> Callable[[str], str]:
     return checked
 
 
+def threads_at_work(threads: int) -> float | None:
+    """How many threads compute in a product that is large enough for all of them.
+
+    By their CPU time, with what they waited for a core. None where one was asked for.
+    """
+    if threads == 1:
+        return None
+    a = torch.ones(2 * [128 * math.ceil(math.sqrt(threads))])
+    torch.mm(a, a)  # starts the threads
+    before, end = contention.read(), time.perf_counter() + AT_WORK_S
+    while time.perf_counter() < end:
+        torch.mm(a, a)
+    seen = contention.between(before, contention.read(), threads=1)
+    computed = seen.cpu_per_thread or 0.0
+    return computed / (1 - (seen.delay_share or 0.0))
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed; some allocators raise a plain RuntimeError for it."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or _says(error, NO_MEMORY)
@@ -195,6 +222,11 @@ def is_lost(error: BaseException) -> bool:
 def _says(error: BaseException, spellings: Iterable[str]) -> bool:
     text = str(error).lower()
     return any(each.lower() in text for each in spellings)
+
+
+def is_missing_dtype(error: BaseException) -> bool:
+    """Whether the device lacks a number format: Apple's GPUs and some Intel's have no float64."""
+    return (isinstance(error, TypeError) and "MPS" in str(error)) or "aspect fp64" in str(error)
 
 
 def summarize(trials: Sequence[Trial]) -> tuple[Status, str | None]:
@@ -244,11 +276,18 @@ def _configured(study: str) -> dict[str, Any]:
 
 
 def _commit() -> dict[str, Any]:
-    """Commit and dirty flag of the workflow's own folder; null outside a git checkout."""
+    """Commit and dirty flag of the workflow's own folder; null outside a git checkout.
+
+    Whose folder it is does not matter: the code in it runs anyway.
+    """
+    owned = ("-c", f"safe.directory={ROOT}", "-c", "core.fsmonitor=false")
 
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(ROOT), *arguments], check=True, capture_output=True, text=True
+            ["git", *owned, "-C", str(ROOT), *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout.strip()
 
     try:

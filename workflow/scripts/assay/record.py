@@ -68,8 +68,15 @@ class Conditions(_Model):
 
     threads_asked: int | None = Field(description="Threads the workflow gave to the job")
     threads_used: int = Field(description="Threads that torch reported")
+    threads_at_work: float | None = Field(
+        None, description="Threads that computed in a product of all of them, by their CPU time"
+    )
+    environment: dict[str, str] = Field(
+        default_factory=dict, description="Variables of the shell that can change numbers"
+    )
     contention: dict[str, float | None] = Field(
-        description="delay_share, cpu_per_thread, steal_share, pressure_share over the whole job"
+        description="delay_share, cpu_per_thread, steal_share, pressure_share, throttled_share "
+        "over the whole job"
     )
     gpu: dict[str, JsonValue] | None = Field(
         description="Clocks, temperature, power, throttle reasons and other processes at the end"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
+
+os.environ.pop("MPLBACKEND", None)  # a notebook's is nowhere else
 
 import matplotlib
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SNIPPETS = Path(__file__).resolve().parents[4] / "resources/snippets"
+IDLE = 0.75  # share of its threads that compute, under which a job's number of them is not believed
 NOTHING = "Nothing could be measured: the reasons are below."
 
 
@@ -272,7 +273,21 @@ def notices(records: Iterable[Record]) -> list[str]:
                 f"These figures come from {data.name}, not from {data.asked}, which was asked for "
                 f"and could not be had ({data.reason})."
             )
+        found += [*_conditions(each.conditions)]
     return list(dict.fromkeys(found))
+
+
+def _conditions(seen: record.Conditions) -> Iterator[str]:
+    """What of a job's conditions is not as it should be."""
+    if seen.environment:
+        named = [f"{name}={value}" for name, value in seen.environment.items()]
+        yield f"Measured with {say.listed(named)} in the shell, which can change numbers."
+    used, at_work = seen.threads_used, seen.threads_at_work
+    if seen.threads_asked and used < seen.threads_asked:
+        threads = say.plural(seen.threads_asked, "thread")
+        yield f"Some jobs were given {threads} and could use {used}."
+    if at_work is not None and at_work < IDLE * used:
+        yield f"Some jobs had {used} threads, and by CPU time {at_work:.1f} of them computed."
 
 
 def measured(records: Iterable[Record]) -> list[Record]:

@@ -186,6 +186,15 @@ def no_gpu(records: Sequence[Record]) -> str:
     return f"No GPU: {reason.removeprefix('no GPU: ')}"
 
 
+def left_out(record: Record) -> str:
+    """Which GPUs ``devices: auto`` left out, and why; empty where none is known."""
+    found = values(record, Item.GPUS)
+    parts = [f"{each}, which the driver refuses" for each in found.get("refused", [])]
+    if hidden := found.get("hidden"):
+        parts.append(f"{hidden} that CUDA_VISIBLE_DEVICES hides")
+    return "; ".join(parts)
+
+
 def gpu_name(record: Record) -> str:
     """Name, number of multiprocessors and memory of a GPU."""
     found = values(record, Item.GPU)

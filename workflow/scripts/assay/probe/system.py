@@ -365,11 +365,16 @@ def torch_libraries(text: str) -> dict[str, JsonValue]:
 
 
 def gpus() -> Reading:
-    """How many GPUs there are, or why there is none; said in the CPU's record, too."""
+    """How many GPUs there are, or why there is none; said in the CPU's record, too.
+
+    Those that are left out are named: what the driver refuses, what CUDA_VISIBLE_DEVICES hides.
+    """
     import torch
 
     if count := device.visible_gpus():
-        return Reading(Item.GPUS, {"count": count}, "NVML")
+        shown, refused = device.gpus()
+        left_out = known(hidden=len(shown) - count or None, refused=[*refused] or None)
+        return Reading(Item.GPUS, {"count": count, **left_out}, "NVML")
     if (other := torch.accelerator.current_accelerator(check_available=True)) is not None:
         count = torch.accelerator.device_count()
         return Reading(Item.GPUS, {"count": count, "type": other.type}, "torch")

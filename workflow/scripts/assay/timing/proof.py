@@ -93,7 +93,7 @@ def attempt(what: dict[str, JsonValue], measure: Callable[[], Trial]) -> Trial:
         return measure()
     except Unavailable as missing:
         return Trial(what=what, status=Status.UNAVAILABLE, reason=str(missing))
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, TypeError) as error:
         if status := missing_status(error):
             return Trial(what=what, status=status, reason=first_line(error))
         raise
@@ -110,7 +110,8 @@ def is_missing_kernel(error: BaseException) -> bool:
     """Whether torch says that it has no kernel for this dtype on this device."""
     text = str(error)
     spellings = ("not implemented for", "CUBLAS_STATUS_NOT_SUPPORTED", "CUDNN_STATUS_NOT_SUPPORTED")
-    return isinstance(error, NotImplementedError) or any(each in text for each in spellings)
+    missing = isinstance(error, NotImplementedError) or any(each in text for each in spellings)
+    return missing or job.is_missing_dtype(error)
 
 
 def first_line(error: BaseException) -> str:

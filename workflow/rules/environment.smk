@@ -1,0 +1,43 @@
+"""What jobs are started in: the shell's variables, and the python that they call."""
+
+import os
+import subprocess
+import sys
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, os.path.join(str(workflow.current_basedir), "../scripts"))
+
+from assay import environment
+
+
+def start_jobs_in_a_known_environment():
+    """Take out the shell's variables that would break a job or change its numbers.
+
+    A workflow that uses this one as a module keeps its own; measuring scripts then start again
+    without them.
+    """
+    if not workflow.modifier.is_module:
+        for name in os.environ.keys() - environment.known(os.environ).keys():
+            del os.environ[name]
+
+
+def require_python():
+    """Say once, before anything runs, that the environment's python is not on the path."""
+    if workflow.deployment_settings.deployment_method:
+        return  # each rule has an environment of its own
+    code = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is None)"
+    try:
+        subprocess.run(["python", "-c", code], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise WorkflowError(
+            "Jobs call `python`, and none on the path has torch: activate the environment "
+            "(. .venv/bin/activate) and run again, or use make."
+        ) from None
+
+
+start_jobs_in_a_known_environment()
+
+
+onstart:
+    require_python()
