@@ -140,9 +140,12 @@ def test_jobs_of_the_workflow_start_in_a_known_environment(fresh, monkeypatch):
 
 
 @pytest.mark.workflow
-def test_a_path_without_the_environment_is_said_once(fresh):
+def test_a_path_without_the_environment_is_said_once(fresh, tmp_path):
+    other = tmp_path / "python"
+    other.write_text("#!/bin/sh\nexit 1\n")  # as one that lacks torch
+    other.chmod(0o755)
     options = fresh.options()
-    options["env"] = options["env"] | {"PATH": "/usr/sbin:/sbin"}
+    options["env"] = options["env"] | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile"]
     done = subprocess.run([*command, "tests/config.yaml"], timeout=120, **options)
     assert done.returncode != 0

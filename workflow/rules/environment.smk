@@ -17,7 +17,7 @@ def start_jobs_in_a_known_environment():
     A workflow that uses this one as a module keeps its own; measuring scripts then start again
     without them.
     """
-    if not workflow.modifier.is_module:
+    if workflow.modifier.is_main_snakefile():
         for name in os.environ.keys() - environment.known(os.environ).keys():
             del os.environ[name]
 
