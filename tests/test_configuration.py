@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 from assay import configuration
-from conftest import ROOT, load
+from conftest import ROOT, load, plan
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 reference = load(ROOT / "workflow/reference.py")
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -39,21 +40,24 @@ def complaint(config: dict[str, Any]) -> str:
     return message
 
 
+def accept(config: dict[str, Any]) -> None:
+    """By the models, and by the schema that is written from them."""
+    configuration.check(config)
+    Draft202012Validator(configuration.schema()).validate(config)
+
+
 def test_a_study_may_have_nothing_to_measure():
-    configuration.check(changed("studies.search.axes.strategy", []))
+    accept(changed("studies.search.axes.strategy", []))
 
 
 def test_the_default_is_valid():
-    configuration.check(DEFAULT)
+    accept(DEFAULT)
 
 
 @pytest.mark.parametrize("preset", ["quick", "full"])
 def test_presets_are_valid_over_the_default(preset):
-    from snakemake.utils import update_config
-
-    config = copy.deepcopy(DEFAULT)
-    update_config(config, yaml.safe_load((ROOT / f"workflow/presets/{preset}.yaml").read_text()))
-    configuration.check(config)
+    config = plan.merged([str(ROOT / f"workflow/presets/{preset}.yaml")])
+    accept(config)
     assert config["preset"] == preset
 
 
@@ -157,10 +161,12 @@ def test_what_is_generated_is_in_step_with_the_models_and_with_the_defaults():
         assert (ROOT / path).read_text() == text, "python workflow/reference.py"
 
 
-def test_every_value_has_a_meaning():
+def test_every_value_has_a_type_and_a_meaning():
     leaves = dict(reference.leaves(configuration.schema()))
     assert len(leaves) > 200
-    assert [key for key, schema in leaves.items() if not schema.get("description")] == []
+    assert [
+        key for key, schema in leaves.items() if not {"type", "description"} <= set(schema)
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -174,7 +180,7 @@ def test_every_value_has_a_meaning():
     ],
 )
 def test_forms_of_devices(devices):
-    configuration.check(changed("devices", devices))
+    accept(changed("devices", devices))
 
 
 @given(st.text(min_size=1))

@@ -265,6 +265,8 @@ def sentence(error: "SchemaError") -> str:
         return f"{key} holds {value!r}; allowed: names that match {allowed}."
     if rule == "type" and "enum" in schema:
         rule, allowed = "enum", schema["enum"]
+    if rule == "type" and "anyOf" in schema:
+        rule = "anyOf"
     if rule in ("enum", "const") and error.parent is not None:  # one branch of several
         return sentence(error.parent)
     match rule:
@@ -353,9 +355,9 @@ def _plain(node: Mapping[str, Any], models: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _union(branches: list[dict[str, Any]]) -> dict[str, Any]:
-    """One schema with a list of types where the branches are numbers, texts and null."""
+    """Its types; without branches where these are numbers, texts and null."""
     kinds = [branch["type"] for branch in branches]
     listed = any({"enum", "const"} & branch.keys() for branch in branches)
     if listed or {"array", "object"} & set(kinds):
-        return {"anyOf": branches}
+        return {"type": kinds, "anyOf": branches}
     return {key: value for each in branches for key, value in each.items()} | {"type": kinds}
