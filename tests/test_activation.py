@@ -139,6 +139,16 @@ def test_where_no_other_can_be_told_from_it_the_question_is_open():
     assert model.state(found.cells) == State.UNKNOWN
 
 
+@pytest.mark.parametrize("names", [["relu"], ["placebo"], ["relu", "placebo"]])
+def test_one_arm_is_not_best_and_says_what_it_came_to(names):
+    found = answer.answer([arm(name, 0.88) for name in names])
+    start = "Cannot tell which activation works best: nothing to compare "
+    assert found.sentence.startswith(start)
+    assert "with, test accuracy 88." in found.sentence
+    assert (found.so, model.state(found.cells)) == ("", State.UNKNOWN)
+    assert found.short.endswith("; nothing to compare it with")
+
+
 def test_the_headline_keeps_its_budget_with_every_kind_of_word():
     records = [
         arm("relu", 0.88), arm("sigmoid", 0.85), arm("tanh", 0.86), arm("gelu", 0.8797, 0.0001),

@@ -420,8 +420,25 @@ def test_where_every_arm_diverged_nothing_is_compared():
         [arm("normal_1", 0.7, diverged=[3]), arm("uniform_0_1", 0.1, diverged=range(5))]
     )
     assert level(found)["reference"] is None
-    assert "2 of 2 fail to learn" in found.sentence
+    assert found.sentence.endswith("with 1 hidden layer none of 2 learns.")
+    assert model.state(found.cells) == State.UNKNOWN
     assert len(found.views) == 1
+
+
+@pytest.mark.parametrize(
+    ("means", "says"),
+    [
+        ({"zeros": 0.1, "constant": 0.1}, "with 4 hidden layers none of 2 learns."),
+        ({"zeros": 0.1}, "with 4 hidden layers zeros fails to learn."),
+        ({"placebo": 0.86}, "placebo (default) reaches 86."),
+        ({"kaiming_normal": 0.86}, "Kaiming normal reaches 86."),
+    ],
+)
+def test_one_arm_or_only_hopeless_ones_tell_nothing_and_say_what_they_came_to(means, says):
+    found = answer.answer(grid(**means))
+    assert found.sentence.startswith("Cannot tell whether initialisation matters: ")
+    assert says in found.sentence
+    assert (found.so, model.state(found.cells)) == ("", State.UNKNOWN)
 
 
 def test_shares_are_told_over_three_sets_of_arms():

@@ -139,6 +139,15 @@ def test_a_gpu_of_which_only_the_speed_is_lost(seen):
     assert model.state(found.cells) == State.PART
 
 
+def test_devices_that_came_to_the_same_share_rows_and_a_view(seen):
+    gpus = [on_a_gpu(seen), on_a_gpu(seen)]
+    for i, each in enumerate(gpus):
+        each.axes["device"] = f"gpu{i}"
+    found = answer.answer([seen, *gpus])
+    assert [view.name for view in question.shared(found.views)] == ["cpu", "gpu0, gpu1"]
+    assert {row[1] for row in found.table.rows} <= {"cpu", "gpu0, gpu1", "cpu, gpu0, gpu1"}
+
+
 def test_an_optimiser_that_loses_its_parameters_is_told(seen):
     changed = seen.model_copy(deep=True)
     for trial in changed.trials:

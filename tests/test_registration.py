@@ -126,7 +126,7 @@ def test_a_lost_operation_on_the_list_is_named():
 
 def test_a_lost_list_is_named():
     found = answer.answer([with_status(RECORDS[0], Status.CONTENDED), *RECORDS[1:]])
-    assert found.sentence == "Blocks in a Python list: disturbed."
+    assert found.sentence.startswith("Blocks in a Python list: disturbed. Operations that work: ")
     assert model.state(found.cells) == State.NONE
     assert found.so == ""
 

@@ -99,3 +99,11 @@ def test_what_several_devices_have_in_common_is_said_once(text: str, told: str) 
 
 def test_one_device_is_not_named() -> None:
     assert say.once("Two threads: n = 3.", ["cpu"]) == "Two threads: n = 3."
+
+
+def test_what_is_the_same_of_several_devices_is_one_text() -> None:
+    devices = ["cpu", "gpu0", "gpu1"]
+    texts = ["cpu: slow.", "gpu0: fast.", "gpu1: fast.", "All: alike."]
+    assert say.together(texts, devices) == ["cpu: slow.", "gpu0 and gpu1: fast.", "All: alike."]
+    assert say.together([f"{each}: fast." for each in devices], devices) == ["fast."]
+    assert say.together(["No device."], devices) == ["No device."]

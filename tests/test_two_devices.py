@@ -482,6 +482,25 @@ def test_small_and_large_products_differ_and_the_launch_is_named() -> None:
     check_budgets(found)
 
 
+def test_a_smaller_size_that_gains_less_is_not_hidden_by_the_largest() -> None:
+    found = answer.answer(records(trial(256, 1.33), trial(1024, 1.98)))
+    assert found.sentence.endswith("at n = 1024, almost linear, and 1.330 at n = 256.")
+    assert found.short == "Almost linear, 1.980 of 2, 1.330 at n = 256"
+    check_budgets(found)
+
+
+def test_a_pair_that_either_gpu_measured_is_told_once() -> None:
+    other = trial(1024, 1.97)
+    other.result["lanes"] = other.result["lanes"][::-1]
+    both = [*records(trial(1024, 1.98)), *records(other, device="gpu1")]
+    found = answer.answer(both)
+    assert found.sentence == answer.answer(both[:1]).sentence
+    assert len(found.cells) == 1
+    assert len(found.table.rows) == 2
+    far = [*records(trial(1024, 1.98)), *records(other, device="gpu1 (lab)")]
+    assert "gpu1 (lab): Two GPUs: 1.97" in answer.answer(far).sentence
+
+
 def test_stand_ins_are_labelled_everywhere_and_answer_nothing() -> None:
     missing = Trial(
         what={"pair": "two GPUs", "role": "question", "n": 1024, "dtype": "float32"},

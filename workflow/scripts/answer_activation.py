@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import pandas as pd
 from assay.answer import accuracy, arms, figure, model, question, say, trials, verdict
 from assay.answer.arms import Arm, Role
 from assay.answer.figure import Axis, Band, Row
-from assay.answer.model import Cell, Column, Table
+from assay.answer.model import Cell, Column, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Word
 from assay.record import Phase, Record
@@ -57,6 +58,14 @@ class Device:
     def others(self) -> list[Arm]:
         """All but the reference and the placebo."""
         return [arm for arm in self.arms if arm.role == Role.TARGET and arm.name != PLACEBO]
+
+    @property
+    def cells(self) -> list[Main]:
+        """What the headline rests on; one arm alone tells nothing."""
+        others = [arm.main for arm in self.others]
+        if self.reference and all(cell.lost for cell in others):
+            return [Main(self.reference.label, Word.UNKNOWN), *others]
+        return others or [arm.main for arm in self.arms]
 
     @property
     def real(self) -> dict[str, pd.DataFrame]:
@@ -141,7 +150,7 @@ def answer(records: list[Record]) -> Findings:
     every = [arm for here in devices for arm in (*here.arms, *here.steps.values())]
     return Findings(
         short="; ".join(on[here.name] + _short(here) for here in devices) or "Not measured",
-        cells=[arm.main for here in devices for arm in here.others],
+        cells=[cell for here in devices for cell in here.cells],
         sentence=" ".join(on[here.name] + _sentence(here) for here in devices) or question.NOTHING,
         so=" ".join(on[here.name] + text for here in devices if (text := _so(here))),
         numbers={here.name: _numbers(here) for here in devices if here.reference},
@@ -168,7 +177,9 @@ def _sentence(here: Device) -> str:
         return f"Cannot tell which activation works best: {named}."
     unknown, reached = by_word[Word.UNKNOWN], f"test accuracy {say.accuracy(best.value)}"
     told = {"Better": by_word[Word.BETTER], "Not compared": lost}
-    if unknown and len(unknown) + len(lost) == len(here.others):
+    if len(lost) == len(here.others):
+        first = f"Cannot tell which activation works best: nothing to compare {best.label} with, {reached}"  # noqa: E501
+    elif len(unknown) + len(lost) == len(here.others):
         first = (
             f"Cannot tell which activation works best: {best.label} in validation, with {reached}"
         )
@@ -189,7 +200,7 @@ def _short(here: Device) -> str:
     counts = {word.value: sum(arm.word == word for arm in here.others) for word in words}
     counts["lost"] = sum(bool(arm.lost) for arm in here.others)
     told = ", ".join(f"{number} {word}" for word, number in counts.items() if number)
-    return here.reference.label + (f"; {told}" if told else "")
+    return f"{here.reference.label}; {told or 'nothing to compare it with'}"
 
 
 def _so(here: Device) -> str:
@@ -355,10 +366,7 @@ def _course(each: Record) -> list[float]:
     return [float(mean) for mean in np.mean(runs, axis=0)]
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("activation", answer, argv)
-
+main = partial(question.run, "activation", answer)
 
 if __name__ == "__main__":
     main()

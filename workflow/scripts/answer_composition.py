@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -409,10 +410,7 @@ def _held(holds: bool | None) -> Cell | None:
     return Cell(text="yes" if holds else "NO", sign="✓" if holds else "✗")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("composition", answer, argv)
-
+main = partial(question.run, "composition", answer)
 
 if __name__ == "__main__":
     main()

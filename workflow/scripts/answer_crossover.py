@@ -1,9 +1,8 @@
 """From which size is the GPU worth it? Without a GPU: from which size are all threads?
 
 The crossover n* is the size from which on one way is faster than the other by more than the margin
-of sameness. Between the last measured size where it is not and the next, where it is, the logarithm
-of the ratio is taken for a straight line in log n. The ends of n*'s interval come from the ends of
-the ratios' intervals in the same way, and a size at which "faster" is not the verdict lies inside.
+of sameness. It lies between two measured sizes: the last at which "faster" is not the verdict, and
+the next. Nothing narrower is told, for what happens between two sizes was not measured.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from functools import partial
 from typing import Any
 
 from assay.answer import arms, figure, model, question, say, trials, verdict
@@ -20,11 +20,11 @@ from assay.answer.model import Column, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Comparison, Word
 from assay.record import Record, Status, Trial
-from assay.statistic import Interval
 from matplotlib.axes import Axes
 from pandas import DataFrame
 
 FASTER = 1 - verdict.MARGIN  # a ratio of times below this is no longer the same
+NEAR = 4  # times: between sizes further apart a straight line is no estimate
 WAYS = {
     "one_thread": "one thread",
     "resident": "operands there",
@@ -33,9 +33,10 @@ WAYS = {
     "printed": "printed to the null device",
 }
 ON_CPU = ("one_thread", "all_threads")
-WHOLE = ("all_threads", "one_thread", "resident")  # what a device does as a whole, best first
+WHOLE = (*ON_CPU, "resident")  # what a device does as a whole
 TASKS = {"product": "products", "elementwise": "elementwise products"}
 TITLE = "Ratio of times against matrix size"
+SUMMARY = "From which size on each way is faster"
 
 
 # ---- what was measured --------------------------------------------------------------------------
@@ -81,7 +82,7 @@ def _arm(each: Record, trial: Trial, name: str) -> Arm:
 
 
 def _beside_cpu(arm: Arm, found: Sequence[Arm]) -> Arm:
-    """What a GPU does compared with what the first CPU does as a whole, at the same task."""
+    """What a GPU does beside the first CPU, on as many threads as are faster, at the same task."""
     if arm.name not in ("resident", "transfer"):
         return arm
     same = [a for a in found if on_cpu(a) and (a.group, a.label) == (arm.group, arm.label)]
@@ -108,24 +109,20 @@ def on_cpu(arm: Arm) -> bool:
 # ---- the crossover ------------------------------------------------------------------------------
 
 
-def crossing(sizes: Sequence[int], margins: Sequence[float]) -> float:
-    """The size from which on a curve stays below 1, on straight lines in log-log.
+def bracket(sizes: Sequence[int], below: Sequence[bool]) -> tuple[float, float]:
+    """The neighbours among sizes between which a curve falls below 1, and then stays there.
 
     Args:
         sizes: In ascending order.
-        margins: The curve at these sizes, positive.
+        below: Whether it is below 1 there.
 
     Returns:
-        0 where the whole curve is below 1 (always); infinity where its last point is not (never).
+        Twice 0 where it is below everywhere (always); twice infinity where it is not at last.
     """
-    last = max((i for i, margin in enumerate(margins) if margin >= 1), default=None)
+    last = max((i for i, each in enumerate(below) if not each), default=None)
     if last is None:
-        return 0.0
-    if last == len(sizes) - 1:
-        return math.inf
-    above, below = math.log(margins[last]), math.log(margins[last + 1])
-    share = above / (above - below)
-    return math.exp((1 - share) * math.log(sizes[last]) + share * math.log(sizes[last + 1]))
+        return 0.0, 0.0
+    return (sizes[last], sizes[last + 1]) if last + 1 < len(sizes) else (math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -145,68 +142,65 @@ class Crossover:
         return [arm.extras["n"] for arm in self.arms]
 
     @property
-    def margins(self) -> list[Interval]:
-        """The ratios over the largest that counts as faster; below 1 it is faster.
-
-        An interval reaches 1 wherever the verdict is not that it is faster.
-        """
-        found = []
-        for arm in self.arms:
-            assert arm.seen
-            value, low, high = (end / FASTER for end in astuple(arm.seen)[:3])
-            found.append(Interval(value, low, high if arm.word == Word.FASTER else max(high, 1.0)))
-        return found
+    def seen(self) -> list[Comparison]:
+        """The ratios at these sizes."""
+        return [arm.seen for arm in self.arms if arm.seen]
 
     @property
-    def n(self) -> Interval:
-        """n* with its interval; 0 stands for always and infinity for never."""
-        ends = zip(*map(astuple, self.margins), strict=True)
-        return Interval(*(crossing(self.sizes, end) for end in ends))
+    def between(self) -> tuple[float, float]:
+        """The sizes on both sides of n*, by the ratios; see :func:`bracket`."""
+        return bracket(self.sizes, [seen.value < FASTER for seen in self.seen])
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Between which sizes n* lies at all: beyond, every or no verdict is that it is faster.
+
+        0 where it may be faster from the smallest size on, infinity where it may never be.
+        """
+        certain = [arm.word == Word.FASTER for arm in self.arms]
+        possible = [seen.low < FASTER for seen in self.seen]
+        return bracket(self.sizes, possible)[0], bracket(self.sizes, certain)[1]
+
+    @property
+    def estimate(self) -> float | None:
+        """n* on a straight line in log n and log ratio between two sizes that are not far apart."""
+        low, high = self.between
+        if self.case != "crosses" or high > NEAR * low:
+            return None
+        at = self.sizes.index(int(low))
+        above, below = (math.log(seen.value / FASTER) for seen in self.seen[at : at + 2])
+        return float(low * (high / low) ** (above / (above - below)))
 
     @property
     def case(self) -> str:
         """``always``, ``never`` or ``crosses``."""
-        value = self.n.value
-        return "always" if value == 0 else "never" if math.isinf(value) else "crosses"
-
-    @property
-    def between(self) -> list[int] | None:
-        """The measured sizes on both sides of n*; None where it does not cross."""
-        if self.case != "crosses":
-            return None
-        after = next(i for i, n in enumerate(self.sizes) if n > self.n.value)
-        return self.sizes[after - 1 : after + 1]
+        return {0.0: "always", math.inf: "never"}.get(self.between[0], "crosses")
 
     @property
     def doubtful(self) -> bool:
         """Whether it cannot be told if there is a size from which on it is faster."""
-        n = self.n
-        return math.isinf(n.high) if self.case == "crosses" else n.low != n.high
-
-    @property
-    def words(self) -> str:
-        """From where on it is faster."""
-        if self.case == "always":
-            return f"at every size from {self.sizes[0]}"
-        if self.case == "crosses":
-            return f"from n = {say.count(self.n.value)}"
-        only = [n for n, margin in zip(self.sizes, self.margins, strict=True) if margin.value < 1]
-        return f"only at {say.few(only)}" if only else f"at no size up to {self.sizes[-1]}"
-
-    @property
-    def interval(self) -> str:
-        """The interval of n* in brackets."""
-        low, high = self.n.low, self.n.high
-        left = f"≤{self.sizes[0]}" if low == 0 else say.count(low)
-        right = f">{self.sizes[-1]}" if math.isinf(high) else say.count(high)
-        return f"[{left}, {right}]"
+        low, high = self.ends
+        return math.isinf(high) if self.case == "crosses" else low != high
 
     @property
     def told(self) -> str:
-        """From where on, with the interval, and whether that cannot be told."""
+        """From where on it is faster, and whether that cannot be told."""
         if self.doubtful:
-            return f"cannot tell: {self.words}, or from a size in {self.interval}"
-        return f"{self.words} {self.interval}" if self.case == "crosses" else self.words
+            low, high = self.ends
+            left = f"≤{self.sizes[0]}" if low == 0 else say.count(low)
+            right = f">{self.sizes[-1]}" if math.isinf(high) else say.count(high)
+            return f"cannot tell: n* is in [{left}, {right}]"
+        if self.case == "crosses":
+            low, high = self.ends
+            return f"from n between {say.count(low)} and {say.count(high)}" if low else (
+                f"from n = {say.count(high)} or less"
+            )  # fmt: skip
+        if len(self.sizes) == 1:
+            return f"{'' if self.case == 'always' else 'not '}at n = {self.sizes[0]}"
+        if self.case == "always":
+            return f"at every size from {self.sizes[0]}"
+        only = [arm.label for arm in self.arms if arm.word == Word.FASTER]
+        return f"only at {say.few(only)}" if only else f"at no size up to {self.sizes[-1]}"
 
     @property
     def task(self) -> tuple[str, str]:
@@ -289,17 +283,23 @@ def answer(records: list[Record]) -> Findings:
 def _lost(records: Sequence[Record], found: Sequence[Arm], main: Sequence[Crossover]) -> list[Main]:
     """Tasks and devices that were asked for and have no crossover, each with why."""
     measured = {arm.device: on_cpu(arm) for arm in found}
+    asked = [name for name, cpu in measured.items() if not cpu] or [*measured]
     there, first = {each.task for each in main}, formats(records)
     lost: dict[str, str] = {}
     for each in records:
         device = str(each.axes["device"])
-        asked = [(str(trial.what["operation"]), trial) for trial in each.trials]
-        mine = [(o, trial.status) for o, trial in asked if trial.what["dtype"] == first[o]]
-        for operation, status in mine or [("", each.status)]:
-            beside = measured.get(device) and not all(measured.values())  # a CPU beside a GPU
-            if device in measured and (beside or not operation or (device, operation) in there):
-                continue
-            name = TASKS[operation] if device in measured else device
+        ended = {
+            str(trial.what["operation"]): trial.status
+            for trial in each.trials
+            if trial.what["dtype"] == first[str(trial.what["operation"])]
+        }
+        if device not in measured:
+            missing = dict.fromkeys([device], [*ended.values(), each.status][0])
+        else:
+            on = f" on {device}" if len(asked) > 1 else ""
+            tasks = [task for task in ended if device in asked and (device, task) not in there]
+            missing = {TASKS[task] + on: ended[task] for task in tasks}
+        for name, status in missing.items():
             if status != Status.OK:
                 lost[name] = model.lost(status)
             lost.setdefault(name, "not measured")
@@ -331,12 +331,12 @@ def _crossover_numbers(each: Crossover) -> dict[str, Any]:
     last = arms.flat(each.arms[-1])
     same = ("device", "way", "operation", "dtype", "against_device", "against_way")
     at_end = ("ratio", "ratio_low", "ratio_high", "verdict")
-    ends = zip(("n", "n_low", "n_high"), astuple(each.n), strict=True)
+    low, high = (n if n and math.isfinite(n) else None for n in each.ends)
     return {
         **{key: last[key] for key in same},
         "case": each.case,
-        **{name: n if n and math.isfinite(n) else None for name, n in ends},
-        "between": each.between,
+        **{"n": each.estimate, "n_low": low, "n_high": high},
+        "between": [*each.between] if each.case == "crosses" else None,
         "largest_n": each.sizes[-1],
         **{f"{key}_at_largest_n": last[key] for key in at_end},
     }
@@ -358,34 +358,33 @@ def _sentence(found: Sequence[Arm], main: Sequence[Crossover], lost: Sequence[Ma
     """From which size on the GPU, or else all threads, are worth it: products, then little work."""
     if not found:
         return question.NOTHING
-    gpu = next((arm.device for arm in found if not on_cpu(arm)), "")
-    if not main and gpu:
-        return f"No CPU was measured beside {gpu}, so there is nothing to compare."
+    gpus = say.listed(dict.fromkeys(arm.device for arm in found if not on_cpu(arm)))
+    if not main and gpus:
+        return f"No CPU was measured beside {gpus}, so there is nothing to compare."
     if not main:
         return "No GPU here, and the CPU in one way only, so there is nothing to compare."
-    devices = list(dict.fromkeys(each.first.device for each in main))
-    parts = ["No GPU could be compared." if gpu else "No GPU here."] * on_cpu(main[0].first)
-    for device in devices:
+    parts = ["No GPU could be compared." if gpus else "No GPU here."] * on_cpu(main[0].first)
+    devices = [each.first.device for each in main]
+    for device in dict.fromkeys(devices):
         parts += _clauses([each for each in main if each.first.device == device], devices)
     return " ".join([*parts, *(f"{say.capital(each.name)}: {each.lost}." for each in lost)])
 
 
 def _clauses(here: Sequence[Crossover], devices: Sequence[str]) -> list[str]:
-    """Of one device: what is told of each task, with one interval; then what cannot be told."""
-    first, parts, group = here[0].first, [], ""
+    """Of one device: what is told of each task, then what cannot be told."""
+    first, group, parts = here[0].first, "", []
     for each in here:
         if not each.doubtful:
-            words = each.words if any("[" in part for part in parts) else each.told
-            words = f"with transfer {words}" if each.first.name == "transfer" else words
+            words = f"with transfer {each.told}" if each.first.name == "transfer" else each.told
             new = each.first.group.removeprefix(f"{first.extras['dtype']} " if parts else "")
             parts.append(words if each.first.group == group else f"for {new} {words}")
             group = each.first.group
-    subject = f"Using {first.device} is worth it"
-    if on_cpu(first):
-        subject = f"{say.on(first.device, devices)}{say.capital(_threads(first))}"
+    on = say.on(first.device, devices)
+    subject = say.capital(_threads(first)) if on_cpu(first) else "The GPU is worth it"
     told = [f"{subject} {', '.join(parts)}."] if parts else []
     doubtful = [each.name for each in here if each.doubtful]
-    return told + ([f"{say.capital(say.listed(doubtful))}: cannot tell."] if doubtful else [])
+    told += [f"{say.capital(say.listed(doubtful))}: cannot tell."] if doubtful else []
+    return [on + " ".join(told)]
 
 
 def _threads(arm: Arm) -> str:
@@ -401,12 +400,18 @@ def _short(found: Sequence[Arm], main: Sequence[Crossover]) -> str:
         return f"No GPU; cannot tell whether {_threads(first)}"
     if on_cpu(first):
         return f"No GPU; {_threads(first)} {_brief(lead)}{aside}"
-    same = [e for e in main if (e.first.device, e.first.name) == (first.device, first.name)]
-    return say.capital(", ".join(f"{TASKS[each.task[1]]} {_brief(each)}" for each in same))
+    by_device = arms.grouped([each.first for each in main], lambda arm: arm.device)
+    parts = []
+    for device in by_device:
+        same = [e for e in main if (e.first.device, e.first.name) == (device, first.name)]
+        told = ", ".join(f"{TASKS[each.task[1]]} {_brief(each)}" for each in same)
+        parts += [say.on(device, by_device) + say.capital(told)] if told else []
+    return "; ".join(parts)
 
 
 def _brief(each: Crossover) -> str:
-    return "cannot tell" if each.doubtful else each.words.partition(" up to")[0]
+    told = each.told.replace("n between ", "n = ").replace(" and ", "–")
+    return "cannot tell" if each.doubtful else told.partition(" up to")[0]
 
 
 def _so(main: Sequence[Crossover]) -> str:
@@ -415,7 +420,7 @@ def _so(main: Sequence[Crossover]) -> str:
     for each in main:
         device, task = each.first.device, f"for {each.first.group}"
         if each.first.name == "resident" and each.case != "never" and not each.doubtful:
-            since = next(n for n in each.sizes if n > 0.999 * each.n.high)
+            since = say.count(each.ends[1] or each.sizes[0])
             advice.setdefault(device, []).append(f"{task} from n = {since}")
         slower, faster = (
             [arm.extras["n"] for arm in each.arms if arm.word == word]
@@ -437,8 +442,9 @@ def _speeds(found: Sequence[Arm]) -> list[str]:
         peak, launched = best.extras["peak_flops"], best.extras["unsynchronised_s"]
         text = (
             f"{say.on(best.device, devices)}The fastest of the {best.group}, n = {best.label}, "
-            f"reaches {say.quantity(_speed(best), 'FLOP/s')}, half of it at n = {half}."
+            f"reaches {say.quantity(_speed(best), 'FLOP/s')}"
         )
+        text += f", half of it at n = {half}." if len(top) > 1 else "."
         if peak:
             text += f" That is {say.share(_speed(best), peak)} of the theoretical peak."
         if launched:
@@ -458,23 +464,22 @@ def _method(found: Sequence[Arm]) -> list[str]:
         "same rounds, the threads being set and woken before the time starts. Results were "
         "checked against float64. An elementwise product of n = 1 is one element: its time is the "
         "launch.",
-        f"n* is where the ratio passes what counts as faster (1 less {verdict.MARGIN:.0%}), on a "
-        "straight line in log n and log ratio between the last size where it is not faster and "
-        "the next. Its interval holds every size beyond at which the verdict is not that it is "
-        "faster.",
+        f"Faster means a ratio of times under 1 less {verdict.MARGIN:.0%}. From where on that is "
+        "so lies between the last measured size at which it is not the verdict, and the next.",
     ]
     if not all(map(on_cpu, found)):
         method.append(
             "CPU and GPU were measured in separate processes: their ratios are those of medians, "
-            "whose errors add in quadrature. Transfer is from and to pageable memory."
+            "whose errors add in quadrature. A GPU is compared with one thread or all, whichever "
+            "is faster. Transfer is from and to pageable memory."
         )
     return method
 
 
 def _caveats(found: Sequence[Arm]) -> list[str]:
     caveats = [
-        "The interval of n* holds what the measured sizes leave open, not how the ratio bends "
-        "between them. Operands are used again, so small ones stay in the caches.",
+        "More sizes in between would narrow down where the ratio crosses. Operands are used "
+        "again, so small ones stay in the caches.",
         "Published times of such products imply 125 to 1334 TFLOP/s: they were taken without "
         "synchronisation.",
     ]
@@ -497,15 +502,15 @@ def _view(device: str, crossed: Sequence[Crossover], main: Sequence[Crossover]) 
     own, other = device, first.extras["against_device"]
     if on_cpu(first):
         own, other = f"{say.worded(first.extras['threads'])} threads", "one thread"
-    crossing_here = [each for each in mine if each.between and not each.doubtful][:1]
     drawn = figure.lines(
         [_line(each, mine) for each in mine],
         Axis("rows and columns of the matrices, n", say.count, log=True, ticks=sizes),
         Axis(f"time of {own} over that of {other}", lambda y: f"{say.short(y)} ×", log=True),
         marks=[
-            Mark(each.n.value, f"between {say.listed(each.between or [])}")
-            for each in crossing_here
-        ],
+            Mark(each.estimate, "between {:g} and {:g}".format(*each.ends))
+            for each in mine
+            if each.estimate and not each.doubtful
+        ][:1],
         band=Band(FASTER, 2 - FASTER, ""),
     )
     _name_sides(drawn.axes[0], other, own)
@@ -529,22 +534,20 @@ def _line(each: Crossover, mine: Sequence[Crossover]) -> Line:
     formats = {other.first.group for other in mine if other.task == each.task}
     name = f"{each.first.extras['dtype']} " if len(formats) > 1 else ""
     name += each.task[1] + (" + transfer" if each.first.name == "transfer" else "")
-    return Line(name, each.sizes, [arm.seen for arm in each.arms if arm.seen])
+    return Line(name, each.sizes, each.seen)
 
 
 def _summary(crossed: Sequence[Crossover]) -> Shown:
     """Where each way crosses its reference."""
-    names = ("device", "task", "way", "against", "faster", "between", "at the largest size")
+    names = ("device", "task", "way", "against", "faster", "at the largest size")
     rows = []
     for each in crossed:
         first, last = each.first, each.arms[-1]
-        between = say.listed(each.between) if each.between else None
         row = [first.device, first.group, first.extras["how"], first.extras["against"]]
-        rows.append([*row, each.told, between, f"n = {last.label}: {last.told}"])
-    title = "From which size on each way is faster"
+        rows.append([*row, each.told, f"n = {last.label}: {last.told}"])
     text = "; ".join(f"{each.first.device}, {each.name}: {each.told}" for each in crossed)
     table = Table(columns=[Column(name=name) for name in names], rows=rows)
-    return Shown(title, f"{title}. {text}.", table=table)
+    return Shown(SUMMARY, f"{SUMMARY}. {text}.", table=table)
 
 
 def _table(found: Sequence[Arm]) -> Table:
@@ -564,10 +567,7 @@ def _table(found: Sequence[Arm]) -> Table:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("crossover", answer, argv)
-
+main = partial(question.run, "crossover", answer)
 
 if __name__ == "__main__":
     main()

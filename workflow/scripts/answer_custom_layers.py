@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -593,10 +594,7 @@ def _level(selection: str, own: pd.DataFrame, word: Word | None) -> Row:
     return Row(selection, arms.scaled(level, 100), text, tone=tone)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("custom_layers", answer, argv)
-
+main = partial(question.run, "custom_layers", answer)
 
 if __name__ == "__main__":
     main()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,33 +155,26 @@ def largest_jump(rows: pd.DataFrame) -> Jump | None:
 
 def measured(records: Iterable[Record]) -> pd.DataFrame:
     """The fastest product that was measured on each device in each number format."""
+    columns = ["device", "dtype", "format", "n", "year", "flops", "flops_low", "flops_high"]
     found = [
-        row
+        _measured(each, trial)
         for each in records
         for trial in each.trials
-        if trial.status == Status.OK and (row := _measured(each, trial))
+        if trial.status == Status.OK
+        and trial.what.get("dtype") in PUBLISHED
+        and trial.result.get("throughput_flops")
     ]
-    columns = ["device", "dtype", "format", "n", "year", "flops", "flops_low", "flops_high"]
     table = pd.DataFrame(found, columns=columns)
     return table.loc[table.groupby(["device", "dtype"], sort=False)["flops"].idxmax()]
 
 
-def _measured(each: Record, trial: Any) -> dict[str, Any] | None:
-    flops, dtype = trial.result.get("throughput_flops"), trial.what.get("dtype")
-    if not flops or dtype not in PUBLISHED:
-        return None
+def _measured(each: Record, trial: Any) -> tuple[Any, ...]:
+    flops, dtype = trial.result["throughput_flops"], trial.what["dtype"]
     arm = trial.result.get("arms", {}).get(trial.result.get("arm", "target"), {})
     median = arm.get("time_median_s", 1.0)
-    return {
-        "device": each.axes["device"],
-        "dtype": dtype,
-        "format": PUBLISHED[dtype],
-        "n": trial.what.get("n"),
-        "year": int(each.provenance.started[:4]),
-        "flops": flops,
-        "flops_low": flops * median / arm.get("time_high_s", median),
-        "flops_high": flops * median / arm.get("time_low_s", median),
-    }
+    ends = (flops * median / arm.get(f"time_{end}_s", median) for end in ("high", "low"))
+    where = (each.axes["device"], dtype, PUBLISHED[dtype], trial.what.get("n"))
+    return (*where, int(each.provenance.started[:4]), flops, *ends)
 
 
 # ---- the answer ----------------------------------------------------------------------------------
@@ -374,21 +368,18 @@ def _prefixed(value: float) -> str:
     return f"{say.short(value / scale)} {prefix}".strip()
 
 
-def _own(row: pd.Series) -> str:
-    """A product of this machine: ``float32 346 GFLOP/s``."""
-    return f"{row['dtype']} {say.quantity(row['flops'], 'FLOP/s')}"
-
-
-def _as_of(line: Trend | None, flops: float) -> str:
-    """In which year a GPU's peak was as high."""
+def _own(row: pd.Series, line: Trend | None) -> str:
+    """A product of this machine, and in which year a GPU's peak was as high."""
+    text = f"{row['dtype']} {say.quantity(row['flops'], 'FLOP/s')}"
     if line is None:
-        return ""
-    year = line.year_of(flops)
+        return text
+    year = line.year_of(row["flops"])
     if year < line.first:
-        return f" (below a GPU of {line.first})"
-    if year > line.last:
-        return f" (above a GPU of {line.last})"
-    return f" (like a GPU of about {year:.0f})"
+        return f"{text} (below a GPU of {line.first})"
+    beyond = (
+        f"above a GPU of {line.last}" if year > line.last else f"like a GPU of about {year:.0f}"
+    )
+    return f"{text} ({beyond})"
 
 
 def _table(table: pd.DataFrame, lines: Mapping[str, Trend], best: pd.DataFrame) -> Table:
@@ -397,17 +388,18 @@ def _table(table: pd.DataFrame, lines: Mapping[str, Trend], best: pd.DataFrame) 
     for name, rows in groups(table).items():
         line = lines.get(name)
         own = [
-            f"{say.on(row['device'], devices)}{_own(row)}{_as_of(line, row['flops'])}"
+            say.on(row["device"], devices) + _own(row, line)
             for _, row in best[best["format"] == name].iterrows()
         ]
+        grew = Cell(text=_told(line.growth), value=line.growth.value) if line else None
         body.append(
             {
                 "number format": name,
                 "peaks": len(rows),
                 "years": f"{rows['year'].min()} to {rows['year'].max()}",
-                "growth in a decade": _cell(line.growth) if line else "too short a time",
+                "growth in a decade": grew or "too short a time",
                 "against 1000": verdict.told(line.comparison, line.word) if line else None,
-                "this machine's best": "; ".join(own) or None,
+                "this machine's best": "; ".join(say.together(own, devices)) or None,
             }
         )
     return model.tabled(body)
@@ -417,10 +409,6 @@ def _told(grew: Interval) -> str:
     """A factor whose interval spans powers of ten: each end with digits of its own."""
     value, low, high = (say.number(each, 2) for each in (grew.value, grew.low, grew.high))
     return f"{value} [{low}, {high}] ×"
-
-
-def _cell(grew: Interval) -> Cell:
-    return Cell(text=_told(grew), value=grew.value)
 
 
 def _frame(table: pd.DataFrame, lines: Mapping[str, Trend], best: pd.DataFrame) -> pd.DataFrame:
@@ -446,10 +434,7 @@ def _frame(table: pd.DataFrame, lines: Mapping[str, Trend], best: pd.DataFrame) 
     return pd.concat([table.assign(kind="published"), own.assign(kind="measured"), judged])
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("decade", answer, argv)
-
+main = partial(question.run, "decade", answer)
 
 if __name__ == "__main__":
     main()

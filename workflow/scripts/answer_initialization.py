@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -155,8 +156,9 @@ class Level:
 
     @property
     def real(self) -> list[Arm]:
-        """All that was measured but the placebo."""
-        return [arm for arm in self.arms if arm.value and arm.name != PLACEBO]
+        """All that was measured but the placebo, which counts only where there is nothing else."""
+        measured = [arm for arm in self.arms if arm.value]
+        return [arm for arm in measured if arm.name != PLACEBO] or measured
 
     @property
     def failed(self) -> list[Arm]:
@@ -164,9 +166,25 @@ class Level:
         return [arm for arm in self.real if arm.lost or not arm.extras["learned"]]
 
     @property
+    def telling(self) -> list[Arm]:
+        """Those that failed where others did not: only beside these is a failure a difference."""
+        return self.failed if len(self.failed) < len(self.real) else []
+
+    @property
     def different(self) -> list[Arm]:
         """Those that learned, and were found better or worse than the reference."""
         return [arm for arm in self.real if arm.different and arm.extras["learned"]]
+
+    @property
+    def same(self) -> bool:
+        """Whether all that was compared is the same."""
+        return {arm.word for arm in self.real if arm.word} == {Word.SAME} and not self.failed
+
+    @property
+    def main(self) -> Main:
+        """The headline rests on whether one fails or differs here."""
+        told = self.telling or self.different or self.same
+        return Main(self.name, None if told else Word.UNKNOWN)
 
     @property
     def judged(self) -> dict[str, pd.DataFrame]:
@@ -175,9 +193,14 @@ class Level:
         names += [self.reference.name] if self.reference else []
         return {name: self.runs[name] for name in names}
 
+    @property
+    def drawn(self) -> list[Arm]:
+        """Those whose dot is drawn; failures are told in words."""
+        return [arm for arm in self.arms if arm.value and not arm.lost and arm.extras["learned"]]
+
 
 def compared(records: Sequence[Record]) -> list[Level]:
-    """Every device and depth; all is judged as one family."""
+    """Every device and depth, the shallowest first; all is judged as one family."""
     cells: dict[tuple[str, int], dict[str, Record]] = {}
     for each in sorted(records, key=lambda each: int(str(each.axes["depth"]))):
         where = (str(each.axes["device"]), int(str(each.axes["depth"])))
@@ -199,11 +222,8 @@ def _level(device: str, depth: int, records: Mapping[str, Record]) -> Level:
     # What diverged has the accuracy of the networks that its runs left, and is not compared.
     found = [replace(arm, value=accuracy.mean(runs[arm.name])) for arm in found]
     found.sort(key=lambda arm: -arm.extras["test_accuracy"])
-    found += [
-        Arm(device, str(depth), name, NAMES[name], lost=model.lost(each.status))
-        for name, each in records.items()
-        if name not in trained
-    ]
+    lost = {name: model.lost(each.status) for name, each in records.items() if name not in trained}
+    found += [Arm(device, str(depth), name, NAMES[name], lost=why) for name, why in lost.items()]
     return Level(device, depth, trained, runs, found)
 
 
@@ -316,15 +336,14 @@ class Device:
 
 def answer(records: list[Record]) -> Findings:
     """Answer from one record per device, initialisation and depth."""
-    levels = compared(records)
-    names = trials.devices(records)
+    levels, names = compared(records), trials.devices(records)
     devices = {name: _device(name, names, levels) for name in names}
     told = [(here.on, *_told(here)) for here in devices.values()]
     found = [arm for level in levels for arm in level.arms]
-    deepest_first = sorted(filter(_drawable, levels), key=lambda level: -level.depth)
-    views = [_view(level, len(names) > 1) for level in deepest_first]
+    deepest_first = sorted(levels, key=lambda level: -level.depth)
+    views = [_view(level, len(names) > 1) for level in deepest_first if len(level.drawn) > 1]
     return Findings(
-        short="; ".join(on + (short if on else say.capital(short)) for on, short, _ in told),
+        short="; ".join(on + say.capital(short) for on, short, _ in told),
         cells=[cell for here in devices.values() for cell in _cells(here)],
         sentence=" ".join(on + sentence for on, _, sentence in told),
         so=_so([level for level in levels if level.runs]),
@@ -332,7 +351,7 @@ def answer(records: list[Record]) -> Findings:
         why=[here.on + text for here in devices.values() for text in _why(here)],
         method=_method(records),
         caveats=_caveats(records, levels),
-        views=views or question.nothing(TITLE),
+        views=views or question.nothing(TITLE, "Nothing to compare" if found else "Not measured"),
         switch="Depth",
         folded=[view for here in devices.values() for view in _folded(here)],
         table=_table(found),
@@ -352,12 +371,10 @@ def _device(name: str, names: Sequence[str], levels: Sequence[Level]) -> Device:
 
 
 def _cells(here: Device) -> list[Main]:
-    """The headline rests on every depth: on whether one initialisation fails or differs there."""
-    cells = []
-    for level in here.levels:
-        same = Word.SAME if _same([level]) else Word.UNKNOWN
-        cells.append(Main(level.name, None if level.failed or level.different else same))
-    return cells + [Main(f"{arm.label} ({arm.group})", lost=arm.lost) for arm in here.missing]
+    """The headline rests on every depth, and on what could not be measured there."""
+    return [level.main for level in here.levels] + [
+        Main(f"{arm.label} ({arm.group})", lost=arm.lost) for arm in here.missing
+    ]
 
 
 def _told(here: Device) -> tuple[str, str]:
@@ -372,7 +389,7 @@ def _told(here: Device) -> tuple[str, str]:
 def _verdict(here: Device) -> tuple[str, str]:
     """What happens at the greatest depth at which anything does."""
     levels = here.levels
-    if failing := [level for level in levels if level.failed]:
+    if failing := [level for level in levels if level.telling]:
         failure = _failure(failing[-1])
         deeper = ", the more so the deeper" if _deeper(levels) and not here.missing else ""
         return (
@@ -382,19 +399,29 @@ def _verdict(here: Device) -> tuple[str, str]:
     if differing := [level for level in levels if level.different]:
         worst = _largest(differing[-1].different)
         verb = "loses" if worst.word == Word.WORSE else "gains"
+        learn = "" if any(level.failed for level in levels) else "all learn, "
         return (
             f"matters a little: up to {_points(worst).partition(' ')[0]} points",
-            f"Initialisation matters a little: all learn, with {differing[-1].name} "
+            f"Initialisation matters a little: {learn}with {differing[-1].name} "
             f"{worst.label} {verb} {_points(worst)} points.",
         )
-    short, start = ("cannot tell", "Cannot tell whether initialisation matters")
-    if _same(levels):
+    short, start = "cannot tell", "Cannot tell whether initialisation matters"
+    if all(level.same for level in levels):
         short, start = "does not matter here", "Initialisation does not matter here"
-    seen = [arm for arm in levels[-1].real if arm.seen]
-    most = f"the largest difference is {_points(_largest(seen))} points" if seen else (
-        "nothing could be compared"
-    )  # fmt: skip
-    return short, f"{start}: with {levels[-1].name} {most}."
+    return short, f"{start}: with {levels[-1].name} {_most(levels[-1])}."
+
+
+def _most(level: Level) -> str:
+    """What the arms of a level come to that does not tell them apart."""
+    if level.failed:
+        alone = len(level.real) == 1
+        return f"{level.real[0].label} fails to learn" if alone else (
+            f"none of {len(level.real)} learns"
+        )  # fmt: skip
+    if seen := [arm for arm in level.real if arm.seen]:
+        return f"the largest difference is {_points(_largest(seen))} points"
+    reached = [f"{arm.label} reaches {say.accuracy(arm.value)}" for arm in level.real if arm.value]
+    return f"{reached[0]}, and there is nothing to compare it with"
 
 
 def _deeper(levels: Sequence[Level]) -> bool:
@@ -433,11 +460,6 @@ def _points(arm: Arm) -> str:
     seen = arm.seen
     apart = Interval(-seen.value, -seen.high, -seen.low) if seen.value < 0 else seen
     return say.points(apart).removeprefix("+")
-
-
-def _same(levels: Sequence[Level]) -> bool:
-    """Whether all that was compared is the same."""
-    return {arm.word for level in levels for arm in level.real if arm.word} == {Word.SAME}
 
 
 def _so(levels: Sequence[Level]) -> str:
@@ -590,21 +612,12 @@ def _table(found: Sequence[Arm]) -> Table:
 # ---- drawing ------------------------------------------------------------------------------------
 
 
-def _dotted(arm: Arm) -> bool:
-    """Whether it is drawn; failures are told in words."""
-    return bool(arm.value and not arm.lost and arm.extras["learned"])
-
-
-def _drawable(level: Level) -> bool:
-    return sum(map(_dotted, level.arms)) > 1
-
-
 def _view(level: Level, several: bool) -> Shown:
     """Test accuracy at one depth, with the sampling error of the best."""
     best = next(arm.value.value for arm in level.arms if arm.value and arm.role == Role.ANCHOR)
     margin = next(arm.seen.margin for arm in level.arms if arm.seen)
     drawn = figure.rows(
-        {"": [_row(arm, best) for arm in level.arms]},
+        {"": [_row(arm, best if arm in level.drawn else None) for arm in level.arms]},
         Axis("% of the test images (bar: 95 %; without a dot: far below)", within=(0, 100)),
         band=Band(
             100 * (best - margin),
@@ -619,9 +632,10 @@ def _view(level: Level, several: bool) -> Shown:
     return Shown(title, arms.alternative(title, named, unit="%", scale=100), drawn, name=name)
 
 
-def _row(arm: Arm, best: float) -> Row:
+def _row(arm: Arm, best: float | None) -> Row:
+    """An arm beside the best accuracy; failures, which have no dot, in words."""
     label, note = _label(arm)
-    if not arm.value or not _dotted(arm):
+    if best is None or not arm.value:
         failure = "diverged" if arm.lost else "does not learn"
         return Row(label, None, failure if arm.value else arm.lost, note, tone=Tone.BAD)
     return Row(
@@ -660,10 +674,7 @@ def _share(seen: Mapping[str, float]) -> Cell:
     return Cell(text=text, value=seen["value"])
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("initialization", answer, argv)
-
+main = partial(question.run, "initialization", answer)
 
 if __name__ == "__main__":
     main()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from assay.answer import model, question, say, trials
-from assay.answer.model import Cell, Main
+from assay.answer.model import Cell, Column, Content, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.record import Record, Status
 from assay.statistic import Interval
@@ -23,7 +24,7 @@ DIRECTIONS = {"host_to_device": "host → device", "device_to_host": "device →
 TITLE = "What moves in place, what is copied, and what is left behind"
 
 Outcome = Mapping[str, Any]  # of a check
-Line = list[str | float | int | Cell | None]
+Line = list[Content]
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,6 @@ def answer(records: list[Record]) -> Findings:
     """Answer from the records of the moves and of the bandwidth."""
     found, moved = devices(records), [each for each in records if each.study == "placement"]
     cells = _cells(records, found)
-    heads = ["what", *MOVES.values(), "with a file"]
     return Findings(
         short=_short(found),
         cells=cells,
@@ -180,7 +180,7 @@ def answer(records: list[Record]) -> Findings:
         caveats=CAVEATS,
         views=[_view(device) for device in found] or question.nothing(TITLE),
         switch="Device",
-        table=question.tabled(TITLE, heads, [*_lines(found), *_rates(found)]).table,
+        table=_table(found),
         frame=trials.frame(moved, _copies(found), add=lambda each, trial: _plain(trial.result)),
     )
 
@@ -312,32 +312,23 @@ def _view(device: Device) -> Shown:
     return question.tabled(TITLE, ["", *map(MOVES.get, moves)], rows, device.label)
 
 
-def _lines(found: Sequence[Device]) -> list[Line]:
-    """The whole matrix, files included."""
-    on = {device.label: say.on(device.label, [each.label for each in found]) for device in found}
-    return [
-        [f"{on[device.label]}{name}", *(outcome(device, name, move) for move in (*MOVES, FILE))]
-        for device in found
-        for name in ROWS | FILES
-    ]
+def _table(found: Sequence[Device]) -> Table:
+    """The whole matrix, files included; then how fast copies are."""
+    place = ["device"] if len(found) > 1 else []
+    rows: list[Line] = []
+    for name in ROWS | FILES:
+        cells = {d.label: [outcome(d, name, move) for move in (*MOVES, FILE)] for d in found}
+        rows += [[name, *own[: len(place)], *own[1:]] for own in question.alike(cells)]
+    for device in found:
+        for (direction, memory), rate in device.rates.items():
+            way = f"{memory} copy {DIRECTIONS[direction]}".replace("device", device.label)
+            speed = Cell(text=say.measured(rate, "B/s"), value=rate.value)
+            rows.append([way, *(device.label for _ in place), None, None, speed, None])
+    heads = ["what", *place, *MOVES.values(), "with a file"]
+    return Table(columns=[Column(name=head) for head in heads], rows=rows)
 
 
-def _rates(found: Sequence[Device]) -> list[Line]:
-    """The speed of copies, beside the moves that they make."""
-    return [
-        [
-            f"{memory} copy {DIRECTIONS[direction]}".replace("device", device.label),
-            *(None, None, Cell(text=say.measured(rate, "B/s"), value=rate.value), None),
-        ]
-        for device in found
-        for (direction, memory), rate in device.rates.items()
-    ]
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("placement", answer, argv)
-
+main = partial(question.run, "placement", answer)
 
 if __name__ == "__main__":
     main()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
 from assay.answer import accuracy, arms, model, question, say, trials, verdict
 from assay.answer.arms import Arm, Role
-from assay.answer.model import Cell, Column, Main, Table
+from assay.answer.model import Cell, Column, Content, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Comparison, Word
 from assay.record import Record, Status, Trial
@@ -190,7 +191,10 @@ def _mains(device: Device) -> list[Main]:
 def _sentence(device: Device) -> str:
     cells = device.cells.get(LIST, {})
     if not cells:
-        return f"Blocks in a Python list: {device.lost}."
+        others = [_reached(device, way) for way in device.cells if way not in CONSTANTS]
+        return f"Blocks in a Python list: {device.lost}." + (
+            f" Operations that work: {say.few(others, 1)}." if others else ""
+        )
     failed, silent, tried = (device.count(LIST, signs) for signs in ("✗!", "✗", "✓✗!"))
     lost = [OPERATIONS[name] for name, cell in cells.items() if not cell.sign]
     more = f" Lost: {say.few(lost, 1)}." if lost else ""
@@ -200,6 +204,12 @@ def _sentence(device: Device) -> str:
         f"Torch does not see blocks in a Python list: {failed} of {tried} operations fail, "
         f"{silent or 'none'} of them without an error.{more}"
     )
+
+
+def _reached(device: Device, way: str) -> str:
+    """How many operations work on a way."""
+    passed, tried = device.count(way, "✓"), device.count(way, "✓✗!")
+    return f"{STORAGES[way]} {passed} of {tried}"
 
 
 def _short(device: Device) -> str:
@@ -334,22 +344,15 @@ def _accuracy(arm: Arm | None) -> str:
 
 
 def _table(found: Sequence[Device]) -> Table:
-    """Every operation on every way."""
+    """Every operation on every way; devices on which it went alike share a row."""
     place = ["device"] if len(found) > 1 else []
     ways = [name for name in STORAGES if any(name in each.cells for each in found)]
+    rows: list[list[Content]] = []
+    for name, text in OPERATIONS.items():
+        cells = {e.name: [e.cells.get(way, {}).get(name) for way in ways] for e in found}
+        rows += [[text, *own[: len(place)], *own[1:]] for own in question.alike(cells)]
     heads = ["operation", *place, *map(STORAGES.__getitem__, ways)]
-    return Table(
-        columns=[Column(name=head) for head in heads],
-        rows=[
-            [
-                text,
-                *(each.name for _ in place),
-                *(each.cells.get(way, {}).get(name) for way in ways),
-            ]
-            for each in found
-            for name, text in OPERATIONS.items()
-        ],
-    )
+    return Table(columns=[Column(name=head) for head in heads], rows=rows)
 
 
 def _accuracies(learned: Sequence[Arm]) -> Table:
@@ -371,10 +374,7 @@ def _weights(equal: bool | None) -> str | None:
     return None if equal is None else f"{'' if equal else 'NOT '}the reference's, bit for bit"
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("registration", answer, argv)
-
+main = partial(question.run, "registration", answer)
 
 if __name__ == "__main__":
     main()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from assay.answer import arms, figure, model, question, say, trials, verdict
@@ -156,7 +157,11 @@ def answer(records: list[Record]) -> Findings:
         sentence=_sentence(records, found),
         so=_so(found),
         numbers={"speedups": [_numbers(arm) for arm in _measured(found)]},
-        why=[text for group in _groups(_measured(found)) for text in _why(group)],
+        why=[
+            say.on(group[0].device, here) + text
+            for group in _groups(_measured(found))
+            for text in _why(group)
+        ],
         method=_method(records),
         caveats=_caveats(found),
         views=views or question.nothing(TITLE, "Fewer than two sizes were measured"),
@@ -182,13 +187,31 @@ def _measured(found: Sequence[Arm]) -> list[Arm]:
 
 
 def _groups(found: Sequence[Arm]) -> list[list[Arm]]:
-    """The sizes of each pair, in their order."""
-    return [*arms.grouped(found, lambda arm: f"{arm.group}, {arm.device}").values()]
+    """The sizes of each pair, in their order; of one that either device measured, the first's."""
+    first: dict[str, list[Arm]] = {}
+    for name, group in arms.grouped(found, lambda arm: f"{arm.group}, {arm.device}").items():
+        first.setdefault(_lanes(group[-1]) or name, group)
+    return [*first.values()]
+
+
+def _lanes(arm: Arm) -> str:
+    """Which two GPUs these are, of which machine, whichever of them measured; else nothing."""
+    if arm.extras["role"] != QUESTION or not arm.extras["lanes"]:
+        return ""
+    run = arm.device.partition(" (")[2]  # a device of another run is called after that, too
+    return f"{sorted(arm.extras['lanes'].split(' | '))} {run}"
 
 
 def largest(found: Sequence[Arm], role: str) -> list[Arm]:
     """The largest size of each pair, where launching work decides least."""
     return [group[-1] for group in _groups(found) if group[-1].extras["role"] == role]
+
+
+def smaller(lead: Arm, found: Sequence[Arm]) -> list[Arm]:
+    """The size of a pair at which it gains least, where that is another answer than the lead's."""
+    same = [a for a in _measured(found) if (a.device, a.group) == (lead.device, lead.group)]
+    least = min(same, key=lambda arm: arm.extras["speedup"], default=lead)
+    return [least] if least.extras["scaling"] != lead.extras["scaling"] else []
 
 
 def _cells(records: Sequence[Record], found: Sequence[Arm]) -> list[Main]:
@@ -204,7 +227,7 @@ def _sentence(records: Sequence[Record], found: Sequence[Arm]) -> str:
     devices = [arm.device for arm in leads]
     lost = [cell for cell in _cells(records, found) if cell.lost]
     if leads:
-        parts = [f"{say.on(arm.device, devices)}{_lead(arm)}." for arm in leads]
+        parts = [f"{say.on(arm.device, devices)}{_lead(arm, found)}." for arm in leads]
         parts += [f"{say.capital(cell.name)}: {cell.lost}." for cell in lost]
     else:
         parts = [f"Two GPUs: {say.listed(dict.fromkeys(cell.lost for cell in lost))}."]
@@ -213,8 +236,14 @@ def _sentence(records: Sequence[Record], found: Sequence[Arm]) -> str:
     return " ".join(dict.fromkeys(parts))
 
 
-def _lead(arm: Arm) -> str:
-    return f"{say.capital(_speedup(arm))}, {_meaning(arm)}"
+def _lead(arm: Arm, found: Sequence[Arm]) -> str:
+    other = "".join(f", and {_plain(each)} at {each.label}" for each in smaller(arm, found))
+    return f"{say.capital(_speedup(arm))}, {_meaning(arm)}{other}"
+
+
+def _plain(arm: Arm) -> str:
+    assert arm.value
+    return say.value(arm.value)
 
 
 def _speedup(arm: Arm) -> str:
@@ -228,6 +257,7 @@ def _short(found: Sequence[Arm]) -> str:
     devices = [arm.device for arm in leads]
     parts = [
         f"{say.on(arm.device, devices)}{say.capital(_meaning(arm))}, {_of_ideal(arm)}"
+        + "".join(f", {_plain(each)} at {each.label}" for each in smaller(arm, found))
         for arm in leads
     ]
     others = [f"{STAND_IN} {_of_ideal(arm)}" for arm in largest(_measured(found), STAND_IN)]
@@ -239,8 +269,7 @@ def _meaning(arm: Arm) -> str:
 
 
 def _of_ideal(arm: Arm) -> str:
-    assert arm.value
-    return f"{say.value(arm.value)} of {IDEAL:g}"
+    return f"{_plain(arm)} of {IDEAL:g}"
 
 
 def _so(found: Sequence[Arm]) -> str:
@@ -338,10 +367,7 @@ def _row(arm: Arm) -> Row:
     return arm.row(seen=arm.value, text=f"{say.value(arm.value)}, {arm.extras['scaling']}")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("two_devices", answer, argv)
-
+main = partial(question.run, "two_devices", answer)
 
 if __name__ == "__main__":
     main()

@@ -13,7 +13,7 @@ import math
 import os
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -341,6 +341,7 @@ def lines(
         levels: Named heights.
         band: A range of heights in which nothing differs.
     """
+    series = _together(series)
     names = max((_width(line.name, SMALL) for line in series), default=0.0)
     names = names if len(series) > 1 else 0.0
     head = _lines_height(y.name) + (SMALL * 1.5 if marks else 0.0)
@@ -366,6 +367,14 @@ def lines(
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return drawn
+
+
+def _together(series: Sequence[Line]) -> list[Line]:
+    """The lines, those that would lie under an equal one as one with all their names."""
+    same: dict[str, list[Line]] = {}
+    for line in series:
+        same.setdefault(repr((line.x, line.seen)), []).append(line)
+    return [replace(own[0], name=", ".join(each.name for each in own)) for own in same.values()]
 
 
 def _draw_line(axes: Axes, line: Line, colour: str, dash: Any, y: Axis) -> None:

@@ -37,6 +37,9 @@ class Cell(_Model):
     reason: str = Field("", description="What is shown on hover: the whole reason of a short word")
 
 
+Content = str | float | int | Cell | None  # of a cell
+
+
 class Column(_Model):
     """A column of a table."""
 

@@ -7,7 +7,7 @@ import ast
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +136,26 @@ def tabled(
     return Shown(title, f"{title}: {table.spoken}.", table=table, name=name)
 
 
+def shared(views: Sequence[Shown]) -> list[Shown]:
+    """Views, those that show the same of several devices once, under all their names."""
+    same: dict[tuple[str, str], list[Shown]] = {}
+    for each in views:
+        same.setdefault((each.title, each.alternative), []).append(each)
+    return [replace(own[0], name=", ".join(e.name for e in own if e.name)) for own in same.values()]
+
+
+def alike(rows: Mapping[str, Sequence[model.Content]]) -> list[list[model.Content]]:
+    """A row of each device, those that are equal once; first stand the devices' names.
+
+    Args:
+        rows: The other cells by device.
+    """
+    same: dict[str, list[str]] = {}
+    for device, cells in rows.items():
+        same.setdefault(repr(cells), []).append(device)
+    return [[", ".join(devices), *rows[devices[0]]] for devices in same.values()]
+
+
 def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> None:
     """Read the records, answer, and write table, figure and answer.
 
@@ -151,7 +171,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
         raise SystemExit(str(error)) from error
     pooled = occasion.pooled(records, arguments.between)
     found = answer(pooled)
-    first, *others = found.views
+    first, *others = shared(found.views)
     state = model.state(found.cells)
     devices = trials.devices(pooled)
     complete = Answer(
@@ -164,7 +184,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
         sentence=say.once(found.sentence, devices),
         so=say.once(found.so, devices) if state in (State.ANSWERED, State.PART) else "",
         numbers=found.numbers,
-        why=found.why,
+        why=say.together(found.why, devices),
         method=found.method,
         caveats=found.caveats,
         missing=missing(pooled),
@@ -174,7 +194,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
             first.view(figure.save(first.drawn(), arguments.figure, first.alternative)),
             *(each.view() for each in others),
         ],
-        folded=[each.view() for each in found.folded],
+        folded=[each.view() for each in shared(found.folded)],
         table=found.table,
         snippet=snippet(question),
         circumstances=circumstances(arguments.records, records),

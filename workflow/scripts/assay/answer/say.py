@@ -279,3 +279,21 @@ def once(text: str, devices: Sequence[str]) -> str:
         alone = next(iter(same))
         return lead + (alone if lead else capital(alone)) + end
     return lead + between.join(f"{listed(who)}: {part}" for part, who in same.items()) + end
+
+
+def together(texts: Iterable[str], devices: Sequence[str]) -> list[str]:
+    """Texts, those that say the same of several devices once: ``cpu and gpu0: …``.
+
+    Args:
+        texts: Each begins with a device's name, as :func:`on` has it, or speaks of all.
+        devices: Those that the question is about.
+    """
+    same: dict[str, list[str]] = {}
+    for text in texts:
+        device = next((each for each in devices if text.startswith(f"{each}: ")), "")
+        rest = text.removeprefix(f"{device}: ") if device else text
+        same.setdefault(rest, []).extend([device] if device else [])
+    every = len(set(devices))
+    return [
+        f"{listed(who)}: {text}" if who and len(who) < every else text for text, who in same.items()
+    ]

@@ -1,0 +1,74 @@
+"""Three devices on a card: every figure can be read, and none hides what it shows.
+
+No text leaves the drawing, none lies over another, and no line lies under an equal one unnamed.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from importlib import import_module
+from itertools import combinations
+
+import invented
+import pytest
+import yaml
+from assay.answer import occasion, question
+from conftest import ROOT
+from invented import World
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+DEVICES = ["cpu", "gpu0", "gpu1"]
+WORLDS = {
+    "apart": World(seed=3, effect=0.5),
+    "alike": World(seed=4, effect=0.05, width=0.05, equal=True),
+    "lost": World(seed=5, effect=0.5, failing=0.3),
+}
+TOLERANCE = 1.5  # points by which letters may touch
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("name", CONFIG["ask"])
+def test_every_figure_can_be_read(name: str, world: str) -> None:
+    config = {**copy.deepcopy(CONFIG), "devices": DEVICES}
+    records = occasion.pooled(invented.of_question(config, name, WORLDS[world]), {})
+    found = import_module(f"answer_{name}").answer(records)
+    for shown in question.shared([*found.views, *found.folded]):
+        if shown.figure is not None:
+            check(shown.figure, shown.title)
+    named = [each.name for each in question.shared(found.views)]
+    assert len(set(named)) == len(named)  # the switch tells every view apart
+
+
+def check(drawn: Figure, title: str) -> None:
+    """The boxes of all texts lie inside the drawing and apart; equal lines are one."""
+    boxes = [*texts(drawn)]
+    width, height = (72 * each for each in drawn.get_size_inches())
+    for text, box in boxes:
+        beyond = (-box.x0, -box.y0, box.x1 - width, box.y1 - height)
+        assert max(beyond) <= TOLERANCE, (title, text, box)
+    for (one, a), (other, b) in combinations(boxes, 2):
+        across = min(a.x1, b.x1) - max(a.x0, b.x0)
+        down = min(a.y1, b.y1) - max(a.y0, b.y0)
+        assert across <= TOLERANCE or down <= TOLERANCE, (title, one, other)
+    for axes in drawn.axes:
+        lines = [
+            tuple(map(tuple, line.get_xydata()))
+            for line in axes.lines
+            if len(line.get_xydata()) > 2
+        ]
+        assert len(set(lines)) == len(lines), (title, "a line lies under an equal one")
+
+
+def texts(drawn: Figure) -> Iterator[tuple[str, Bbox]]:
+    """Every text with the box of its letters, in points from the lower left."""
+    renderer = FigureCanvasAgg(drawn).get_renderer()
+    for artist in drawn.findobj(Text):
+        if artist.get_visible() and artist.get_text().strip():
+            box = artist.get_window_extent(renderer)
+            cut = 0.15 * box.height  # of the leading above and below the letters
+            yield artist.get_text(), Bbox([[box.x0, box.y0 + cut], [box.x1, box.y1 - cut]])
