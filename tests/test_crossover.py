@@ -298,12 +298,6 @@ def test_one_size_is_told_as_one(n: int, says: str) -> None:
     assert says in found.sentence
 
 
-def test_a_gpu_is_compared_with_as_many_threads_as_are_faster() -> None:
-    found = [a for a in answer.compared([*cpu(), *gpu()]) if a.group == "float32 products"]
-    against = {a.label: a.extras["against_way"] for a in found if a.name == "resident"}
-    assert (against["1"], against["4096"]) == ("one_thread", "all_threads")
-
-
 def slower(n: int) -> float:
     return 2 * one_thread(n)
 
