@@ -133,9 +133,10 @@ class CudaClock:
         Raises:
             NotAhead: Not even one can.
         """
-        block, calls = Block(0), 1
+        block, calls, launch_s = Block(0), 1, math.inf
         while (seen := self._ahead(call, calls, 2 * block.lead_s)).ahead:
-            block = Block(calls, LEAD * seen.launch_s)
+            launch_s = min(launch_s, seen.launch_s / calls)  # of a call; a hiccup only adds to it
+            block = Block(calls, LEAD * launch_s * calls)
             calls = min(2 * calls, math.ceil(block_s / max(seen.call_s, 1e-9)))
             if calls < 1.1 * block.calls:
                 break
