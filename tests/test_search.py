@@ -56,7 +56,7 @@ def test_random_draws_are_even_in_the_logarithm():
 def test_what_is_no_strategy_is_one_sentence(capsys):
     with pytest.raises(SystemExit):
         measure.main(["--strategy", "best", "--dataset", "d", "--output", "o"])
-    assert "argument --strategy: invalid strategy value: 'best'" in capsys.readouterr().err
+    assert "argument --strategy: 'best' is none of grid, random" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

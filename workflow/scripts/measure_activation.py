@@ -26,12 +26,7 @@ def measure(job: Job) -> list[Trial]:
     def build(seed: int) -> nn.Sequential:
         return of_activation(activation, widths, seed).to(job.device)
 
-    trials = [experiment.tune(build, rate, data, settings) for rate in settings["rates"]]
-    rate = experiment.best_rate(trials)
-    if rate is None:
-        return trials
-    seeds = experiment.seeds(settings)
-    return trials + [experiment.compete(build, rate, seed, data, settings) for seed in seeds]
+    return experiment.learn(build, lambda _: data, settings)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

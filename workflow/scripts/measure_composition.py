@@ -24,6 +24,7 @@ from assay.job import Job
 from assay.learning import dataset, experiment
 from assay.learning.dataset import CLASSES
 from assay.learning.experiment import Parts
+from assay.learning.network import parameter_count
 from assay.modules.blocks import FACTORIES, Parallel, Sequential, joined, seeded
 from assay.record import Trial
 from torch import nn
@@ -66,16 +67,17 @@ def checked(name: str, **result: Any) -> Trial:
 def equality(parts: Sequence[nn.Module], inputs: torch.Tensor) -> Trial:
     """Outputs and gradients against the branches called and concatenated by hand."""
     block = Parallel(*parts)
-    parameters = [*block.parameters()]
     one, other = block(inputs), torch.cat([part(inputs) for part in parts], dim=1)
-    gradients = (torch.autograd.grad(each.square().sum(), parameters) for each in (one, other))
+    gradients = (
+        torch.autograd.grad(each.square().sum(), [*block.parameters()]) for each in (one, other)
+    )
     return checked(
         "equality",
         output_shape=[*one.shape],
         outputs_equal=torch.equal(one, other),
         gradients_equal=all(map(torch.equal, *gradients)),
-        parameters=sum(parameter.numel() for parameter in parameters),
-        parameters_of_branches=sum(p.numel() for part in parts for p in part.parameters()),
+        parameters=parameter_count(block),
+        parameters_of_branches=sum(map(parameter_count, parts)),
     )
 
 
@@ -91,7 +93,7 @@ def jacobian(outputs: torch.Tensor, by: Sequence[torch.Tensor]) -> torch.Tensor:
 def by_parameters(parts: Sequence[nn.Module], inputs: torch.Tensor) -> Trial:
     """The Jacobian by the parameters: one block per branch, nothing outside of them."""
     outputs = [part(inputs).numel() for part in parts]
-    columns = [sum(p.numel() for p in part.parameters()) for part in parts]
+    columns = [*map(parameter_count, parts)]
     block = Parallel(*parts)
     matrix = jacobian(block(inputs), [*block.parameters()]).cpu()
     own = torch.block_diag(*(torch.ones(size) for size in zip(outputs, columns, strict=True)))
@@ -167,14 +169,13 @@ def instances(structure: str, count: int, settings: dict[str, Any]) -> Trial:
     width = settings["width"]
     with seeded(settings["seed"]):
         made = FACTORIES[structure](partial(block, width), count)
-    parameters = [*Sequential(*made).parameters()]
     weights = [next(each.parameters()) for each in made]
     equal = [torch.equal(one, other) for one, other in combinations(weights, 2)]
     return Trial(
         what={"structure": structure, "check": "instances", "count": count},
         result={
-            "parameters": sum(parameter.numel() for parameter in parameters),
-            "parameters_of_one": sum(parameter.numel() for parameter in made[0].parameters()),
+            "parameters": parameter_count(Sequential(*made)),
+            "parameters_of_one": parameter_count(made[0]),
             "memory_places": len({weight.data_ptr() for weight in weights}),
             "pairs": len(equal),
             "pairs_of_equal_values": sum(equal),
@@ -229,12 +230,8 @@ def learned(structure: str, data: Parts, job: Job) -> list[Trial]:
     """Tuning runs, and one run per seed at the best rate."""
     settings, features = job.settings, data.training.inputs.shape[1]
     build = partial(network, structure, settings, features, job.device)
-    trials = [experiment.tune(build, rate, data, settings) for rate in settings["rates"]]
-    rate = experiment.best_rate(trials)
-    if rate is not None:
-        seeds = experiment.seeds(settings)
-        trials += [experiment.compete(build, rate, seed, data, settings) for seed in seeds]
-    parameters = sum(parameter.numel() for parameter in build(0).parameters())
+    trials = experiment.learn(build, lambda _: data, settings)
+    parameters = parameter_count(build(0))
     for trial in trials:
         trial.what |= {"structure": structure}
         trial.result |= {"parameters": parameters}

@@ -9,10 +9,8 @@ drawn by the seed. With all coefficients kept the two are the same, and must lea
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -52,76 +50,35 @@ SELECTIONS: dict[str, Selection] = {"leading": leading, "random": at_random}
 # ---- learning ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Spectrum:
-    """The images' coefficients: real features by coefficient, (images, coefficients, 2)."""
-
-    training: Tensor
-    validation: Tensor
-    test: Tensor
-    images: Parts  # for the labels
-
-
-def spectrum(images: Parts) -> Spectrum:
+def spectrum(images: Parts) -> Parts:
     """All coefficients of every image, each with mean 0 and variance 1 over the training images.
 
     The layer has no parameters, so that it is applied once, ahead of the training. Without the
     scaling, coefficients of little energy would be slow to learn from, whatever they tell.
+
+    Returns:
+        Inputs of shape (images, coefficients, 2), the real features of each coefficient.
     """
     layer = LeadingFourier(images.training.inputs.shape[1])
-
-    def parts(examples: Examples) -> Tensor:
-        return torch.view_as_real(layer(examples.inputs))
-
-    training = parts(images.training)
-    mean, spread = training.mean(0), training.std(0)
+    whole = images.map(lambda each: Examples(torch.view_as_real(layer(each.inputs)), each.labels))
+    mean, spread = whole.training.inputs.mean(0), whole.training.inputs.std(0)
     scale = torch.where(spread > 1e-6, 1 / spread, 0.0)  # some are zero for every image
-    return Spectrum(
-        *(
-            (values - mean) * scale
-            for values in (training, *map(parts, (images.validation, images.test)))
-        ),
-        images=images,
-    )
+    return whole.map(lambda each: Examples((each.inputs - mean) * scale, each.labels))
 
 
-def select(seen: Spectrum, positions: Tensor) -> Parts:
+def select(coefficients: Parts, positions: Tensor) -> Parts:
     """The data set with only these coefficients."""
 
-    def chosen(values: Tensor, labels: Tensor) -> Examples:
-        return Examples(values[:, positions.to(values.device)].flatten(1), labels)
+    def chosen(examples: Examples) -> Examples:
+        own = positions.to(examples.inputs.device)
+        return Examples(examples.inputs[:, own].flatten(1), examples.labels)
 
-    return Parts(
-        training=chosen(seen.training, seen.images.training.labels),
-        validation=chosen(seen.validation, seen.images.validation.labels),
-        test=chosen(seen.test, seen.images.test.labels),
-    )
+    return coefficients.map(chosen)
 
 
 def network(hidden: Sequence[int], device: torch.device, inputs: int, seed: int) -> nn.Sequential:
     """A ReLU perceptron on so many features."""
     return perceptron([inputs, *hidden, CLASSES], "relu", seed).to(device)
-
-
-def learn(seen: Spectrum, kept: int, positions: Callable[[int], Tensor], job: Job) -> list[Trial]:
-    """Tune the rate for so many coefficients, then one run per seed at the best.
-
-    Args:
-        seen: The coefficients of the images.
-        kept: How many are used.
-        positions: Which, by seed.
-        job: The device and the settings.
-    """
-    settings = job.settings
-    build = partial(network, settings["hidden"], job.device, 2 * kept)
-    tuned = select(seen, positions(settings["seed"] + experiment.TUNING_SEED))
-    trials = [experiment.tune(build, rate, tuned, settings) for rate in settings["rates"]]
-    rate = experiment.best_rate(trials)
-    if rate is not None:
-        for seed in experiment.seeds(settings):
-            data = select(seen, positions(seed))
-            trials.append(experiment.compete(build, rate, seed, data, settings))
-    return trials
 
 
 def measure(job: Job) -> list[Trial]:
@@ -130,12 +87,18 @@ def measure(job: Job) -> list[Trial]:
     images = experiment.parts(job.data, settings["validation_share"], settings["seed"], job.device)
     count = layers.coefficients(images.training.inputs.shape[1])
     trials = [*checks(settings["checked_sizes"], settings["seed"]), energy(images.training.inputs)]
-    seen = spectrum(images)
+    coefficients = spectrum(images)
     for fraction in settings["kept"]:
         kept = max(1, round(fraction * count))
-        for each in learn(seen, kept, lambda seed, kept=kept: choose(count, kept, seed), job):
-            each.what |= {"fraction": fraction, "kept": kept}
-            trials.append(each)
+        build = partial(network, settings["hidden"], job.device, 2 * kept)
+
+        def draw(seed: int, kept: int = kept) -> Parts:
+            return select(coefficients, choose(count, kept, seed))
+
+        runs = experiment.learn(build, draw, settings)
+        for run in runs:
+            run.what |= {"fraction": fraction, "kept": kept}
+        trials += runs
     return trials
 
 
@@ -263,16 +226,10 @@ def _train_a_little(net: nn.Sequential, seed: int) -> dict[str, Any]:
 # ---- the job -------------------------------------------------------------------------------------
 
 
-def selection(name: str) -> str:
-    """A name of :data:`SELECTIONS`."""
-    if name not in SELECTIONS:
-        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(SELECTIONS)}")
-    return name
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job that the command line describes."""
-    job.run("fourier", {"selection": selection}, measure, argv, read_data=dataset.read)
+    axes = {"selection": job.one_of(SELECTIONS)}
+    job.run("fourier", axes, measure, argv, read_data=dataset.read)
 
 
 if __name__ == "__main__":

@@ -56,17 +56,6 @@ def at_random(settings: Mapping[str, Any], seed: int) -> list[Pair]:
 STRATEGIES = {"grid": on_grid, "random": at_random}
 
 
-def strategy(text: str) -> str:
-    """The text itself, if it names a strategy: what the command line is checked by.
-
-    Raises:
-        ValueError: There is no such strategy.
-    """
-    if text not in STRATEGIES:
-        raise ValueError(text)
-    return text
-
-
 def measure(job: Job) -> list[Trial]:
     """One search per seed: a tuning run per pair, and a run that counts with the best of them."""
     settings, choose = job.settings, STRATEGIES[job.axes["strategy"]]
@@ -103,7 +92,8 @@ def of_search(seed: int, width: int, trial: Trial) -> Trial:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job that the command line describes."""
-    job.run("search", {"strategy": strategy}, measure, argv, read_data=dataset.read)
+    axes = {"strategy": job.one_of(STRATEGIES)}
+    job.run("search", axes, measure, argv, read_data=dataset.read)
 
 
 if __name__ == "__main__":

@@ -40,12 +40,8 @@ def classes(examples: Examples, first: int, last: int) -> Examples:
 
 def halves(data: Parts) -> tuple[Parts, Parts]:
     """The data of the donor and those of the network that its layers are for."""
-    cuts = ((0, DONOR_CLASSES), (DONOR_CLASSES, CLASSES))
-    one, other = (
-        Parts(*(classes(part, *cut) for part in (data.training, data.validation, data.test)))
-        for cut in cuts
-    )
-    return one, other
+    one = data.map(lambda examples: classes(examples, 0, DONOR_CLASSES))
+    return one, data.map(lambda examples: classes(examples, DONOR_CLASSES, CLASSES))
 
 
 # ---- ways of reusing layers ----------------------------------------------------------------------
@@ -116,22 +112,21 @@ class Bench:
 
     def tune(self, arm: str, rate: float) -> Trial:
         """Train an arm a little at one rate."""
-        donor = copy.deepcopy(self.donor)
-        seed = self.settings["seed"] + experiment.TUNING_SEED
-        data = self.drawn(seed)
-        return named(arm, experiment.tune(self.build(arm, donor), rate, data, self.settings))
+        build = self.build(arm, copy.deepcopy(self.donor))
+        data = self.drawn(self.settings["seed"] + experiment.TUNING_SEED)
+        return experiment.tune(build, rate, data, self.settings)
 
     def compete(self, arm: str, rate: float, seed: int) -> Trial:
         """A run that counts, and what it did to the donor."""
         donor = copy.deepcopy(self.donor)
-        data = self.drawn(seed)
-        seen = experiment.compete(self.build(arm, donor), rate, seed, data, self.settings)
-        seen.result |= {
+        build, data = self.build(arm, donor), self.drawn(seed)
+        run = experiment.compete(build, rate, seed, data, self.settings)
+        run.result |= {
             "donor_accuracy_before": training.accuracy(self.donor, self.donor_test),
             "donor_accuracy_after": training.accuracy(donor, self.donor_test),
             "donor_changed": training.digest(donor) != training.digest(self.donor),
         }
-        return named(arm, seen)
+        return run
 
     def build(self, arm: str, donor: nn.Sequential) -> experiment.Build:
         """How an arm builds its network from a seed."""
@@ -148,7 +143,7 @@ class Bench:
         fresh = self.build(arm, self.donor)(self.settings["seed"])
         pairs = [(fresh[place], self.donor[place]) for place in REUSED]
         return Trial(
-            what={"phase": "taken over", "arm": arm},
+            what={"phase": "taken over"},
             result={
                 "weights": all(torch.equal(new.weight, old.weight) for new, old in pairs),
                 "biases": all(torch.equal(new.bias, old.bias) for new, old in pairs),
@@ -157,12 +152,6 @@ class Bench:
                 ),
             },
         )
-
-
-def named(arm: str, seen: Trial) -> Trial:
-    """The trial, with its arm."""
-    seen.what["arm"] = arm
-    return seen
 
 
 def trained_donor(data: Parts, settings: dict[str, Any]) -> nn.Sequential:
@@ -179,22 +168,23 @@ def measure(job: Job) -> list[Trial]:
     """Train the donor, then every arm: tuning runs, and one run per seed at the best rate."""
     settings = job.settings
     whole = experiment.parts(job.data, settings["validation_share"], settings["seed"], job.device)
-    own, other = halves(whole)
+    of_donor, other = halves(whole)
     there = len(other.training.labels)
     images = there if job.axes["images"] == ALL else int(job.axes["images"])
     if images > there:
         return [too_few(images, there)]
     other = replace(other, validation=other.validation.head(settings["validation_images"]))
-    bench = Bench(trained_donor(own, settings), own.test, other, images, settings)
-    trials = []
+    bench = Bench(trained_donor(of_donor, settings), of_donor.test, other, images, settings)
+    trials: list[Trial] = []
+    seeds = experiment.seeds(settings)
     for arm in ARMS:
         tuned = [bench.tune(arm, rate) for rate in settings["rates"]]
-        trials += [bench.taken_over(arm), *tuned]
         rate = experiment.best_rate(tuned)
-        if rate is not None:
-            trials += [bench.compete(arm, rate, seed) for seed in experiment.seeds(settings)]
-    for trial in trials:
-        trial.what["images"] = images
+        runs = [] if rate is None else [bench.compete(arm, rate, seed) for seed in seeds]
+        own = [bench.taken_over(arm), *tuned, *runs]
+        for trial in own:
+            trial.what |= {"arm": arm, "images": images}
+        trials += own
     return trials
 
 

@@ -192,6 +192,22 @@ def names(known: Iterable[str]) -> Callable[[str], str]:
     return checked
 
 
+def one_of(known: Iterable[str]) -> Callable[[str], str]:
+    """The type of an axis whose values are these names.
+
+    Raises:
+        argparse.ArgumentTypeError: In a call; the name is none of them.
+    """
+    listed = [*known]
+
+    def checked(text: str) -> str:
+        if text not in listed:
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(listed)}")
+        return text
+
+    return checked
+
+
 def threads_at_work(threads: int) -> float | None:
     """How many threads compute in a product that is large enough for all of them.
 

@@ -31,6 +31,10 @@ class Parts:
     validation: Examples
     test: Examples
 
+    def map(self, change: Callable[[Examples], Examples]) -> Parts:
+        """The same three, each changed."""
+        return Parts(*map(change, (self.training, self.validation, self.test)))
+
 
 def parts(data: Dataset, share: float, seed: int, device: torch.device) -> Parts:
     """Split the training images and bring everything to the device.
@@ -111,6 +115,21 @@ def compete(
             "weights_sha256": training.digest(arm),
         }
     return seen
+
+
+def learn(build: Build, draw: Callable[[int], Parts], settings: Mapping[str, Any]) -> list[Trial]:
+    """Tuning runs of an arm, and one run per seed at the best rate, if there is any.
+
+    Args:
+        build: The arm.
+        draw: The data set that the run of a seed sees.
+        settings: ``rates``, ``seeds``, and those of :func:`tune` and :func:`compete`.
+    """
+    tuning = draw(settings["seed"] + TUNING_SEED)
+    trials = [tune(build, rate, tuning, settings) for rate in settings["rates"]]
+    if (rate := best_rate(trials)) is None:
+        return trials
+    return trials + [compete(build, rate, n, draw(n), settings) for n in seeds(settings)]
 
 
 def outcome(what: Mapping[str, Any], course: Course) -> Trial:

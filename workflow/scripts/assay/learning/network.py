@@ -87,6 +87,11 @@ def hidden_outputs(network: nn.Sequential, inputs: torch.Tensor) -> list[torch.T
     return outputs
 
 
+def parameter_count(network: nn.Module) -> int:
+    """How many numbers the parameters that torch finds consist of, shared ones counted once."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
 # ---- initialisation -----------------------------------------------------------------------------
 
 Initializer = Callable[[nn.Module], None]  # for nn.Module.apply: called with every module
