@@ -8,8 +8,7 @@ written. What an implementation allocates on its way is part of what it costs, s
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -20,18 +19,16 @@ from assay.job import Job
 from assay.modules import layers
 from assay.modules.layers import IMPLEMENTATIONS, Implementation
 from assay.record import Trial
-from assay.timing import proof, trial
+from assay.timing import allocation, proof, trial
 from assay.timing.clock import clock_for
 from assay.timing.trial import Protocol, Work
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 
 ANCHOR = "einsum"
 SWEEPS = ("batch", "n", "k")
 # Rounding errors of n² terms in float64 are far below, a wrong term is far above.
 TOLERANCE = 1e-10
 CHECKED = [(1, 1, 1), (2, 3, 2), (5, 8, 1), (3, 7, 4)]  # batch, n, k: small, odd and even
-MEMORY = "[memory]"  # how torch's profiler calls an allocation or a release
 
 Operands = tuple[Tensor, tuple[Tensor, ...]]  # inputs, what the implementation keeps
 
@@ -124,8 +121,7 @@ def disagreement(sizes: Sizes, seed: int) -> dict[str, float]:
     inputs, weights = exact.draw(torch.Generator().manual_seed(seed))
     outputs = {n: way.apply(inputs, *way.store(weights)) for n, way in IMPLEMENTATIONS.items()}
     expected = outputs.pop("brute_force")
-    scale = torch.linalg.norm(expected)
-    return {n: float(torch.linalg.norm(seen - expected) / scale) for n, seen in outputs.items()}
+    return {name: proof.relative_error(seen, expected) for name, seen in outputs.items()}
 
 
 def memory(sizes: Sizes, seed: int) -> dict[str, Any]:
@@ -134,39 +130,14 @@ def memory(sizes: Sizes, seed: int) -> dict[str, Any]:
     for name, way in IMPLEMENTATIONS.items():
         generator = torch.Generator(device=sizes.place).manual_seed(seed)
         inputs, stored = operands(sizes, way, generator)
-        peak = peak_bytes(partial(way.apply, inputs, *stored), sizes.place)
+        way.apply(inputs, *stored)  # libraries allocate at their first call
+        peak = allocation.peak_bytes(partial(way.apply, inputs, *stored), sizes.place)
         result = sizes.batch * sizes.k * sizes.dtype.itemsize
         found[name] = {
             "temporary": None if peak is None else max(0, peak - result),
             "parameter": stored[0].numel() * sizes.dtype.itemsize,
         }
     return found
-
-
-def peak_bytes(call: Callable[[], Any], place: torch.device) -> int | None:
-    """Bytes that a call has allocated at one time at most; None where torch does not count them.
-
-    On a CPU the profiler reports each allocation and release, which are added up in their order.
-    """
-    call()  # libraries allocate at their first call
-    if place.type == "cuda":
-        torch.cuda.synchronize(place)
-        before = torch.cuda.memory_allocated(place)
-        torch.cuda.reset_peak_memory_stats(place)
-        call()
-        torch.cuda.synchronize(place)
-        return int(torch.cuda.max_memory_allocated(place) - before)
-    if place.type != "cpu":
-        return None
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        call()
-    assert seen.profiler is not None
-    events = [e for e in seen.profiler.kineto_results.events() if e.name() == MEMORY]
-    live = peak = 0
-    for event in sorted(events, key=lambda e: e.start_ns()):
-        live += event.nbytes()
-        peak = max(peak, live)
-    return peak
 
 
 # ---- what is checked ----------------------------------------------------------------------------
@@ -236,16 +207,9 @@ def symmetry(seed: int) -> dict[str, Any]:
 # ---- the job ------------------------------------------------------------------------------------
 
 
-def sweep(name: str) -> str:
-    """A name of :data:`SWEEPS`."""
-    if name not in SWEEPS:
-        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(SWEEPS)}")
-    return name
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job that the command line describes."""
-    job.run("reduction", {"sweep": sweep, "occasion": int}, measure, argv)
+    job.run("reduction", {"sweep": job.one_of(SWEEPS), "occasion": int}, measure, argv)
 
 
 if __name__ == "__main__":
