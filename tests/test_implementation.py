@@ -20,11 +20,14 @@ from assay import configuration, record
 from assay.answer import model
 from assay.answer.model import Answer
 from assay.answer.question import NOTHING
-from assay.ladder import rungs
+from assay.job import Job
+from assay.ladder import counting, pieces, rungs, shapes
 from assay.ladder.rungs import Rung
+from assay.ladder.shapes import Shape
 from assay.learning import dataset
 from assay.learning.training import Examples
 from assay.record import DatasetInfo, Record, Status, Trial
+from assay.timing import allocation
 from assay.timing.clock import Block
 from assay.timing.trial import Work
 from conftest import PROTOCOL, check_budgets, make_record
@@ -76,13 +79,12 @@ def examples(count: int = 40, dtype: torch.dtype = torch.float64) -> Examples:
     )
 
 
-def ladder(name: str) -> tuple[measure.Kinds, torch.nn.Module, list[Examples]]:
+def ladder(name: str) -> tuple[dict[str, type[Rung]], torch.nn.Module, list[Examples]]:
     """What can be trained on a CPU of a shape, its network, and some batches, in float64."""
-    shape = measure.shape_of(name)
-    found = measure.kinds(shape, SETTINGS)
-    del found["graph"]
-    given = measure.batches(examples(), measure.batch_size(shape, SETTINGS), 5, seed=1)
-    return found, measure.build(shape, SETTINGS).double(), given
+    shape = Shape(name, SETTINGS)
+    kinds = shape.kinds
+    del kinds["graph"]
+    return kinds, shape.network().double(), shape.batches(examples())
 
 
 # ---- the rungs -------------------------------------------------------------------------------
@@ -112,12 +114,11 @@ def test_a_piece_of_a_step_can_be_repeated(name: str) -> None:
     """The forward and the backward pass leave everything as it was; only the update moves it."""
     found, network, given = ladder(name)
     for rung_name, kind in found.items():
-        rung = measure.start(kind, network, 0.5, given[0])
-        own = measure.batch_for(kind, given[0])
+        rung, *own = pieces.start(kind, network, given[0], 0.5)
         rung.forward(*own)
         first = rung.loss.item()
         for _ in range(3):
-            measure.gradient((rung, *own))
+            pieces.gradient((rung, *own))
             assert rung.loss.item() == first, rung_name
         rung.update()
         rung.forward(*own)
@@ -126,12 +127,11 @@ def test_a_piece_of_a_step_can_be_repeated(name: str) -> None:
 
 def test_torch_by_hand_allocates_nothing_in_a_step() -> None:
     found, network, given = ladder("depth-2")
-    rung = measure.start(found["torch"], network, 0.1, given[0])
-    rung.step(given[0].inputs, given[0].labels)
-    assert (
-        measure._profiled(lambda: rung.step(given[1].inputs, given[1].labels))
-        <= given[0].inputs.nbytes // 100
-    )
+    rung, *own = pieces.start(found["torch"], network, given[0])
+    rung.step(*own)
+    peak = allocation.peak_bytes(lambda: rung.step(given[1].inputs, given[1].labels), CPU)
+    assert peak is not None
+    assert peak <= given[0].inputs.nbytes // 100
 
 
 def test_the_recurrent_cell_by_hand_is_the_modules() -> None:
@@ -154,8 +154,8 @@ class Forgetful(rungs.ScratchPerceptron):
             self.parameters[-1].copy_(forgotten)
 
 
-def check(found: measure.Kinds, network: torch.nn.Module, given: Sequence[Examples]) -> list[Trial]:
-    job = measure.Job({"shape": "depth-1"}, SETTINGS, CPU)
+def check(found: shapes.Kinds, network: torch.nn.Module, given: Sequence[Examples]) -> list[Trial]:
+    job = Job({"shape": "depth-1"}, SETTINGS, CPU)
     return measure.check(found, network, given, job)
 
 
@@ -190,7 +190,7 @@ def test_when_the_anchor_has_no_losses_nothing_is_timed(tmp_path: Path, data: Pa
 
 
 def test_batches_of_a_small_data_set_begin_again() -> None:
-    given = measure.batches(examples(10), 4, 5, seed=1)
+    given = Shape("batch-4", SETTINGS).batches(examples(10))
     assert [len(batch.labels) for batch in given] == [4] * 5
     assert torch.equal(given[0].inputs[0], given[2].inputs[2])
     assert not torch.equal(given[0].inputs, given[1].inputs)
@@ -199,7 +199,7 @@ def test_batches_of_a_small_data_set_begin_again() -> None:
 @pytest.mark.parametrize("name", ["depth", "depth-0", "width-", "tree-3", "depth-1; ls"])
 def test_what_is_no_shape_is_refused_with_a_sentence(name: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="is no shape; use one like depth-1"):
-        measure.shape_of(name)
+        shapes.checked(name)
 
 
 def test_a_shape_with_more_layers_than_described_is_refused() -> None:
@@ -248,10 +248,7 @@ def test_a_rung_that_a_device_cannot_have_says_why() -> None:
 
 def test_compiling_happens_only_where_it_is_asked_for() -> None:
     settings = {**SETTINGS, "compiled": ["depth-2"]}
-    asked = [
-        name for name in SHAPES if "compiled" in measure.kinds(measure.shape_of(name), settings)
-    ]
-    assert asked == ["depth-2"]
+    assert [each for each in SHAPES if "compiled" in Shape(each, settings).kinds] == ["depth-2"]
 
 
 def test_the_compiled_loss_is_compiled_once_for_all_networks(
@@ -277,21 +274,21 @@ def test_the_compiled_loss_is_compiled_once_for_all_networks(
 
 
 def test_flop_are_those_of_the_products() -> None:
-    found, network, given = ladder("depth-2")
+    _, network, given = ladder("depth-2")
     n = 16
     forward = 2 * n * (784 * 12 + 12 * 8 + 8 * 10)
     backward = forward + 2 * n * (12 * 8 + 8 * 10)  # no slope for the images
-    assert measure.flops(found, network, given[0]) == forward + backward
+    assert counting.flops(Shape("depth-2", SETTINGS), network, given[0]) == forward + backward
 
 
 def test_operations_are_counted_without_views() -> None:
-    with measure.Operations() as counter:
+    with counting.Operations() as counter:
         x = torch.ones(3, 4)
         x.t().unsqueeze(0)
         x.add_(1)
     assert counter.count == 2
     found, network, given = ladder("depth-1")
-    seen = {n: measure.operations(n, k, network, given[0]) for n, k in found.items()}
+    seen = {n: counting.operations(n, k, network, given[0]) for n, k in found.items()}
     assert seen["numpy"] is None
     assert seen["fused"] == seen["module"] - 3  # one update for four parameters
     assert seen["scratch"] > seen["module"]
@@ -301,7 +298,7 @@ def test_the_peak_holds_weights_gradients_and_buffers() -> None:
     found, network, given = ladder("width-20")
     weights = 8 * sum(parameter.numel() for parameter in network.parameters())
     for name in ("numpy", "torch", "module"):
-        peak = measure.peak_bytes(name, found[name], network, given[0])
+        peak = counting.peak_bytes(name, found[name], network, given[0])
         assert peak is not None
         assert 2 * weights <= peak < 6 * weights, name
 
@@ -319,13 +316,11 @@ def test_lines_are_counted_from_the_source() -> None:
             a docstring"""
             return text
     '''
-    assert measure.code_lines(source) == 5
-    builders = measure.BUILDERS["depth"]
-    module = measure.lines(rungs.Framework, builders)
-    assert measure.lines(rungs.Fused, builders) > module
-    scratch = measure.lines(rungs.ScratchPerceptron, builders)
+    assert counting.code_lines(source) == 5
+    assert counting.lines(rungs.Fused, "depth") > counting.lines(rungs.Framework, "depth")
+    scratch = counting.lines(rungs.ScratchPerceptron, "depth")
     assert scratch == sum(
-        measure.code_lines(inspect.getsource(each))
+        counting.code_lines(inspect.getsource(each))
         for each in (rungs.ScratchPerceptron, rungs.Scratch, *rungs.Scratch.helpers)
     )
 
@@ -341,7 +336,7 @@ def test_parts_are_differences_inside_a_round() -> None:
     }
     samples["anchor"][0], samples["void"][0] = 1000.0, True
     made = Trial(what={"anchor": "module"}, samples=samples)
-    seen: Any = measure.parts(made, "module", made)
+    seen: Any = pieces.parts(made, "module", made)
     assert seen["sum_share"] == pytest.approx(1)
     assert seen["backward_s"] == pytest.approx(2 * seen["forward_s"])
     assert seen["update_low_s"] < seen["update_s"] < seen["update_high_s"]
@@ -362,7 +357,7 @@ def test_parts_from_a_trial_of_their_own_fit_the_joint_step() -> None:
         what={"anchor": "module"},
         samples={"anchor": [9.0] * 20, "numpy": [2.0] * 20, "void": [False] * 20},
     )
-    seen: Any = measure.parts(alone, "numpy", joint)
+    seen: Any = pieces.parts(alone, "numpy", joint)
     assert [seen[f"{part}_s"] for part in ("forward", "backward", "update")] == [0.5, 1.0, 0.5]
     assert seen["sum_share"] == pytest.approx(1)
 
@@ -374,7 +369,7 @@ def test_pieces_share_the_operands_and_arms_do_not() -> None:
         made.append(number)
         return (number,)
 
-    pool, generator = measure.Pool(make), torch.Generator()
+    pool, generator = pieces.Pool(make), torch.Generator()
     first, second = pool.taker(), pool.taker()
     assert [first(generator) for _ in range(3)] == [(0,), (1,), (2,)]
     assert [second(generator) for _ in range(2)] == [(0,), (1,)]
@@ -383,13 +378,12 @@ def test_pieces_share_the_operands_and_arms_do_not() -> None:
 
 def test_libraries_rest_when_they_change(monkeypatch: pytest.MonkeyPatch) -> None:
     rests: list[float] = []
-    monkeypatch.setattr(measure.time, "sleep", rests.append)
-    clock = measure.LibraryClock(CPU)
+    monkeypatch.setattr(pieces.time, "sleep", rests.append)
+    clock = pieces.LibraryClock(CPU)
     called: list[str] = []
-    arms = {
-        name: measure.using(name, Work(lambda _: None, called.append), clock)
-        for name in ("torch", "numpy")
-    }
+    work = Work(lambda _: None, called.append)
+    arms = pieces.using("torch", {"torch": work}, clock)
+    arms |= pieces.using("numpy", {"numpy": work}, clock)
     for name in ("torch", "torch", "numpy", "torch"):
         work = arms[name]
         clock.time(lambda work=work, name=name: work.run(name), Block(2))  # type: ignore[misc]
@@ -498,10 +492,9 @@ def made_up(
     shape: str, scratch: float, *, width: float = 0.005, device: str = "cpu", **losses: float
 ) -> Record:
     """A network in which a step from scratch takes so many times as long as with nn.Module."""
-    seen = measure.shape_of(shape)
     settings = {**SETTINGS, "perceptron": {"hidden": [256, 128, 64, 32, 16], "batch": 256}}
-    hidden = measure.hidden(seen, settings) if seen.is_perceptron else None
-    batch = measure.batch_size(seen, settings)
+    seen = Shape(shape, settings)
+    hidden = seen.hidden if seen.is_perceptron else None
     result: dict[str, Any] = {
         "rounds": 20,
         "rounds_void": 0,
@@ -515,12 +508,12 @@ def made_up(
         "family": seen.family,
         "number": seen.number,
         "hidden": hidden,
-        "batch": batch,
+        "batch": seen.batch,
         "parameters": 1000,
         "operations": {"scratch": 60, "module": 40},
         "memory_bytes": {"scratch": 3e6, "module": 2e6},
         "lines": {"scratch": 33, "module": 22},
-        "flops": 6 * batch * 784 * (hidden or [1])[0],
+        "flops": 6 * seen.batch * 784 * (hidden or [1])[0],
         "first_step_s": {"scratch": 0.1, "module": 0.1},
     }
     difference = losses or {"float32": 1e-7, "float64": 1e-15}
@@ -745,7 +738,4 @@ def test_the_files_of_an_answer(tmp_path: Path) -> None:
 
 
 def test_every_rung_is_named() -> None:
-    known = {*measure.BY_HAND, "scratch", *measure.FRAMEWORK}
-    assert set(answer.RUNGS) == known
-    for kind in (*measure.BY_HAND.values(), *measure.FRAMEWORK.values(), *measure.SCRATCH.values()):
-        assert issubclass(kind, Rung)
+    assert set(answer.RUNGS) == {*shapes.BY_HAND, "scratch", *shapes.FRAMEWORK}
