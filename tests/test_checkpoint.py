@@ -4,11 +4,12 @@ import json
 import pickle
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import answer_checkpoint as answer
 import fetch_dataset as fetch
-import measure_formats as formats
+import measure_formats as measure
 import measure_resume as resume
 import measure_transfer as transfer
 import numpy as np
@@ -18,7 +19,7 @@ from assay import record
 from assay.answer import model, question
 from assay.answer.model import State
 from assay.learning import training
-from assay.modules import checkpoint, process
+from assay.modules import checkpoint, formats, process
 from assay.record import Status, Trial
 from conftest import PROTOCOL, ROOT, make_record, with_status
 from torch import nn
@@ -231,7 +232,7 @@ def stored(tmp_path_factory):
         patch.setattr("tempfile.tempdir", str(temporary))
         for name in ("state_dict", "module", "safetensors"):
             path = tmp_path_factory.mktemp(name)
-            found[name] = answer.stored(run(formats, path, FORMATS, "--format", name))
+            found[name] = answer.stored(run(measure, path, FORMATS, "--format", name))
     torch.set_num_threads(before)
     assert list(temporary.iterdir()) == []  # nothing is left behind
     return found
@@ -280,9 +281,10 @@ def test_formats_with_code_of_their_own(tmp_path, name):
     case = formats.Case(name, tmp_path, FORMATS)
     formats.write_code(tmp_path)
     call = process.context("cpu")
-    process.call(call, formats.quietly, formats.write, case)
-    for hazard in (formats.class_missing, formats.forward_edited):
-        seen = process.call(call, formats.quietly, hazard, case)
+    process.call(call, measure.beside_code, measure.write, case)
+    for version in (formats.MISSING, formats.EDITED):
+        other = replace(case, version=version)
+        seen = process.call(call, measure.beside_code, measure.reload, other)
         assert seen["failed_at"] is None
         assert seen["largest_difference"] <= answer.SAME
 
@@ -296,7 +298,7 @@ def test_a_rewritten_archive_is_one_that_torch_reads(tmp_path):
         outer.writestr("inner.pt", inner)
     payload = pickle.dumps("changed", protocol=2)
     checkpoint.rewrite(
-        tmp_path / "outer.zip", tmp_path / "new.zip", lambda c: formats.poisoned(c, payload)
+        tmp_path / "outer.zip", tmp_path / "new.zip", lambda c: measure.poisoned(c, payload)
     )
     assert payload in (tmp_path / "new.zip").read_bytes()
 
@@ -548,7 +550,7 @@ def test_no_file_is_trusted_anywhere_else():
         for line in path.read_text().splitlines()
         if re.search(r"(?<!safetensors\.)torch\.load\(", line) and "weights_only=True" not in line
     ]
-    assert set(trusting) == {"measure_formats.py"}
+    assert set(trusting) == {"formats.py"}
 
 
 def test_formats_that_fail_nowhere_are_named(stored):

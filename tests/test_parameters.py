@@ -11,6 +11,7 @@ import torch
 from assay import record
 from assay.answer import model, question
 from assay.answer.model import Main, State
+from assay.modules import weights
 from assay.record import Trial
 from conftest import PROTOCOL, make_record, with_status
 from scipy import stats
@@ -76,14 +77,14 @@ def made_up(bound, seed=0, **changes):
     for fan_in in (32, 128, 512):
         for fan_out in (32, 128, 512):
             values = torch.from_numpy(draw.uniform(-1, 1, 5000)) * bound(fan_in, fan_out)
-            described = measure.describe(values, 5000) | changes
+            described = weights.describe(values, 5000) | changes
             trials.append(
                 Trial(
                     what={"layer": "linear", "inputs": fan_in, "outputs": fan_out},
                     result={"factors": {"fan_in": fan_in, "fan_out": fan_out}, **described},
                 )
             )
-    trials[-1].samples.update(measure.histogram(values, 20))
+    trials[-1].samples.update(weights.histogram(values, 20))
     axes = {"device": "cpu", "topic": "initialisation"}
     return make_record("parameters", axes, trials, settings=SETTINGS)
 
@@ -165,7 +166,7 @@ def test_the_table_holds_what_the_words_rest_on():
 @pytest.mark.parametrize(("draw", "uniform"), [("uniform", True), ("normal", False)])
 def test_the_tests_tell_uniform_from_normal(draw, uniform):
     values = torch.from_numpy(getattr(np.random.default_rng(3), draw)(size=5000))
-    seen = measure.describe(values - values.mean(), 5000)
+    seen = weights.describe(values - values.mean(), 5000)
     assert (answer._p(seen, "uniform") > 0.01) == uniform
     assert (answer._p(seen, "normal") > 0.01) != uniform
 
@@ -173,7 +174,7 @@ def test_the_tests_tell_uniform_from_normal(draw, uniform):
 def test_the_p_value_of_a_distance_is_that_of_the_test():
     values = np.random.default_rng(5).normal(size=4000)
     spread = float(values.std())
-    seen = measure.describe(torch.from_numpy(values), 4000)
+    seen = weights.describe(torch.from_numpy(values), 4000)
     tested = stats.kstest(values, "norm", args=(0, spread), method="asymp")
     assert seen["normal_distance"] == pytest.approx(tested.statistic)
     assert answer._p(seen, "normal") == pytest.approx(tested.pvalue)

@@ -11,7 +11,7 @@ from assay import record
 from assay.answer import model, question
 from assay.answer.model import Main, State
 from assay.answer.verdict import Word
-from assay.modules import blocks
+from assay.modules import blocks, operations
 from assay.record import DatasetInfo, Status, Trial
 from conftest import make_record, with_status
 from torch import nn
@@ -264,7 +264,7 @@ def test_when_all_training_diverged_the_table_says_so():
 
 
 def outcomes(storage):
-    trials = measure.cells(storage, 1, torch.device("cpu"))
+    trials = measure.tried(storage, 1, torch.device("cpu"))
     return {
         str(trial.what["operation"]): trial.result.get("outcome", trial.result) for trial in trials
     }
@@ -323,7 +323,7 @@ def test_only_errors_of_torch_are_outcomes():
         raise KeyError("a bug")
 
     with pytest.raises(KeyError):
-        measure.outcome(broken, measure.chain("list", measure.varied, 1))
+        measure.outcome(broken, operations.chain("list", 1))
 
 
 # ---- a real job ----------------------------------------------------------------------------------

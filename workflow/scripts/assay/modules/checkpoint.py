@@ -119,15 +119,25 @@ def _device(network: nn.Module) -> torch.device:
     return next(network.parameters()).device
 
 
+def content(state: object) -> bytes:
+    """What a file of ``torch.save`` holds."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def reloaded(state: object) -> Any:
+    """What such a file brings back, read without running what it holds."""
+    return torch.load(io.BytesIO(content(state)), weights_only=True)
+
+
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint so that the one before it stays whole until this one is.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written.
     """
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, content(state))
 
 
 def load(path: Path) -> dict[str, Any]:
