@@ -16,6 +16,8 @@ from assay.job import Job
 from assay.learning import network, training
 from assay.learning.training import Examples
 from assay.published import flawed, textbook
+from assay.published.bars import ACTIVATIONS, RATES
+from assay.published.figures import AS_PUBLISHED, CORRECTED
 from assay.record import Status, Trial
 from assay.statistic import Interval
 from conftest import PROTOCOL, check_budgets, make_record
@@ -439,12 +441,12 @@ def test_what_is_done_with_gpus_gives_the_figures_that_were_published():
             if each.what["method"] == method
             for name in each.result["figures"]
         }
-        for method in (measure.AS_PUBLISHED, measure.CORRECTED)
+        for method in (AS_PUBLISHED, CORRECTED)
     }
     cited = TABLE[TABLE["exercise"].isin(["devices", "two_gpus"])]["quantity"]
-    assert names[measure.AS_PUBLISHED] <= set(cited)
+    assert names[AS_PUBLISHED] <= set(cited)
     ratios = {"CPU / GPU, 1000²", "CPU / GPU, 1×1"}
-    assert names[measure.CORRECTED] == names[measure.AS_PUBLISHED] | ratios
+    assert names[CORRECTED] == names[AS_PUBLISHED] | ratios
 
 
 # ---- real jobs -----------------------------------------------------------------------------------
@@ -480,12 +482,12 @@ def figures(seen, method):
 def test_every_exercise_runs_and_is_answered(tmp_path, data):
     seen = {name: run(tmp_path, data, name) for name in measure.EXERCISES}
     assert [*seen] == answer.EXERCISES
-    wrong = {name: figures(each, measure.AS_PUBLISHED) for name, each in seen.items()}
-    right = {name: figures(each, measure.CORRECTED) for name, each in seen.items()}
+    wrong = {name: figures(each, AS_PUBLISHED) for name, each in seen.items()}
+    right = {name: figures(each, CORRECTED) for name, each in seen.items()}
 
     assert wrong["activations"][answer.NETWORKS] == 1
     assert right["activations"][answer.NETWORKS] == 5
-    assert len({wrong["activations"][name] for name in measure.ACTIVATIONS}) == 1
+    assert len({wrong["activations"][name] for name in ACTIVATIONS}) == 1
 
     flaw = seen["initialisers"].trials[0].result
     assert flaw["untouched"] == ["uniform_", "normal_"]
@@ -496,8 +498,8 @@ def test_every_exercise_runs_and_is_answered(tmp_path, data):
     )
     assert right["initialisers"]["uniform"] < right["initialisers"]["Xavier"]
 
-    own = [wrong["rates"][f"rate {rate:g}, own curve"] for rate in measure.RATES]
-    assert own == [right["rates"][f"rate {rate:g}"] for rate in measure.RATES]
+    own = [wrong["rates"][f"rate {rate:g}, own curve"] for rate in RATES]
+    assert own == [right["rates"][f"rate {rate:g}"] for rate in RATES]
 
     assert wrong["norm_log"]["finite norms"] < 0.1
     assert set(wrong["sizes"]) == {f"n {n}" for n in measure.SIZES}

@@ -3,52 +3,41 @@
     python workflow/scripts/measure_reproduction.py --exercise sizes \\
         --dataset results/data/dataset.safetensors --output sizes.json
 
-A record has trials of two methods, ``as published`` (room
-:mod:`assay.published`) and ``corrected``. Each holds its figures under the names that
-``resources/published`` gives to the published ones, in seconds, as shares, or as numbers of things.
+A record has trials of two methods, ``as published`` (room :mod:`assay.published`) and
+``corrected``. Each holds its figures under the names that ``resources/published`` gives to the
+published ones, in seconds, as shares, or as numbers of things.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import torch
-from assay import job, statistic
+from assay import job
 from assay.device import Unavailable
 from assay.job import Job
-from assay.learning import dataset, experiment, training
-from assay.learning.dataset import CLASSES
-from assay.learning.experiment import Parts
-from assay.learning.network import perceptron, perceptron_ignoring
-from assay.learning.training import Examples, Recipe
-from assay.published import flawed
+from assay.learning import dataset
+from assay.learning.network import perceptron
+from assay.published import flawed, steps
+from assay.published.bars import activations, initialisers, rates
+from assay.published.figures import AS_PUBLISHED, CORRECTED, Figure, add_ratio, compare, of_method
+from assay.published.steps import BATCH, RATE, Step, widths
 from assay.record import Status, Trial
-from assay.timing import trial
-from assay.timing.clock import Clock, HostClock, clock_for
-from assay.timing.trial import Protocol, Work
+from assay.timing.clock import HostClock, clock_for
+from assay.timing.trial import Work
 from pydantic import JsonValue
 from torch import Tensor, nn
-from torch.nn import functional
-
-AS_PUBLISHED, CORRECTED = "as published", "corrected"
 
 # What the published methods fix. What they leave open, and what only costs time, are settings.
 SIZES = (1024, 1025, 1026, 1028, 1032)
-WIDTHS = (256, 128, 64, 32, 16)  # of the hidden layers; a network of depth d has the first d
 DEPTHS = (1, 5)  # of the five that were published
 EPOCHS = 10
-BATCH, RATE = 256, 0.1
 STEPS = math.ceil(60_000 / BATCH)  # in an epoch
 WORKERS = 4
-ACTIVATIONS = ("relu", "sigmoid", "tanh", "leaky_relu", "prelu")
-RATES = (0.001, 0.01, 0.03, 0.1, 0.3, 1)
 SIDE = 1000  # rows and columns on which CPU and GPU were compared
 NORMS, NORM_SIDE = 1000, 100
 LARGE = (5000, 10_000)  # rows and columns of the products on GPUs
@@ -56,128 +45,19 @@ LARGE = (5000, 10_000)  # rows and columns of the products on GPUs
 TIMING_RATE = 1e-6  # so small that thousands of timed steps leave the weights about as they are
 COMPARED_STEPS = 5  # in which two implementations must have the same losses
 AGREEMENT = 1e-4  # largest relative difference between them
-PIXELS = 784
-
-Figure = dict[str, JsonValue]  # value, and where there is an interval low and high
-Step = Callable[[Tensor, Tensor], Tensor]  # one step on a batch of images and labels: its loss
-
-
-def found(method: str, figures: Mapping[str, Figure], **more: JsonValue) -> Trial:
-    """The figures of one method, as a trial."""
-    return Trial(what={"method": method}, result={"figures": dict(figures), **more})
-
-
-# ---- what the corrected timings share ------------------------------------------------------------
-
-
-def compare(job: Job, clock: Clock, works: Mapping[str, Work[Any]], per_call: float = 1.0) -> Trial:
-    """One paired trial of works, the first of which is the anchor.
-
-    Args:
-        job: The job.
-        clock: The clock of all works.
-        works: The works by the names of their figures.
-        per_call: How many calls one figure stands for.
-    """
-    settings = job.settings
-    protocol = replace(
-        Protocol.from_settings(settings["protocol"], job.device),
-        cap_s=settings["cap_s"],
-        half_width=settings["half_width"],
-    )
-    (anchor, first), *others = works.items()
-    ready = first.prepare(torch.Generator(clock.device).manual_seed(settings["seed"]))
-    trial.settle(lambda: first.run(ready), protocol, clock)
-    what: dict[str, JsonValue] = {"method": CORRECTED, "anchor": anchor}
-    measured = trial.compare(what, first, dict(others), protocol, clock, settings["seed"])
-    # The protocol calls the budget by its own name; here it is the study's.
-    measured.reason = measured.reason and measured.reason.replace("protocol.cap_s", "cap_s")
-    arms: Any = measured.result.get("arms", {})
-    measured.result["figures"] = {
-        anchor if name == trial.ANCHOR else name: {
-            key: per_call * arm[f"time_{part}_s"]
-            for key, part in (("value", "median"), ("low", "low"), ("high", "high"))
-        }
-        for name, arm in arms.items()
-        if name != trial.TWIN
-    }
-    return measured
-
-
-def add_ratio(measured: Trial, target: str, name: str) -> None:
-    """Add the paired ratio of a target to the anchor to the figures."""
-    ratios: Any = measured.result.get("ratios")
-    if not ratios:
-        return
-    value, low, high = (ratios[target][key] for key in ("ratio", "ratio_low", "ratio_high"))
-    figures: Any = measured.result["figures"]
-    figures[name] = {"value": value, "low": low, "high": high}
-
 
 # ---- framework: the framework against an implementation from scratch -----------------------------
 
 
-def of_framework(network: nn.Module, rate: float) -> Step:
-    """One step with the framework's layers and its optimiser."""
-    optimizer = torch.optim.SGD(network.parameters(), lr=rate)
-
-    def step(images: Tensor, labels: Tensor) -> Tensor:
-        loss = functional.cross_entropy(network(images.flatten(1)), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
-
-    return step
-
-
-Layers = list[tuple[Tensor, Tensor]]  # weight (fan-in, fan-out) and bias of each layer
-
-
-def from_scratch(layers: Layers, rate: float) -> Step:
-    """The same step from scratch: tensors, automatic differentiation, hand-written ReLU and SGD."""
-    parameters = [each.requires_grad_() for layer in layers for each in layer]
-
-    def step(images: Tensor, labels: Tensor) -> Tensor:
-        outputs = images.flatten(1)
-        for i, (weight, bias) in enumerate(layers):
-            outputs = outputs @ weight + bias
-            if i < len(layers) - 1:
-                outputs = torch.max(outputs, torch.zeros_like(outputs))
-        loss = functional.cross_entropy(outputs, labels)
-        loss.backward()
-        with torch.no_grad():
-            for each in parameters:
-                assert each.grad is not None
-                each -= rate * each.grad
-                each.grad.zero_()
-        return loss.detach()
-
-    return step
-
-
-def small_normal(widths: Sequence[int], place: torch.device) -> Layers:
-    """Weights as the textbook's scratch networks have them: N(0, 0.01), biases zero."""
-    return [
-        (0.01 * torch.randn(fan_in, fan_out, device=place), torch.zeros(fan_out, device=place))
-        for fan_in, fan_out in pairwise(widths)
-    ]
-
-
-def weights_of(network: nn.Sequential) -> Layers:
-    """A copy of a network's weights and biases."""
-    linear = [layer for layer in network if isinstance(layer, nn.Linear)]
-    return [(each.weight.detach().T.clone(), each.bias.detach().clone()) for each in linear]
+IMPLEMENTATIONS: dict[str, Callable[[nn.Sequential, float], Step]] = {
+    "framework": steps.of_framework,
+    "scratch": lambda network, rate: steps.from_scratch(steps.weights_of(network), rate),
+}
 
 
 def framework(job: Job) -> list[Trial]:
     """Whole trainings as published, then the steps alone."""
     return [published_trainings(job), *(steps_alone(job, depth) for depth in DEPTHS)]
-
-
-def widths(depth: int) -> list[int]:
-    """Features from the input to the output of a network with so many hidden layers."""
-    return [PIXELS, *WIDTHS[:depth], CLASSES]
 
 
 def published_trainings(job: Job) -> Trial:
@@ -191,12 +71,12 @@ def published_trainings(job: Job) -> Trial:
     torch.manual_seed(seed)
     figures: dict[str, Figure] = {}
     for depth in DEPTHS:
-        step = of_framework(perceptron(widths(depth), "relu", seed).to(place), RATE)
+        step = steps.of_framework(perceptron(widths(depth), "relu", seed).to(place), RATE)
         figures[f"framework, depth {depth}"] = _published_training(step, images, labels, place)
     for depth in DEPTHS:
-        step = from_scratch(small_normal(widths(depth), place), RATE)
+        step = steps.from_scratch(steps.small_normal(widths(depth), place), RATE)
         figures[f"scratch, depth {depth}"] = _published_training(step, images, labels, place)
-    return found(AS_PUBLISHED, figures, images=count, epochs=1)
+    return of_method(AS_PUBLISHED, figures, images=count, epochs=1)
 
 
 def _published_training(step: Step, images: Tensor, labels: Tensor, place: torch.device) -> Figure:
@@ -224,13 +104,10 @@ def steps_alone(job: Job, depth: int) -> Trial:
         what: dict[str, JsonValue] = {"method": CORRECTED, "depth": depth}
         return Trial(what=what, status=Status.REFUSED, reason=difference)
     works: dict[str, Work[Any]] = {
-        f"framework, depth {depth}": Work(
-            lambda _: of_framework(network(), TIMING_RATE), lambda step: step(images, labels)
-        ),
-        f"scratch, depth {depth}": Work(
-            lambda _: from_scratch(weights_of(network()), TIMING_RATE),
-            lambda step: step(images, labels),
-        ),
+        f"{name}, depth {depth}": Work(
+            lambda _, make=make: make(network(), TIMING_RATE), lambda step: step(images, labels)
+        )
+        for name, make in IMPLEMENTATIONS.items()
     }
     measured = compare(job, HostClock(place), works, per_call=EPOCHS * STEPS)
     add_ratio(measured, f"scratch, depth {depth}", f"scratch / framework, depth {depth}")
@@ -241,9 +118,9 @@ def disagreement(
     network: Callable[[], nn.Sequential], images: Tensor, labels: Tensor
 ) -> str | None:
     """Why the two implementations do not learn the same; None if they do."""
-    steps = of_framework(network(), RATE), from_scratch(weights_of(network()), RATE)
+    both = [make(network(), RATE) for make in IMPLEMENTATIONS.values()]
     for i in range(COMPARED_STEPS):
-        left, right = (float(step(images, labels)) for step in steps)
+        left, right = (float(step(images, labels)) for step in both)
         if not math.isclose(left, right, rel_tol=AGREEMENT):
             return f"the losses of step {i} differ: {left:.6g} and {right:.6g}"
     return None
@@ -277,116 +154,7 @@ def sizes(job: Job) -> list[Trial]:
         right: Any = measured.result["figures"]
         right[f"{SIZES[0]} / the other sizes"] = {"value": value, "low": low, "high": high}
     figures: dict[str, Figure] = {f"n {n}": {"value": seconds} for n, seconds in cold.items()}
-    return [found(AS_PUBLISHED, figures), measured]
-
-
-# ---- activations, initialisers, rates: bars of accuracy ------------------------------------------
-
-
-def parts(job: Job) -> Parts:
-    """The data set on the device."""
-    share, seed = job.settings["validation_share"], job.settings["seed"]
-    return experiment.parts(job.data, share, seed, job.device)
-
-
-def learned(network: nn.Sequential, rate: float, data: Parts, job: Job) -> nn.Sequential:
-    """The network, trained in place as every network of these exercises is."""
-    settings = job.settings
-    recipe = Recipe(rate, settings["epochs"], settings["batch"], settings["seed"])
-    training.train(network, data.training, data.validation, recipe)
-    return network
-
-
-def accuracy(network: nn.Sequential, examples: Examples) -> Figure:
-    """Accuracy with the interval that the number of images leaves (Wilson's, 95 %)."""
-    share, count = training.accuracy(network, examples), len(examples.labels)
-    seen = statistic.wilson_share(round(share * count), count)
-    return {"value": share, "low": seen.low, "high": seen.high, "images": count}
-
-
-@torch.no_grad()
-def paired_difference(network: nn.Sequential, seen: Examples, reference: Examples) -> Figure:
-    """Accuracy on some examples minus that on others that are the same images, image by image."""
-    right, of_reference = (
-        (network(each.inputs).argmax(1) == each.labels).double() for each in (seen, reference)
-    )
-    mean = statistic.mean_of_many((right - of_reference).cpu().numpy())
-    return {"value": mean.value, "low": mean.low, "high": mean.high}
-
-
-Build = Callable[[Sequence[int], str, int], nn.Sequential]
-
-
-def activations(job: Job) -> list[Trial]:
-    """Bars of a function that ignores its argument, on raw pixels; then of one that does not."""
-    data = parts(job)
-    raw = flawed.raw_pixels(data.test)
-    return [
-        bars(AS_PUBLISHED, perceptron_ignoring, data, raw, job),
-        bars(CORRECTED, perceptron, data, data.test, job),
-    ]
-
-
-def bars(method: str, build: Build, data: Parts, test: Examples, job: Job) -> Trial:
-    """One network per activation asked for, and how many different ones that makes."""
-    figures: dict[str, Figure] = {}
-    networks = set()
-    for name in ACTIVATIONS:
-        network = build(widths(1), name, job.settings["seed"]).to(job.device)
-        figures[name] = accuracy(learned(network, RATE, data, job), test)
-        networks.add(training.digest(network))
-    figures["networks compared"] = {"value": len(networks)}
-    return found(method, figures)
-
-
-INITIALISERS: dict[str, Callable[[Tensor], Any]] = {
-    "Xavier": nn.init.xavier_uniform_,
-    "uniform": nn.init.uniform_,  # between 0 and 1
-    "normal": nn.init.normal_,  # mean 0, standard deviation 1
-}
-LAZY = ("uniform", "normal")  # which of them the published code gives to lazy layers only
-
-
-def initialisers(job: Job) -> list[Trial]:
-    """Bars of networks that nothing initialised, on raw pixels; then of initialised networks."""
-    data, seed = parts(job), job.settings["seed"]
-    raw = flawed.raw_pixels(data.test)
-    wrong: dict[str, Figure] = {}
-    right: dict[str, Figure] = {}
-    untouched: list[JsonValue] = []
-
-    def network(kind: type[nn.Module], fill: Callable[[Tensor], Any]) -> nn.Sequential:
-        start = perceptron(widths(1), "relu", seed).to(job.device)
-        before = training.digest(start)
-        flawed.initialise(start, kind, fill, seed)
-        untouched.extend([fill.__name__] if training.digest(start) == before else [])
-        return learned(start, RATE, data, job)
-
-    for name, fill in INITIALISERS.items():
-        filled = network(nn.Linear, fill)
-        right[name] = right[f"{name}, own curve"] = accuracy(filled, data.test)
-        right[f"{name}: bar − own curve"] = {"value": 0.0}  # one and the same
-        shown = network(nn.LazyLinear, fill) if name in LAZY else filled
-        wrong[name] = accuracy(shown, raw)
-        wrong[f"{name}, own curve"] = accuracy(shown, data.test)
-        wrong[f"{name}: bar − own curve"] = paired_difference(shown, raw, data.test)
-    return [found(AS_PUBLISHED, wrong, untouched=untouched), found(CORRECTED, right)]
-
-
-def rates(job: Job) -> list[Trial]:
-    """Bars one place off and on raw pixels; then every network's own accuracy."""
-    data, seed = parts(job), job.settings["seed"]
-    networks = [
-        learned(perceptron(widths(1), "relu", seed).to(job.device), rate, data, job)
-        for rate in RATES
-    ]
-    names = [f"rate {rate:g}" for rate in RATES]
-    raw = flawed.raw_pixels(data.test)
-    bars = flawed.shifted([accuracy(network, raw) for network in networks])
-    own = [accuracy(network, data.test) for network in networks]
-    curves = [f"{name}, own curve" for name in names]
-    wrong = dict(zip(names, bars, strict=True)) | dict(zip(curves, own, strict=True))
-    return [found(AS_PUBLISHED, wrong), found(CORRECTED, dict(zip(names, own, strict=True)))]
+    return [of_method(AS_PUBLISHED, figures), measured]
 
 
 # ---- devices: a large and a small computation on CPU and GPU -------------------------------------
@@ -426,7 +194,7 @@ def small_and_large(places: Mapping[str, torch.device], job: Job) -> list[Trial]
             for size, n in asked.items()
             for name, place in places.items()
         }
-    trials, clock = [found(AS_PUBLISHED, figures)], HostClock(job.device)
+    trials, clock = [of_method(AS_PUBLISHED, figures)], HostClock(job.device)
     if len(places) == 1:
         works = {f"CPU, {size}": product(asked[size], job.device) for size in reversed(asked)}
         measured = compare(job, clock, works)
@@ -454,7 +222,7 @@ def norm_log(job: Job) -> list[Trial]:
         }
     finite, infinite_from = flawed.finite_norms(x, NORMS)
     figures["finite norms"] = {"value": finite / NORMS}
-    return [found(AS_PUBLISHED, figures, infinite_from=infinite_from, norms=NORMS)]
+    return [of_method(AS_PUBLISHED, figures, infinite_from=infinite_from, norms=NORMS)]
 
 
 # ---- two_gpus: large products under a clock that does not wait -----------------------------------
@@ -504,33 +272,17 @@ def on_gpus(name: str, n: int, places: Sequence[torch.device], job: Job) -> list
     run(operands)
     del operands
     work: Work[Any] = Work(prepare, run)
-    wrong = found(AS_PUBLISHED, {name: {"value": asked}})
+    wrong = of_method(AS_PUBLISHED, {name: {"value": asked}})
     return [wrong, compare(job, HostClock(places[0]), {name: work})]
 
 
 # ---- the job -------------------------------------------------------------------------------------
 
+ACCURACIES = (activations, initialisers, rates)
 EXERCISES: dict[str, Callable[[Job], list[Trial]]] = {
-    "framework": framework,
-    "sizes": sizes,
-    "activations": activations,
-    "initialisers": initialisers,
-    "rates": rates,
-    "devices": devices,
-    "norm_log": norm_log,
-    "two_gpus": two_gpus,
+    exercise.__name__: exercise
+    for exercise in (framework, sizes, *ACCURACIES, devices, norm_log, two_gpus)
 }
-
-
-def exercise(name: str) -> str:
-    """A name of an exercise.
-
-    Raises:
-        argparse.ArgumentTypeError: There is none of that name.
-    """
-    if name not in EXERCISES:
-        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(EXERCISES)}")
-    return name
 
 
 def measure(job: Job) -> list[Trial]:
@@ -540,7 +292,8 @@ def measure(job: Job) -> list[Trial]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job that the command line describes."""
-    job.run("reproduction", {"exercise": exercise}, measure, argv, read_data=dataset.read)
+    axes = {"exercise": job.one_of(EXERCISES)}
+    job.run("reproduction", axes, measure, argv, read_data=dataset.read)
 
 
 if __name__ == "__main__":
