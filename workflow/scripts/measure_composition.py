@@ -27,6 +27,7 @@ from assay.learning.experiment import Parts
 from assay.learning.network import parameter_count
 from assay.modules.blocks import FACTORIES, Parallel, Sequential, joined, seeded
 from assay.record import Trial
+from assay.timing.proof import first_line
 from torch import nn
 
 PARALLEL = "parallel"
@@ -152,7 +153,7 @@ def refusal(call: Any) -> str | None:
     try:
         call()
     except (RuntimeError, ValueError) as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        return f"{type(error).__name__}: {first_line(error)}"
     return None
 
 

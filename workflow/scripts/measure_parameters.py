@@ -24,6 +24,7 @@ from assay.modules.contents import ITEMS, WAYS, Everything, Item, library, neste
 from assay.modules.ties import OPERATIONS, SHARINGS, positions
 from assay.modules.weights import LAYERS, Sizes, describe, histogram
 from assay.record import Trial
+from assay.timing.proof import first_line, relative_error
 from torch import Tensor, nn
 
 # ---- initialisation ------------------------------------------------------------------------------
@@ -95,13 +96,9 @@ def gradients(
     (whole,), parts = slopes(shared), slopes(separate)
     return {
         "positions": len(parts),
-        "error_of_sum": _relative(torch.stack(parts).sum(0), whole),
-        "error_of_largest_part": min(_relative(part, whole) for part in parts),
+        "error_of_sum": relative_error(torch.stack(parts).sum(0), whole),
+        "error_of_largest_part": min(relative_error(part, whole) for part in parts),
     }
-
-
-def _relative(seen: Tensor, expected: Tensor) -> float:
-    return float(torch.linalg.norm(seen - expected) / torch.linalg.norm(expected))
 
 
 def after_training(network: nn.Sequential, inputs: Tensor, targets: Tensor, steps: int) -> float:
@@ -140,7 +137,7 @@ def ties(width: int) -> Iterator[Trial]:
         try:
             first, second = sharing.pair(operate(network, sharing.make(width)))
         except RuntimeError as error:
-            result["refused"] = str(error).strip().splitlines()[0]
+            result["refused"] = first_line(error)
         else:
             same = [bool(torch.equal(each.float(), before)) for each in (first, second)]
             result |= {"tied": first is second, "same_values": all(same)}
@@ -230,8 +227,8 @@ def optimiser(job: Job) -> dict[str, Any]:
         "in_parameters": False,
         "in_state_dict": any("momentum" in key for key in saved),
         "restored": bool(torch.equal(resumed(None), unbroken)),
-        "error_without": _relative(resumed(None), unbroken),
-        "error_with": _relative(resumed(momentum), unbroken),
+        "error_without": relative_error(resumed(None), unbroken),
+        "error_with": relative_error(resumed(momentum), unbroken),
     }
 
 

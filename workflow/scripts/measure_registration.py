@@ -27,6 +27,7 @@ from assay.modules.blocks import CONSTANTS, STORAGES
 from assay.modules.checkpoint import reloaded
 from assay.modules.operations import OPERATIONS, REBUILT, Case, Operation
 from assay.record import Phase, Status, Trial
+from assay.timing.proof import first_line
 from pydantic import JsonValue
 from torch import nn
 
@@ -38,8 +39,7 @@ def outcome(operation: Operation, case: Case) -> dict[str, JsonValue]:
     try:
         reached, of = operation(case)
     except (RuntimeError, ValueError) as error:
-        message = str(error).splitlines()[0]
-        return {"outcome": "loud", "error": f"{type(error).__name__}: {message}"}
+        return {"outcome": "loud", "error": f"{type(error).__name__}: {first_line(error)}"}
     return {"outcome": "pass" if reached == of else "silent", "reached": reached, "of": of}
 
 
