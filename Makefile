@@ -10,6 +10,11 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?=
 pythons = $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11)
 
+# A user without a home (docker --user): what Snakemake keeps there goes into this folder.
+ifneq ($(shell test -w "$$HOME" && echo there),there)
+export HOME := $(CURDIR)/.home
+endif
+
 # Jobs call `python` by name, so the environment's stands first on their path. Not exported for the whole file: the
 # set-up must find the system's Python.
 in_venv = PATH="$$PWD/.venv/bin:$$PATH"

@@ -1,5 +1,6 @@
 """The shell's variables: what is taken out, what is told, and what a job starts with."""
 
+import getpass
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ from fnmatch import fnmatchcase
 import pytest
 from assay import device, environment, job, record
 from assay.answer import question
-from conftest import ROOT, make_record
+from conftest import ROOT, copy_workflow, make_record
 
 SCRIPTS = ROOT / "workflow/scripts"
 HARM = {
@@ -154,6 +155,14 @@ def test_a_path_without_the_environment_is_said_once(fresh, tmp_path):
     assert not (fresh.folder / "results/records").exists()
 
 
+@pytest.mark.workflow
+def test_a_folder_with_braces_is_refused_in_one_sentence(tmp_path):
+    done = copy_workflow(tmp_path / "a{b}").run("--dry-run")
+    assert done.returncode != 0
+    assert "a{b}: rename it, Snakemake cannot work in a path with braces." in done.stdout
+    assert "Traceback" not in done.stdout
+
+
 # ---- what the page says --------------------------------------------------------------------------
 
 
@@ -188,6 +197,16 @@ def test_threads_at_work_are_seen_by_their_cpu_time():
         assert job.threads_at_work(1) is None
     finally:
         device.use_threads(before)
+
+
+def test_a_user_whom_the_system_does_not_know_gets_a_name(monkeypatch):
+    def unknown(uid):
+        raise KeyError(uid)
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.setattr(os, "environ", {})
+    environment.name_user()
+    assert getpass.getuser() == "somebody"
 
 
 # ---- the checkout --------------------------------------------------------------------------------

@@ -311,13 +311,12 @@ def test_make_installs_only_what_the_lock_vouches_for(checkout: Path) -> None:
         archive.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
         archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         archive.writestr(f"{about}/RECORD", "")
-    runtime = checkout / "envs" / RUNTIME
     stamp = ".venv/.installed"
 
-    def install(digest: str) -> subprocess.CompletedProcess[str]:
-        runtime.write_text(f"tiny==1.0 --hash=sha256:{digest}\n")
+    def install(digest: str, folder: Path = checkout) -> subprocess.CompletedProcess[str]:
+        (folder / "envs" / RUNTIME).write_text(f"tiny==1.0 --hash=sha256:{digest}\n")
         return make(
-            checkout,
+            folder,
             stamp,
             f"PYTHON={sys.executable}",
             PIP_CONFIG_FILE=os.devnull,
@@ -336,6 +335,13 @@ def test_make_installs_only_what_the_lock_vouches_for(checkout: Path) -> None:
     assert accepted.returncode == 0, accepted.stderr
     subprocess.run([checkout / ".venv" / "bin" / "python", "-c", "import tiny"], check=True)
     assert "is up to date" in make(checkout, stamp).stdout
+
+    renamed = checkout.rename(checkout.with_name("renamed"))
+    again = install(hashlib.sha256((renamed / wheel.name).read_bytes()).hexdigest(), renamed)
+    assert "This folder was renamed or copied: its environment is made anew." in again.stdout
+    assert again.returncode == 0, again.stderr
+    assert str(renamed) in (renamed / ".venv/bin/activate").read_text()
+    assert "is up to date" in make(renamed, stamp).stdout
 
 
 @needs_make

@@ -1,4 +1,4 @@
-"""What jobs are started in: the shell's variables, and the python that they call."""
+"""What jobs are started in: the folder, the shell's variables, and the python that they call."""
 
 import os
 import subprocess
@@ -9,6 +9,13 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, os.path.join(str(workflow.current_basedir), "../scripts"))
 
 from assay import environment
+
+
+def require_a_plain_folder():
+    """Snakemake takes braces in a path for wildcards, and fails late with a traceback."""
+    folder = os.path.abspath(os.path.join(str(workflow.current_basedir), "../.."))
+    if "{" in folder or "}" in folder:
+        raise WorkflowError(f"{folder}: rename it, Snakemake cannot work in a path with braces.")
 
 
 def start_jobs_in_a_known_environment():
@@ -36,7 +43,9 @@ def require_python():
         ) from None
 
 
+require_a_plain_folder()
 start_jobs_in_a_known_environment()
+environment.name_user()
 
 
 onstart:

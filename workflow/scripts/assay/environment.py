@@ -9,6 +9,7 @@ page says what was measured with it. Importing this module imports nothing that 
 from __future__ import annotations
 
 import ctypes
+import getpass
 import os
 import re
 import sys
@@ -145,6 +146,17 @@ def start_again(threads: int) -> None:
     print(f"Started again without {', '.join(names)} (docs/method.md says why).", flush=True)
     _unbind()
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], variables | {AGAIN: "1"})
+
+
+def name_user() -> None:
+    """Give a user whom the system does not know (``docker --user``) a name.
+
+    Snakemake and torch's compiler ask for one, and fail without.
+    """
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = "somebody"
 
 
 def _unbind() -> None:

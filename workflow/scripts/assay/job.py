@@ -95,6 +95,7 @@ def run(
         parser.add_argument("--dataset", type=Path, required=True, help="what fetch_dataset wrote")
     arguments = parser.parse_args(argv)
     if argv is None:  # a program of its own
+        environment.name_user()
         environment.start_again(arguments.threads or os.cpu_count() or 1)
     if arguments.settings is None:
         arguments.settings = _configured(study)
