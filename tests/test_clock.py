@@ -20,7 +20,7 @@ from assay.ladder import rungs
 from assay.timing import clock, cuda, trial
 from assay.timing.clock import Block, CudaClock, HostClock, NotAhead
 from assay.timing.trial import Protocol, Work
-from conftest import PROTOCOL
+from conftest import PROTOCOL, ROOT
 
 GPU = torch.device("cuda:0")
 KERNEL_S = 2e-6
@@ -211,6 +211,15 @@ def test_the_host_counts_what_a_person_waits_for(simulated: Callable[..., Simula
     own = HostClock(GPU)
     seen = own.time(gpu.kernels(100), Block(10))
     assert seen == pytest.approx(100 * gpu.launch_s, rel=0.02)
+
+
+@pytest.mark.parametrize("script", ["steps", "implementation", "reproduction"])
+def test_a_step_of_training_is_timed_by_the_host(script: str) -> None:
+    """Its launches are part of what a person waits for."""
+    source = (ROOT / f"workflow/scripts/measure_{script}.py").read_text(encoding="utf-8")
+    if script == "reproduction":  # which times products, too
+        source = source[source.index("def steps_alone(") : source.index("def disagreement(")]
+    assert "clock_for(" not in source
 
 
 # ---- graphs --------------------------------------------------------------------------------------

@@ -652,7 +652,9 @@ def test_peak_of_a_gpu(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: PROPERTIES)
     peak = machine.peak_flops(GPU, "bfloat16")
     assert peak == pytest.approx(4096 * 132 * 1.98e9)
-    assert "bfloat16_flops" in accelerator.peak(GPU).values
+    told = accelerator.peak(GPU)
+    assert "bfloat16_flops" in told.values
+    assert "1980 MHz" in str(told.source)
 
 
 def test_bus_of_a_gpu_is_not_its_place_on_the_pci_bus(nvml: FakeNvml) -> None:

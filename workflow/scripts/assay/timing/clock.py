@@ -133,10 +133,11 @@ class CudaClock:
         Raises:
             NotAhead: Not even one can.
         """
-        block, calls, launch_s = Block(0), 1, math.inf
-        while (seen := self._ahead(call, calls, 2 * block.lead_s)).ahead:
+        block, calls, launch_s, most_s = Block(0), 1, math.inf, MOST_LEAD_S
+        while (seen := self._ahead(call, calls, 2 * block.lead_s, most_s)).ahead:
             launch_s = min(launch_s, seen.launch_s / calls)  # of a call; a hiccup only adds to it
             block = Block(calls, LEAD * launch_s * calls)
+            most_s = 4 * block.lead_s  # for twice the calls: if that does not do, the queue is full
             calls = min(2 * calls, math.ceil(block_s / max(seen.call_s, 1e-9)))
             if calls < 1.1 * block.calls:
                 break
@@ -149,12 +150,12 @@ class CudaClock:
 
     def time(self, call: Call, block: Block) -> float:
         """Seconds per call on the device."""
-        return self._ahead(call, block.calls, block.lead_s).call_s
+        return self._ahead(call, block.calls, block.lead_s, MOST_LEAD_S).call_s
 
-    def _ahead(self, call: Call, calls: int, lead_s: float) -> _Reading:
+    def _ahead(self, call: Call, calls: int, lead_s: float, most_s: float) -> _Reading:
         """A block that was launched ahead of the device; if that cannot be, one that was not."""
         lead_s = max(lead_s, LEAST_LEAD_S)
-        while not (seen := self._read(call, calls, lead_s)).ahead and lead_s < MOST_LEAD_S:
+        while not (seen := self._read(call, calls, lead_s)).ahead and lead_s < most_s:
             lead_s = max(2 * lead_s, LEAD * seen.launch_s)
         return seen
 
