@@ -272,7 +272,7 @@ def test_more_than_theory_is_refused() -> None:
 
 
 def test_the_l2_of_a_gpu_does_not_hide_behind_the_overhead() -> None:
-    """Half of an L2 of 50 MB is read at 5.5 TB/s in more than twice what a call on one element does."""
+    """Half of an L2 of 50 MB is read at 5.5 TB/s in more than two calls on one element take."""
     overheads = measure.job._configured("bandwidth")["overheads"]
     overhead_s, read_s = 2e-6, 25e6 / 5.5e12
     assert overheads["gpu"] * overhead_s <= read_s < overheads["cpu"] * overhead_s
