@@ -434,8 +434,10 @@ def made_transfer(means, images=100, donor_after=0.6):
 def test_the_verdict_on_reuse_is_against_scratch():
     means = {"scratch": 0.80, "copied": 0.85, "frozen": 0.70, "aliased": 0.8}
     found = answer.answer([made_transfer(means)])
-    words = {each["arm"]: each["word"] for each in found.numbers["transfer"]}
-    assert words == {"scratch": None, "copied": "better", "frozen": "worse", "aliased": "the same"}
+    words = {each["arm"]: each["verdict"] for each in found.numbers["comparisons"]}
+    assert words == {
+        "scratch": "reference", "copied": "better", "frozen": "worse", "aliased": "the same",
+    }  # fmt: skip
     assert any("falls from 90.0 % to 60.0 %" in text for text in found.why)
 
 
@@ -444,9 +446,9 @@ def test_an_arm_that_diverged_is_told_and_not_compared():
     lost = next(t for t in made.trials if t.what["arm"] == "copied" and "seed" in t.what)
     lost.status, lost.reason, lost.result = Status.DIVERGED, "diverged in step 3", {}
     found = answer.answer([made])
-    words = {each["arm"]: each["word"] for each in found.numbers["transfer"]}
-    assert words == {"scratch": None, "copied": None, "frozen": "worse"}
-    lost = {each["arm"]: each["lost"] for each in found.numbers["transfer"]}
+    words = {each["arm"]: each["verdict"] for each in found.numbers["comparisons"]}
+    assert words == {"scratch": "reference", "copied": None, "frozen": "worse"}
+    lost = {each["arm"]: each["lost"] for each in found.numbers["comparisons"]}
     assert lost == {"scratch": None, "copied": "diverged in 1 of 5 runs", "frozen": None}
 
 
@@ -455,8 +457,8 @@ def test_nothing_is_compared_with_a_reference_that_diverged():
     lost = next(t for t in made.trials if t.what["arm"] == "scratch" and "seed" in t.what)
     lost.status, lost.reason, lost.result = Status.DIVERGED, "diverged in step 3", {}
     found = answer.answer([made])
-    assert {each["word"] for each in found.numbers["transfer"]} == {None}
-    assert found.numbers["transfer"][0]["lost"] == "diverged in 1 of 5 runs"
+    assert {each["verdict"] for each in found.numbers["comparisons"]} == {None}
+    assert found.numbers["comparisons"][0]["lost"] == "diverged in 1 of 5 runs"
 
 
 def made_format(ratio):

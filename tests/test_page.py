@@ -553,7 +553,7 @@ def test_only_columns_of_numbers_are_set_to_the_right() -> None:
         columns=[Column(name="a"), Column(name="b"), Column(name="c")],
         rows=[[1, None, "x"], [2.5, None, 3]],
     )
-    assert [head.numeric for head in page.grid(table).columns] == [True, False, False]
+    assert page.grid(table).numeric == [True, False, False]
 
 
 def test_an_answer_with_next_to_nothing(build: Build) -> None:
@@ -684,7 +684,7 @@ def test_every_record_stands_once_under_its_study(tmp_path: Path) -> None:
     records = ["r/records/a/device-cpu/n-1.json", "lab/records/a/device-cpu.json"]
     both = [answer(records=records), answer(records=records[:1])]
     seen = page.by_study(both, Path("r/report.html"))
-    assert {name: [link.text for link in links] for name, links in seen.items()} == {
+    assert {name: [text for _, text in links] for name, links in seen.items()} == {
         "a": ["device-cpu/n-1.json"],
         "a (lab)": ["device-cpu.json"],
     }

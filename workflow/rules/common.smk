@@ -26,6 +26,7 @@ CITED = {
     "decade": [f"{RESOURCES}/peak-flops/peak_flops.csv"],
     "reproduction": [
         f"{RESOURCES}/published/published.csv",
+        f"{RESOURCES}/published/causes.csv",
         f"{RESOURCES}/peak-flops/peak_flops.csv",
     ],
 }

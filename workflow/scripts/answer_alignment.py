@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -88,26 +89,23 @@ def _lost(each: Record, known: Mapping[Any, Any]) -> list[Trial]:
 
 def _size(each: Record, trial: Trial) -> list[Arm]:
     n, layout, shape = (trial.what.get(key) for key in ("n", "layout", "shape"))
-    if layout:
-        return [_arm(each, trial, "target", ADDRESS, f"{n}, {LAYOUTS[str(layout)]}")]
-    if shape in SHAPES:
-        return [_arm(each, trial, "target", SHAPE, f"{n}, {SHAPES[str(shape)]}")]
-    return [_arm(each, trial, "target", DENSE, str(n))]
+    kind = ADDRESS if layout else SHAPE if shape in SHAPES else DENSE
+    name = LAYOUTS.get(layout) or SHAPES.get(shape)
+    return [_arm(each, trial, "target", kind, f"{n}, {name}" if name else str(n))]
 
 
 def _contrasts(each: Record, trial: Trial) -> list[Arm]:
     """The contrasts of a trial; where it has none, one that says why."""
-    ratios: Any = trial.result.get("ratios", {})
-    names = [name for name in ADVICE if name in ratios] or ["all"]
+    names = [name for name in ADVICE if name in trial.result.get("ratios", {})] or ["all"]
     return [_arm(each, trial, name, CONTRAST, f"contrast: {name}") for name in names]
 
 
 def _arm(each: Record, trial: Trial, against: str, kind: str, label: str) -> Arm:
     """One comparison of a trial, with all that the tidy table holds of it."""
-    result: Any = trial.result
+    result = trial.result
     timed, twin = result.get("arms", {}), result.get("ratios", {}).get("twin", {})
     target = timed.get("target", {})
-    n: Any = trial.what.get("n")
+    n = trial.what.get("n")
     extras = {
         "kind": kind,
         **{"shape": SQUARE, "n": n, "layout": None, **trial.what},
@@ -149,16 +147,15 @@ def headline(here: Sequence[Arm]) -> Arm:
     """The size just above the reference, or else the nearest misaligned one that was asked for."""
     extras = here[0].extras
     anchor = extras["anchor"]
+
+    def aside(arm: Arm) -> tuple[bool, bool, int]:
+        n = arm.extras["n"]
+        return n != anchor + 1, power_of_two(n) > contrast.MISALIGNED, abs(n - anchor)
+
+    lost = replace(here[0], seen=None, word=None, lost="not measured")
+    lost = replace(lost, extras={**extras, "n": anchor + 1})
     sizes = [arm for arm in _of(here, DENSE) if arm.extras["n"] != anchor]
-    if sizes:
-        return min(sizes, key=lambda arm: _aside(arm.extras["n"], anchor))
-    return replace(
-        here[0], seen=None, word=None, lost="not measured", extras={**extras, "n": anchor + 1}
-    )
-
-
-def _aside(n: int, anchor: int) -> tuple[bool, bool, int]:
-    return n != anchor + 1, power_of_two(n) > contrast.MISALIGNED, abs(n - anchor)
+    return min(sizes, key=aside, default=lost)
 
 
 def _interest(arm: Arm) -> tuple[int, float]:
@@ -170,12 +167,7 @@ def _interest(arm: Arm) -> tuple[int, float]:
 
 
 def explained(here: Sequence[Arm], found: Sequence[Arm]) -> str:
-    """What matters on a device in a number format, and by how much: its contrasts.
-
-    Args:
-        here: Its arms.
-        found: All arms, for a number format that is too slow.
-    """
+    """What matters on a device in a number format, and by how much: its contrasts."""
     effects = _of(here, CONTRAST)
     if not any(arm.seen for arm in here):
         return _slow(here, found)
@@ -193,11 +185,11 @@ def explained(here: Sequence[Arm], found: Sequence[Arm]) -> str:
 
 def _slow(here: Sequence[Arm], found: Sequence[Arm]) -> str:
     """Of a number format of which nothing was measured: how slow it is, or why."""
-    calls = [seconds for arm in here if (seconds := arm.extras.get("call_s"))]
+    calls = [arm.extras["call_s"] for arm in here if arm.extras.get("call_s")]
     beside = [
-        seconds
+        arm.extras["anchor_s"]
         for arm in _of(found, DENSE, ADDRESS)
-        if _group(arm) == f"{here[0].device}, {BESIDE}" and (seconds := arm.extras["anchor_s"])
+        if (arm.device, arm.group) == (here[0].device, BESIDE) and arm.extras["anchor_s"]
     ]
     if not calls or not beside:
         return here[0].lost
@@ -234,12 +226,7 @@ def answer(records: list[Record]) -> Findings:
 
 def _numbers(found: Sequence[Arm], verdicts: Mapping[str, str]) -> dict[str, Any]:
     sizes = Counter(arm.word.value for arm in _of(found, DENSE, ADDRESS, SHAPE) if arm.word)
-    effects = [
-        {"device": arm.device, "dtype": arm.group, "effect": arm.name, **verdict.row(arm.seen)}
-        | {"word": arm.word}
-        for arm in _of(found, CONTRAST)
-        if arm.seen
-    ]
+    effects = [arms.flat(arm) for arm in _of(found, CONTRAST) if arm.seen]
     return {"comparisons": dict(sizes), "verdicts": dict(verdicts), "effects": effects}
 
 
@@ -274,19 +261,15 @@ def _claim(arm: Arm) -> str:
 
 def _rest(here: Sequence[Arm]) -> str:
     """A word on each number format: ``float64 and float16: the same, float32: cannot tell``."""
-    by_word = arms.grouped(here, _word).items()
+    by_word = arms.grouped(here, lambda arm: arm.lost or str(arm.word)).items()
     return ", ".join(f"{say.listed(a.group for a in same)}: {word}" for word, same in by_word)
-
-
-def _word(arm: Arm) -> str:
-    return arm.lost or str(arm.word)
 
 
 def _short(mains: Sequence[Arm]) -> str:
     if not mains:
         return "Not measured"
     lead, *others = mains
-    n, words = lead.extras["n"], list(dict.fromkeys(map(_word, others)))
+    n, words = lead.extras["n"], list(dict.fromkeys(arm.lost or str(arm.word) for arm in others))
     if lead.seen is None:
         return f"{n}: {lead.lost}"
     if lead.word == Word.UNKNOWN:
@@ -393,12 +376,10 @@ def _view(main: Arm, here: Sequence[Arm]) -> Shown | None:
 
 
 def _row(arm: Arm, strong: bool) -> Row:
-    seen = arm.seen
-    if seen:
-        seen = Interval(*(100 * (each - 1) for each in (seen.value, seen.low, seen.high)))
+    three = (arm.seen.value, arm.seen.low, arm.seen.high) if arm.seen else ()
+    seen = Interval(*(100 * (each - 1) for each in three)) if three else None
     text = Word.UNKNOWN.value if arm.word == Word.UNKNOWN else arm.told
-    note = f"÷{arm.extras['power_of_two']}"
-    return arm.row(seen=seen, text=text, note=note, strong=strong)
+    return arm.row(seen=seen, text=text, note=f"÷{arm.extras['power_of_two']}", strong=strong)
 
 
 def _table(found: Sequence[Arm]) -> Table:
@@ -426,10 +407,7 @@ def _speed(arm: Arm) -> Cell | None:
     return Cell(text=say.number(flops / 1e9), value=flops) if flops else None
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("alignment", answer, argv)
-
+main = partial(question.run, "alignment", answer)
 
 if __name__ == "__main__":
     main()

@@ -8,9 +8,11 @@ machines do not know theirs.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -18,11 +20,11 @@ from assay.answer import arms, figure, model, question, say, scan, verdict
 from assay.answer.arms import Arm
 from assay.answer.figure import Axis, Line
 from assay.answer.model import Cell, Main, Table
-from assay.answer.question import Findings, Shown
-from assay.answer.verdict import Comparison, Word
+from assay.answer.question import Findings, Shown, Told
+from assay.answer.verdict import Word
 from assay.probe import items, working_sets
 from assay.probe.items import Item
-from assay.probe.working_sets import Knee, Point
+from assay.probe.working_sets import Point
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
 
@@ -64,24 +66,25 @@ class Curve:
         """The fastest working set beyond the overhead."""
         return max(scan.clear(self.points), key=lambda point: point.rate, default=None)
 
-    @property
-    def knees(self) -> list[Knee]:
-        """Where the bandwidth falls."""
-        return working_sets.knees(self.points)
-
 
 def _on(what: str, threads: int | None) -> str:
     return what if threads is None else f"{what}, with {say.plural(threads, 'thread')}"
 
 
 @dataclass(frozen=True)
-class Product(Interval):
-    """The product of two n × n matrices, in FLOP/s."""
+class Rate(Interval):
+    """A bandwidth in bytes/s or a throughput in FLOP/s."""
+
+    noise: float  # what its control made up
+
+
+@dataclass(frozen=True)
+class Product(Rate):
+    """The product of two n × n matrices."""
 
     study: str
     dtype: str
     n: int
-    noise: float  # what the trial's control made up
 
     @property
     def intensity(self) -> float:
@@ -140,20 +143,20 @@ class Device:
         """Theoretical bandwidth of its memory in bytes/s."""
         return working_sets.theoretical(self.probed) if self.probed else None
 
-    @property
-    def link(self) -> float | None:
-        """Theoretical bandwidth of its PCIe link in bytes/s, in each direction."""
-        link = items.values(self.probed, Item.PCIE) if self.probed else {}
-        return link.get("bandwidth_bytes_per_s")
-
     def caches(self, threads: int | None) -> list[working_sets.Cache]:
         """Its reported caches, as far as so many threads can fill them."""
         return working_sets.reported_caches(self.probed, threads or 1) if self.probed else []
 
-    def roof_at(self, product: Product) -> float | None:
-        """The roof over a product in FLOP/s."""
-        best = self.best[product.dtype].value
-        return min(best, product.intensity * self.rate.value) if self.rate else None
+    @property
+    def rates(self) -> dict[str, Rate]:
+        """In what GPUs and CPUs are compared: memory, and the best product of each format."""
+        found: dict[str, Rate] = {}
+        if self.roof and len(self.roof.points) > 1:
+            before, last = map(scan.interval, self.roof.points[-2:])
+            control = verdict.unpaired(before, last)  # the next smaller one should be as fast
+            noise = max(control.high - 1, 1 - control.low)
+            found[BANDWIDTH] = Rate(last.value, last.low, last.high, noise)
+        return found | self.best
 
     @property
     def cells(self) -> list[Main]:
@@ -165,9 +168,7 @@ class Device:
 
 def devices(records: Sequence[Record]) -> list[Device]:
     """What each device of which bandwidth or products were asked has, in the order of records."""
-    by_device: dict[str, list[Record]] = {}
-    for each in records:
-        by_device.setdefault(str(each.axes["device"]), []).append(each)
+    by_device = arms.grouped(records, lambda each: str(each.axes["device"]))
     asked = {k: v for k, v in by_device.items() if any(each.study != "hardware" for each in v)}
     return [_device(label, say.on(label, asked), own) for label, own in asked.items()]
 
@@ -176,13 +177,13 @@ def _device(label: str, where: str, records: Sequence[Record]) -> Device:
     probed = [each for each in records if each.study == "hardware" and each.trials]
     scans = [each for each in records if each.study == "bandwidth"]
     trials = [t for each in scans for t in each.trials if t.status == Status.OK]
-    moved = [trial for trial in trials if "transfer" in trial.what]
+    moved = [(trial.what, scan.of(trial.result)) for trial in trials if "transfer" in trial.what]
     return Device(
         label,
         where,
         probed[0] if probed else None,
         [_curve(trial) for trial in trials if "operation" in trial.what],
-        {_transfer(trial.what): scan.of(trial.result) for trial in moved},
+        {f"{w['transfer'].replace('_', ' ')}, {w['host_memory']}": rate for w, rate in moved},
         products(records),
         [cell for each in scans for cell in _lost(each)],
     )
@@ -192,7 +193,7 @@ def _lost(record: Record) -> list[Main]:
     """Operations on all threads that have no rate from memory."""
     if not record.trials:
         return [Main("memory", lost=model.lost(record.status))]
-    asked: Any = [trial for trial in record.trials if "operation" in trial.what]
+    asked = [trial for trial in record.trials if "operation" in trial.what]
     most = max((trial.what.get("threads", 0) for trial in asked), default=0)
     found = []
     for trial in asked:
@@ -204,21 +205,15 @@ def _lost(record: Record) -> list[Main]:
 
 
 def _curve(trial: Trial) -> Curve:
-    what: Any = trial.what
-    result: Any = trial.result
-    kept = [each for each in result["points"] if each["status"] == Status.OK]
+    result = trial.result
     return Curve(
-        what["operation"],
-        what.get("threads"),
+        trial.what["operation"],
+        trial.what.get("threads"),
         result["overhead_s"],
-        [scan.point(each) for each in kept],
+        [scan.point(each) for each in result["points"] if each["status"] == Status.OK],
         result["points_contended"],
         max(each["working_set_bytes"] for each in result["points"]),
     )
-
-
-def _transfer(what: Any) -> str:
-    return f"{what['transfer'].replace('_', ' ')}, {what['host_memory']}"
 
 
 def products(records: Iterable[Record]) -> list[Product]:
@@ -226,41 +221,28 @@ def products(records: Iterable[Record]) -> list[Product]:
 
     Other shapes and tasks are known by their work, which is not 2n³, other layouts by name.
     """
-    return [
-        _product(record.study, trial)
-        for record in records
-        if record.study in PRODUCTS
-        for trial in record.trials
-        if trial.status == Status.OK and _is_product(trial)
-    ]
+    found = []
+    for study, trial in ((each.study, trial) for each in records for trial in each.trials):
+        dtype, n = trial.what.get("dtype"), trial.what.get("n", 0)
+        plain = dtype in ITEM_BYTES and not trial.what.get("layout")
+        if study in PRODUCTS and trial.status == Status.OK and plain:
+            arm = _measured_arm(trial.result)
+            # Pooled occasions are geometric means, which round.
+            if arm and math.isclose(arm["units_per_call"], 2 * n**3):
+                times = (arm[f"time_{end}_s"] for end in ("median", "high", "low"))
+                rates = (2 * n**3 / time for time in times)
+                found.append(Product(*rates, verdict.noise(trial.result), study, dtype, n))
+    return found
 
 
-def _is_product(trial: Trial) -> bool:
-    if trial.what.get("dtype") not in ITEM_BYTES or trial.what.get("layout"):
-        return False
-    n: Any = trial.what.get("n", 0)
-    arm = _measured_arm(trial)
-    # Pooled occasions are geometric means, which round.
-    return bool(arm) and math.isclose(arm["units_per_call"], 2 * n**3)
-
-
-def _measured_arm(trial: Trial) -> dict[str, Any]:
+def _measured_arm(result: Mapping[str, Any]) -> dict[str, Any]:
     """The arm that the trial's throughput was calculated from.
 
     Records from before its name was kept have it under one of the names it had.
     """
-    result: Any = trial.result
     found = result.get("arms") or {}
     named = result.get("arm") or next((name for name in MEASURED if name in found), None)
     return dict(found.get(named, {})) if "throughput_flops" in result else {}
-
-
-def _product(study: str, trial: Trial) -> Product:
-    n: Any = trial.what["n"]
-    arm = _measured_arm(trial)
-    rate, low, high = (2 * n**3 / arm[f"time_{time}_s"] for time in ("median", "high", "low"))
-    dtype = str(trial.what["dtype"])
-    return Product(rate, low, high, study, dtype, n, noise=verdict.noise(trial.result))
 
 
 # ---- do GPUs outperform CPUs? ----------------------------------------------------------------
@@ -272,38 +254,16 @@ def claims(found: Sequence[Device]) -> list[Arm]:
     What is compared is the CPU's time per byte or FLOP with the GPU's.
     """
     made = []
-    for gpu in (each for each in found if not each.is_cpu):
-        for cpu in (each for each in found if each.is_cpu):
-            if (one := _from_memory(gpu.roof)) and (other := _from_memory(cpu.roof)):
-                made.append(_claim(gpu, cpu, BANDWIDTH, compare(one, other)))
-            for dtype in ITEM_BYTES:
-                if dtype in gpu.best and dtype in cpu.best:
-                    best = [(each.best[dtype], each.best[dtype].noise) for each in (gpu, cpu)]
-                    made.append(_claim(gpu, cpu, dtype, compare(*best)))
+    gpus, cpus = ([each for each in found if each.is_cpu == cpu] for cpu in (False, True))
+    for gpu, cpu in itertools.product(gpus, cpus):
+        for of in (BANDWIDTH, *ITEM_BYTES):
+            if of in gpu.rates and of in cpu.rates:
+                one, other = gpu.rates[of], cpu.rates[of]
+                seen = verdict.unpaired(one, other, noise=max(one.noise, other.noise))
+                extras = {"operation": "against a GPU", "against": gpu.label}
+                extras |= {} if of == BANDWIDTH else {"dtype": of}
+                made.append(Arm(cpu.label, gpu.label, of, of, seen=seen, extras=extras))
     return arms.judged(sorted(made, key=lambda arm: (arm.group, arm.device)))
-
-
-def _claim(gpu: Device, cpu: Device, of: str, seen: Comparison) -> Arm:
-    extras = {"operation": "against a GPU", "against": gpu.label}
-    dtype = {} if of == BANDWIDTH else {"dtype": of}
-    return Arm(cpu.label, gpu.label, of, of, seen=seen, extras=extras | dtype)
-
-
-Rate = tuple[Interval, float]  # with what its control made up
-
-
-def _from_memory(roof: Curve | None) -> Rate | None:
-    """The rate of memory; its control is the next smaller working set, which should be as fast."""
-    if roof is None or len(roof.points) < 2:
-        return None
-    before, last = map(scan.interval, roof.points[-2:])
-    control = verdict.unpaired(before, last)
-    return last, max(control.high - 1, 1 - control.low)
-
-
-def compare(gpu: Rate, cpu: Rate) -> Comparison:
-    """How many times the CPU's rate the GPU has: the CPU's time per unit relative to the GPU's."""
-    return verdict.unpaired(gpu[0], cpu[0], noise=max(gpu[1], cpu[1]))
 
 
 AGAINST = {
@@ -318,11 +278,9 @@ def against(found: Sequence[Device], made: Sequence[Arm]) -> str:
     """Whether GPUs outperform CPUs; empty where only one kind of device was measured."""
     if len(_kinds(found)) < 2:
         return ""
-    said: dict[str, list[str]] = {}
-    for arm in made:
-        if arm.word and arm.label not in said.setdefault(AGAINST[arm.word], []):
-            said[AGAINST[arm.word]].append(arm.label)
-    told = [f"{word} in {say.listed(names)}" for word, names in said.items()]
+    said = arms.grouped(made, lambda arm: AGAINST[arm.word])
+    names = {word: dict.fromkeys(arm.label for arm in own) for word, own in said.items()}
+    told = [f"{word} in {say.listed(own)}" for word, own in names.items()]
     return f"GPUs against CPUs: {', '.join(told) or 'cannot tell'}."
 
 
@@ -338,14 +296,21 @@ def answer(records: list[Record]) -> Findings:
     """Answer from the records of every device and study."""
     found = devices(records)
     made = claims(found)
-    cells = [cell for each in found for cell in each.cells] + [arm.main for arm in made]
+    told = question.joined({each.label: _tell(each) for each in found})
+    cells = [*told.cells, *(arm.main for arm in made)]
     if against(found, made) and not made:
         cells.append(Main("GPUs against CPUs", Word.UNKNOWN))
+    sentence = told.sentence
+    if made and sentence == question.NOTHING:
+        sentence = "The bandwidth of memory was not measured."
+    if sentence != question.NOTHING:
+        more = [against(found, made), model.lost_told(cells)]
+        sentence = " ".join(filter(None, [sentence, *more]))
     return Findings(
-        short=_short(found),
+        short=told.short,
         cells=cells,
-        sentence=_sentence(found, made, cells),
-        so=_so(found),
+        sentence=sentence,
+        so=told.so,
         numbers=_numbers(found, made),
         why=_why(found),
         method=METHOD,
@@ -397,42 +362,22 @@ def _own_caveats(device: Device) -> list[str]:
     return said
 
 
-def _sentence(found: Sequence[Device], made: Sequence[Arm], cells: Sequence[Main]) -> str:
-    """What memory gives on each device, whether GPUs outperform CPUs, and what was lost."""
-    said = []
-    for device in found:
-        if device.roof and device.rate:
-            how = device.roof.name.replace(",", "")
-            if device.theory:
-                how += f", {say.share(device.rate.value, device.theory)} of theory"
-            said.append(f"{device.where}Memory gives {scan.told(device.rate)} ({how}).")
-    if not said and not made:
-        return question.NOTHING
-    said = said or ["The bandwidth of memory was not measured."]
-    return " ".join(filter(None, [*said, against(found, made), model.lost_told(cells)]))
-
-
-def _short(found: Sequence[Device]) -> str:
-    parts = []
-    for device in found:
-        if device.roof and device.rate:
-            top = device.roof.fastest
-            faster = top and top.low > working_sets.FALL * device.rate.high
-            cached = f", {items.rate(top.rate)} from caches" if top and faster else ""
-            rate = say.value(device.rate, "GB/s", scan.GIGA)
-            parts.append(f"{device.where}{rate} from memory{cached}")
-    return "; ".join(parts) or "Not measured"
-
-
-def _so(found: Sequence[Device]) -> str:
-    """What to do: only where the bandwidth was seen to fall to that of memory."""
-    parts = []
-    for device in found:
-        if device.roof and (knees := device.roof.knees):
-            gain = say.number(knees[0].above / device.roof.points[-1].rate, 2)
-            within = items.size(knees[0].start)
-            parts.append(f"{device.where}Reuse data within {within}: {gain} × as fast as memory.")
-    return " ".join(parts)
+def _tell(device: Device) -> Told:
+    """What memory gives, and what to do: only where the bandwidth was seen to fall to that."""
+    roof, rate = device.roof, device.rate
+    if not roof or not rate:
+        return Told("", "", "", device.cells)
+    top, so = roof.fastest, ""
+    faster = top and top.low > working_sets.FALL * rate.high
+    cached = f", {items.rate(top.rate)} from caches" if faster else ""
+    how = roof.name.replace(",", "")
+    if device.theory:
+        how += f", {say.share(rate.value, device.theory)} of theory"
+    if knees := working_sets.knees(roof.points):
+        gain = say.number(knees[0].above / rate.value, 2)
+        so = f"Reuse data within {items.size(knees[0].start)}: {gain} × as fast as memory."
+    short = f"{say.value(rate, 'GB/s', scan.GIGA)} from memory{cached}"
+    return Told(short, f"Memory gives {scan.told(rate)} ({how}).", so, device.cells)
 
 
 def _why(found: Sequence[Device]) -> list[str]:
@@ -465,64 +410,57 @@ def _limit(best: Product, rate: Interval | None) -> str:
 
 
 def _numbers(found: Sequence[Device], made: Sequence[Arm]) -> dict[str, Any]:
-    numbers: dict[str, Any] = {
-        device.label: {
-            "memory_bytes_per_s": {
-                curve.name: [point.rate, point.low, point.high]
-                for curve in device.curves
-                if (point := curve.memory)
-            },
-            "theory_bytes_per_s": device.theory,
-            "knees": {curve.name: [*map(_knee, curve.knees)] for curve in device.curves},
-            "transfers_bytes_per_s": {
-                name: [rate.value, rate.low, rate.high] for name, rate in device.transfers.items()
-            },
-            "best_products_flops": {dtype: each.value for dtype, each in device.best.items()},
-        }
-        for device in found
-    }
-    numbers["claims"] = [
+    claims = [
         {"of": claim.name, "gpu": claim.group, "cpu": claim.device, "word": claim.word}
-        | {f"time_{key}": value for key, value in verdict.row(claim.seen).items() if "ratio" in key}
+        | verdict.ends("time_ratio", claim.seen)
         for claim in made
-        if claim.seen
     ]
-    return numbers
+    return {device.label: _numbers_of(device) for device in found} | {"claims": claims}
 
 
-def _knee(knee: Knee) -> dict[str, float]:
-    sizes = {f"{name}_bytes": getattr(knee, name) for name in ("middle", "start", "end")}
-    return sizes | {f"{name}_bytes_per_s": getattr(knee, name) for name in ("above", "below")}
+def _numbers_of(device: Device) -> dict[str, Any]:
+    known = {curve.name: curve.memory for curve in device.curves if curve.memory}
+    moved = device.transfers
+    return {
+        "memory_bytes_per_s": {name: [p.rate, p.low, p.high] for name, p in known.items()},
+        "theory_bytes_per_s": device.theory,
+        "knees": {
+            curve.name: [
+                {f"{name}_bytes": getattr(knee, name) for name in ("middle", "start", "end")}
+                | {f"{name}_bytes_per_s": getattr(knee, name) for name in ("above", "below")}
+                for knee in working_sets.knees(curve.points)
+            ]
+            for curve in device.curves
+        },
+        "transfers_bytes_per_s": {name: [r.value, r.low, r.high] for name, r in moved.items()},
+        "best_products_flops": {dtype: each.value for dtype, each in device.best.items()},
+    }
 
 
 def _frame(found: Sequence[Device], made: Sequence[Arm]) -> pd.DataFrame:
     """Tidy: one row per point of a scan, per copy to or from the host, per product, per claim."""
     rows: list[dict[str, Any]] = []
     for device in found:
-        head = {"device": device.label}
+        head, best = {"device": device.label}, device.best
         rows += [
             {**head, "operation": curve.operation, "threads": curve.threads}
             | {"working_set_bytes": point.size, "overhead_bound": point.overhead_bound}
-            | _ends("bandwidth", "bytes_per_s", scan.interval(point))
+            | verdict.ends("bandwidth", scan.interval(point), "_bytes_per_s")
             for curve in device.curves
             for point in curve.points
         ]
         rows += [
-            {**head, "operation": name} | _ends("bandwidth", "bytes_per_s", rate)
+            {**head, "operation": name} | verdict.ends("bandwidth", rate, "_bytes_per_s")
             for name, rate in device.transfers.items()
         ]
-        rows += [
-            {**head, "operation": "product", "study": each.study, "dtype": each.dtype, "n": each.n}
-            | {"intensity_flop_per_byte": each.intensity, "roof_flops": device.roof_at(each)}
-            | _ends("throughput", "flops", each)
-            for each in device.products
-        ]
+        for each in device.products:
+            fed = each.intensity * device.rate.value if device.rate else None
+            roof = min(best[each.dtype].value, fed) if fed else None
+            what = {"study": each.study, "dtype": each.dtype, "n": each.n}
+            known = {"intensity_flop_per_byte": each.intensity, "roof_flops": roof}
+            ends = verdict.ends("throughput", each, "_flops")
+            rows.append({**head, "operation": "product", **what, **known, **ends})
     return pd.DataFrame([*rows, *map(arms.flat, made)])
-
-
-def _ends(name: str, unit: str, seen: Interval) -> dict[str, float]:
-    ends = {"": seen.value, "_low": seen.low, "_high": seen.high}
-    return {f"{name}{end}_{unit}": value for end, value in ends.items()}
 
 
 # ---- showing ---------------------------------------------------------------------------------
@@ -551,30 +489,23 @@ def _roofline(device: Device) -> list[Shown]:
     if device.rate is None or not fastest:
         return []
     kept = sorted(fastest.values(), key=lambda each: each.n)
-    lines = [_line(dtype, kept) for dtype in device.best if dtype in {each.dtype for each in kept}]
-    drawn = figure.lines(
-        [*lines, _roof(device.rate, kept)],
-        Axis("FLOP per byte of the matrices", log=True),
-        Axis("GFLOP/s", log=True),
-    )
-    title = f"{device.where}Roofline: products under what memory can feed"
-    best = ", ".join(f"{k} {say.measured(each, 'FLOP/s')}" for k, each in device.best.items())
-    return [Shown(title, f"{title}. The best: {best}.", drawn, name=device.label)]
-
-
-def _line(dtype: str, kept: Sequence[Product]) -> Line:
-    own = [each for each in kept if each.dtype == dtype]
-    seen = [arms.scaled(each, scan.GIGA) for each in own]
-    return Line(dtype, [each.intensity for each in own], seen)
-
-
-def _roof(rate: Interval, kept: Sequence[Product]) -> Line:
-    """It rises with the intensity up to the best product of any format."""
+    across = [each.intensity for each in kept]
+    lines = []
+    for dtype in (dtype for dtype in device.best if dtype in {each.dtype for each in kept}):
+        own = [each for each in kept if each.dtype == dtype]
+        seen = [arms.scaled(each, scan.GIGA) for each in own]
+        lines.append(Line(dtype, [each.intensity for each in own], seen))
+    # The roof rises with the intensity up to the best product of any format.
     top = max(kept, key=lambda each: each.value)
-    bend, across = top.value / rate.value, [each.intensity for each in kept]
+    bend = top.value / device.rate.value
     start, best = min(bend / 4, *across), arms.scaled(top, scan.GIGA)
-    fed = arms.scaled(rate, scan.GIGA * start)
-    return Line("roof", [start, bend, max(bend, *across)], [fed, best, best])
+    fed = arms.scaled(device.rate, scan.GIGA * start)
+    lines.append(Line("roof", [start, bend, max(bend, *across)], [fed, best, best]))
+    x, y = Axis("FLOP per byte of the matrices", log=True), Axis("GFLOP/s", log=True)
+    title = f"{device.where}Roofline: products under what memory can feed"
+    told = ", ".join(f"{k} {say.measured(each, 'FLOP/s')}" for k, each in device.best.items())
+    drawn = figure.lines(lines, x, y)
+    return [Shown(title, f"{title}. The best: {told}.", drawn, name=device.label)]
 
 
 def _compared(made: Sequence[Arm]) -> list[Shown]:
@@ -588,22 +519,24 @@ def _table(found: Sequence[Device]) -> Table:
     """One row per device, operation and number of threads; then the copies to and from the host."""
     rows: list[dict[str, Any]] = []
     for device in found:
+        head = {"device": device.label}
         for curve in device.curves:
             last, top = curve.memory, curve.fastest
-            falls = ", ".join(items.size(knee.middle) for knee in curve.knees)
+            falls = (items.size(knee.middle) for knee in working_sets.knees(curve.points))
             rows.append(
                 {
-                    "device": device.label,
+                    **head,
                     "operation": curve.name,
                     "from memory": _cell(scan.interval(last)) if last else "disturbed",
                     "of theory": _of(last.rate, device.theory) if last else None,
                     "fastest": top and f"{items.rate(top.rate)} in {items.size(top.size)}",
-                    "falls at": falls or None,
+                    "falls at": ", ".join(falls) or None,
                 }
             )
+        link = items.values(device.probed, Item.PCIE) if device.probed else {}
         rows += [
-            {"device": device.label, "operation": name, "from memory": _cell(rate)}
-            | {"of theory": _of(rate.value, device.link)}
+            {**head, "operation": name, "from memory": _cell(rate)}
+            | {"of theory": _of(rate.value, link.get("bandwidth_bytes_per_s"))}
             for name, rate in device.transfers.items()
         ]
     return model.tabled(rows, {"from memory": "GB/s"})
@@ -617,10 +550,7 @@ def _of(value: float, theory: float | None) -> Cell | None:
     return Cell(text=say.share(value, theory), value=value / theory) if theory else None
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("bandwidth", answer, argv)
-
+main = partial(question.run, "bandwidth", answer)
 
 if __name__ == "__main__":
     main()

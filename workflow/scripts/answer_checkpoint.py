@@ -7,19 +7,19 @@ layers reused in another network) and ``formats`` (every format under every haza
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
 from assay.answer import accuracy, arms, figure, inference, model, question, say, trials, verdict
 from assay.answer.arms import Arm, Role
 from assay.answer.figure import Axis, Row
-from assay.answer.model import Cell, Main, Table
+from assay.answer.model import Cell, Content, Main
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Word
 from assay.record import Record
 
-Line = list[str | float | int | Cell | None]
 OK, CARE, BAD = "✓", "!", "✗"
 TITLE = "What a resumed training ends with when a part of the checkpoint is left out"
 KILLED = "Checkpoints that could not be read after a kill while they were written"
@@ -69,31 +69,27 @@ def resume(each: Record) -> Resume | None:
         phases.setdefault(str(trial.what["phase"]), []).append(trial)
     continued, killed = phases.get("resumed", []), phases.get("killed while writing", [])
     again = phases.get("unbroken again")
-    seen = Resume(
+    if not continued and not killed:
+        return None
+    return Resume(
         str(each.axes["device"]),
         bool(again[0].result["same"]) if again else None,
         {str(trial.what["left_out"]): trial.result for trial in continued},
         {t.what["way"]: (t.result["unreadable"], t.result["kills"]) for t in killed},
     )
-    return seen if continued or killed else None
-
-
-def restored(left_out: str) -> str:
-    """What was restored."""
-    if not left_out:
-        return "everything restored"
-    return "weights alone" if "," in left_out else f"without {STATES[left_out]}"
 
 
 def _resume_view(seen: Resume) -> Shown:
     """What was left out, and whether the training then ends elsewhere."""
-    control = ["(unbroken, run twice)", _ending(bool(seen.repeatable)), None]
-    rows: list[Line] = [control] if seen.repeatable is not None else []
+    heads = ("left out", "final weights", "distance")
+    rows: list[list[Content]] = []
+    if seen.repeatable is not None:
+        rows.append(["(unbroken, run twice)", _ending(seen.repeatable), None])
     for part, ended in seen.continued.items():
         name = STATES.get(part, "all three" if part else "nothing")
         distance = ended["relative_distance"]
         rows.append([name, _ending(ended["same"]), Cell(text=_far(distance), value=distance)])
-    return question.tabled(TITLE, ("left out", "final weights", "distance"), rows, seen.device)
+    return question.tabled(TITLE, heads, rows, seen.device)
 
 
 def _ending(same: bool) -> Cell:
@@ -106,16 +102,14 @@ def _far(distance: float) -> str:
 
 def _kills(found: Sequence[Resume]) -> list[Shown]:
     """What writers that were killed left."""
-    devices = [each.device for each in found]
-    rows: list[Line] = [
-        [
-            f"{say.on(seen.device, devices)}{WRITERS[way]}",
-            cell(f"{unreadable} of {kills}", BAD if unreadable else OK),
-            Cell(text=say.accuracy(share := inference.share(unreadable, kills)), value=share.value),
-        ]
-        for seen in found
-        for way, (unreadable, kills) in seen.killed.items()
-    ]
+    rows: list[list[Content]] = []
+    for seen in found:
+        where = say.on(seen.device, (each.device for each in found))
+        for way, (unreadable, kills) in seen.killed.items():
+            share = inference.share(unreadable, kills)
+            outcome = cell(f"{unreadable} of {kills}", BAD if unreadable else OK)
+            exact = Cell(text=say.accuracy(share), value=share.value)
+            rows.append([f"{where}{WRITERS[way]}", outcome, exact])
     heads = ("written with", "unreadable", "share, 95 %")
     return [question.tabled(KILLED, heads, rows)] if rows else []
 
@@ -149,24 +143,16 @@ def reuses(records: Sequence[Record]) -> list[Arm]:
 
 
 def _reuses(each: Record) -> list[Arm]:
-    runs = _runs(each)
-    if not runs:
-        return []
+    runs, extras = _runs(each), {}
     taken = {t.what["arm"]: t.result for t in each.trials if t.what["phase"] == "taken over"}
-    images = int(str(each.trials[0].what["images"]))
-    extras = {
-        arm: {"images": images, **_donor(own), **_taken(taken.get(arm, {}))}
-        for arm, own in runs.items()
-    }
-    return arms.learned(
-        str(each.axes["device"]),
-        runs,
-        ARMS,
-        REFERENCE,
-        group=f"{say.count(images)} images",
-        extras=extras,
-        missing=dict.fromkeys(runs, "learned at no rate"),
-    )
+    for arm, own in runs.items():
+        images, seen = int(str(each.trials[0].what["images"])), taken.get(arm, {})
+        lies = {"shares_storage": seen.get("storage"), "takes_biases": seen.get("biases")}
+        extras[arm] = {"images": images, **_donor(own), **lies}
+    group = f"{say.count(images)} images" if runs else ""
+    lost = dict.fromkeys(runs, "learned at no rate")
+    where = str(each.axes["device"])
+    return arms.learned(where, runs, ARMS, REFERENCE, group=group, extras=extras, missing=lost)
 
 
 def _donor(own: pd.DataFrame) -> dict[str, Any]:
@@ -177,10 +163,6 @@ def _donor(own: pd.DataFrame) -> dict[str, Any]:
     after = float(own["donor_accuracy_after"].mean()) if changed else before
     levels = {"donor_accuracy_before": before, "donor_accuracy_after": after}
     return {**levels, "donor_changed": changed}
-
-
-def _taken(result: Mapping[str, Any]) -> dict[str, Any]:
-    return {"shares_storage": result.get("storage"), "takes_biases": result.get("biases")}
 
 
 def _seeds(records: Sequence[Record], column: str) -> dict[tuple[str, int, str], list[float]]:
@@ -199,25 +181,20 @@ def _reuse_views(records: Sequence[Record], found: Sequence[Arm]) -> list[Shown]
     views: list[Shown] = []
     for device, here in by_device.items():
         groups: dict[str, list[Row]] = {}
+        fallen, before = [], []
         for arm in here:
-            own = learned.get((device, arm.extras["images"], arm.name), [])
-            row = Row(arm.label, None, _reuse_text(arm), tone=arm.tone, dots=own)
-            groups.setdefault(arm.group, []).append(row)
-        views += _dots(f"{say.on(device, by_device)}{REUSED}", groups)
-        donors = [arm for arm in here if arm.extras.get("donor_changed")]
-        fallen = [
-            Row(arm.group, None, f"{_percent(arm.extras['donor_accuracy_after'])} on average",
-                dots=after[device, arm.extras["images"], arm.name])
-            for arm in donors
-        ]  # fmt: skip
-        before = [100 * arm.extras["donor_accuracy_before"] for arm in donors]
-        views += _dots(f"{say.on(device, by_device)}{DONORS}", {"": fallen}, *before[:1])
+            key, where = (device, arm.extras["images"], arm.name), groups.setdefault(arm.group, [])
+            text = _percent(arm.value.value) if arm.value else arm.lost
+            text += f", {arm.word.value}" if arm.different else ""
+            where.append(Row(arm.label, None, text, tone=arm.tone, dots=learned.get(key, [])))
+            if arm.extras.get("donor_changed"):
+                text = f"{_percent(arm.extras['donor_accuracy_after'])} on average"
+                fallen.append(Row(arm.group, None, text, dots=after[key]))
+                before.append(100 * arm.extras["donor_accuracy_before"])
+        where = say.on(device, by_device)
+        views += _dots(where + REUSED, groups)
+        views += _dots(where + DONORS, {"": fallen}, *before[:1])
     return views
-
-
-def _reuse_text(arm: Arm) -> str:
-    level = _percent(arm.value.value) if arm.value else arm.lost
-    return f"{level}, {arm.word.value}" if arm.different else level
 
 
 def _dots(
@@ -254,11 +231,11 @@ class Stored:
 
 def stored(each: Record) -> Stored:
     """The format of one record of measured trials."""
-
-    def by(key: str) -> dict[str, Any]:
-        return {str(t.what[key]): t.result for t in each.trials if key in t.what}
-
-    return Stored(str(each.axes["format"]), by("hazard"), by("time"))
+    by_hazard, by_time = (
+        {str(t.what[key]): t.result for t in each.trials if key in t.what}
+        for key in ("hazard", "time")
+    )
+    return Stored(str(each.axes["format"]), by_hazard, by_time)
 
 
 def timings(found: Sequence[Stored]) -> list[Arm]:
@@ -267,11 +244,11 @@ def timings(found: Sequence[Stored]) -> list[Arm]:
     for each in found:
         for what, result in each.times.items():
             if timed := result.get("arms"):
-                seen = verdict.paired(result, "target") if "target" in timed else None
                 time = arms.time_of(timed.get("target", timed["anchor"]))
-                arm = Arm("cpu", f"to {what}", each.name, FORMATS[each.name], time, seen)
+                seen = verdict.paired(result, "target") if "target" in timed else None
                 role = Role.TARGET if seen else Role.ANCHOR
-                made.append(replace(arm, role=role, extras={"time": what}))
+                names = ("cpu", f"to {what}", each.name, FORMATS[each.name])
+                made.append(Arm(*names, time, seen, role=role, extras={"time": what}))
     return made
 
 
@@ -323,46 +300,48 @@ def part_kept(result: Mapping[str, Any]) -> Cell:
 
 UNKNOWN = cell("not measured")
 TENSORS_ONLY, LOUD = cell("tensors only", CARE), cell("says so", CARE)
-HAZARDS = {
-    "unchanged": "nothing happened",
-    "by_default": "loaded with no options",
-    "class_missing": "code of the class missing",
-    "class_moved": "class moved",
-    "forward_edited": "forward edited",
-    "layer_renamed": "layer renamed",
-    "hostile_default": "hostile file, no options",
-    "hostile_needed": "hostile file, as needed",
-    "tied": "weight shared by two layers",
-    "dtypes": "number formats, bit for bit",
-    "rows": "1 % of a tensor: rows",
-    "columns": "1 % of a tensor: columns",
-}
-# Hazards that are not judged by how far loading came: by which trial, and how.
-JUDGES: dict[str, tuple[str, Callable[[Mapping[str, Any]], Cell]]] = {
-    "class_missing": ("class_missing", lambda result: reloaded(result, TENSORS_ONLY)),
-    "hostile_default": ("hostile", lambda result: refused(result, "by_default")),
-    "hostile_needed": ("hostile", lambda result: refused(result, "as_needed")),
-    "tied": ("tied", sharing),
-    "dtypes": ("dtypes", formats_kept),
-    "rows": ("views", lambda result: part_kept(result["rows"])),
-    "columns": ("views", lambda result: part_kept(result["columns"])),
-}
+
+Judge = Callable[[Mapping[str, Any]], Cell]
+
+
+def _loud(result: Mapping[str, Any]) -> Cell:
+    return reloaded(result, LOUD)
+
+
+# What happened, in words; which trial saw it; and how its outcome is judged.
+HAZARDS: dict[str, tuple[str, str, Judge]] = {
+    "unchanged": ("nothing happened", "unchanged", _loud),
+    "by_default": ("loaded with no options", "by_default", _loud),
+    "class_missing": ("code of the class missing", "class_missing",
+                      lambda result: reloaded(result, TENSORS_ONLY)),
+    "class_moved": ("class moved", "class_moved", _loud),
+    "forward_edited": ("forward edited", "forward_edited", _loud),
+    "layer_renamed": ("layer renamed", "layer_renamed", _loud),
+    "hostile_default": ("hostile file, no options", "hostile",
+                        lambda result: refused(result, "by_default")),
+    "hostile_needed": ("hostile file, as needed", "hostile",
+                       lambda result: refused(result, "as_needed")),
+    "tied": ("weight shared by two layers", "tied", sharing),
+    "dtypes": ("number formats, bit for bit", "dtypes", formats_kept),
+    "rows": ("1 % of a tensor: rows", "views", lambda result: part_kept(result["rows"])),
+    "columns": ("1 % of a tensor: columns", "views", lambda result: part_kept(result["columns"])),
+}  # fmt: skip
 
 
 def judged(seen: Stored) -> dict[str, Cell]:
     """The outcome of every hazard for one format."""
-    return {hazard: _outcome(hazard, seen.results) for hazard in HAZARDS}
-
-
-def _outcome(hazard: str, results: Mapping[str, Mapping[str, Any]]) -> Cell:
-    trial, judge = JUDGES.get(hazard, (hazard, lambda result: reloaded(result, LOUD)))
-    return judge(results[trial]) if trial in results else UNKNOWN
+    return {
+        hazard: judge(seen.results[trial]) if trial in seen.results else UNKNOWN
+        for hazard, (_, trial, judge) in HAZARDS.items()
+    }
 
 
 def _format_view(found: Sequence[Stored], compared: Sequence[Arm]) -> list[Shown]:
     """Every format under every hazard, its size, and its times."""
     outcomes = [judged(each) for each in found]
-    rows: list[Line] = [[HAZARDS[each], *(own[each] for own in outcomes)] for each in HAZARDS]
+    rows: list[list[Content]] = [
+        [told, *(own[hazard] for own in outcomes)] for hazard, (told, *_) in HAZARDS.items()
+    ]
     rows.append(["file beyond its parameters", *map(_size, found)])
     timed = {(arm.name, arm.extras["time"]): arm for arm in compared if "time" in arm.extras}
     for what in ("save", "load"):
@@ -374,9 +353,12 @@ def _format_view(found: Sequence[Stored], compared: Sequence[Arm]) -> list[Shown
 def _time(arm: Arm | None) -> Cell | None:
     if arm is None:
         return None
-    against = say.told(arm.seen, arm.word) if arm.seen else ""
     text = say.quantity(arm.value.value, "s")
-    return cell(f"{text}, {arm.told}" if against else text, reason=against)
+    compared = arm.seen is not None
+    return cell(
+        f"{text}, {arm.told}" if compared else text,
+        reason=say.told(arm.seen, arm.word) if compared else "",
+    )
 
 
 def _size(each: Stored) -> str | None:
@@ -413,8 +395,7 @@ def answer(records: list[Record]) -> Findings:
         so=_so(resumes),
         numbers={
             "resume": {seen.device: _resume_numbers(seen) for seen in resumes},
-            "transfer": [_reuse_numbers(arm) for arm in reused],
-            "times": {each.name: _time_numbers(each.name, compared) for each in found},
+            "comparisons": [*map(arms.flat, compared)],
             "formats": {
                 each.name: {k: f"{own.sign} {own.text}".strip() for k, own in judged(each).items()}
                 for each in found
@@ -430,7 +411,15 @@ def answer(records: list[Record]) -> Findings:
             *_format_view(found, compared),
             *_kills(resumes),
         ],
-        table=_table(reused),
+        table=arms.table(
+            reused,
+            "two layers",
+            value="test accuracy",
+            told=say.accuracy,
+            against="against from scratch",
+            group="learned from",
+            extra={"donor afterwards": lambda a: _percent(a.extras.get("donor_accuracy_after"))},
+        ),
         frame=trials.frame(records, map(arms.flat, compared)),
     )
 
@@ -515,7 +504,10 @@ def _donors(found: Sequence[Arm]) -> list[str]:
 
 
 def _resume_numbers(seen: Resume) -> dict[str, Any]:
-    ended = {restored(part): own for part, own in seen.continued.items()}
+    ended = {}
+    for part, own in seen.continued.items():
+        restored = "weights alone" if "," in part else f"without {STATES[part]}" if part else ""
+        ended[restored or "everything restored"] = own
     return {
         "repeatable": seen.repeatable,
         "same_weights": {name: own["same"] for name, own in ended.items()},
@@ -524,29 +516,12 @@ def _resume_numbers(seen: Resume) -> dict[str, Any]:
     }
 
 
-def _reuse_numbers(arm: Arm) -> dict[str, Any]:
-    head = {"device": arm.device, "arm": arm.name, "lost": arm.lost or None}
-    return head | dict(arm.extras) | accuracy.verdict_numbers(arm.seen, arm.word)
-
-
-def _time_numbers(name: str, compared: Sequence[Arm]) -> dict[str, Any]:
-    timed = [arm for arm in compared if arm.name == name and "time" in arm.extras and arm.seen]
-    return {a.extras["time"]: verdict.row(a.seen) | {"word": a.word.value} for a in timed}
-
-
-def _table(reused: Sequence[Arm]) -> Table:
-    """Every arm with every number of images."""
-    heads = {"value": "test accuracy", "against": "against from scratch", "group": "learned from"}
-    donor = {"donor afterwards": lambda arm: _percent(arm.extras.get("donor_accuracy_after"))}
-    return arms.table(reused, "two layers", told=say.accuracy, extra=donor, **heads)
-
-
 def _percent(share: float | None) -> str | None:
     return None if share is None else f"{100 * share:.1f} %"
 
 
 def _method(by_study: Mapping[str, Sequence[Record]]) -> list[str]:
-    settings: Any = {study: records[0].settings for study, records in by_study.items() if records}
+    settings = {study: records[0].settings for study, records in by_study.items() if records}
     texts = []
     if own := settings.get("resume"):
         texts.append(
@@ -579,10 +554,7 @@ CAVEATS = [
 ]
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("checkpoint", answer, argv)
-
+main = partial(question.run, "checkpoint", answer)
 
 if __name__ == "__main__":
     main()

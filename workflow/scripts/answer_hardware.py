@@ -5,19 +5,20 @@ The copies belong to another question; here they bound the width of a bus that n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from assay.answer import model, other_runs, question, say, scan, trials
+from assay.answer import arms, model, other_runs, question, say, scan, trials, verdict
 from assay.answer.model import Main, Table
-from assay.answer.question import Findings, Shown
+from assay.answer.question import Findings, Shown, Told
 from assay.probe import items, working_sets
 from assay.probe.items import Item
 from assay.probe.working_sets import Point
 from assay.record import Record, Status, Trial
 
 OVERHEADS = 10  # an operation shorter than this many times the overhead is not about memory
-HERE, CPU_BUS = "this machine", "CPU memory bus"
+HERE, CPU_BUS = "This machine", "CPU memory bus"
 TITLE, REASON = "Caches, memory and memory buses", "source or reason"
 COPIES = "Bandwidth of a copy by working set (bytes read and bytes written)"
 ITEMS: dict[str, str] = {
@@ -33,19 +34,14 @@ NOT_VALUES = ("source", "arms", "ratios")  # in a result, but no quantity of the
 def points(record: Record) -> list[Point]:
     """The scan over working sets, smallest first; empty where it was not measured."""
     trial = items.row(record, Item.WORKING_SETS)
-    arms: Any = trial.result.get("arms", {}) if trial else {}
-    found = sorted(
-        (arm for name, arm in arms.items() if name != "twin"), key=lambda arm: arm["units_per_call"]
-    )
-    if not found:
-        return []
-    overhead, *measured = found  # the first copies one element
+    timed = dict(trial.result.get("arms", {})) if trial else {}
+    timed.pop("twin", None)
+    # The first copies one element: its time is the overhead.
+    overhead, *measured = sorted(timed.values(), key=lambda arm: arm["units_per_call"]) or [None]
     return [
         Point(
-            size=int(arm["units_per_call"]),
-            rate=arm["units_per_call"] / arm["time_median_s"],
-            low=arm["units_per_call"] / arm["time_high_s"],
-            high=arm["units_per_call"] / arm["time_low_s"],
+            int(arm["units_per_call"]),
+            *(arm["units_per_call"] / arm[f"time_{end}_s"] for end in ("median", "high", "low")),
             overhead_bound=arm["time_median_s"] < OVERHEADS * overhead["time_median_s"],
         )
         for arm in measured
@@ -97,7 +93,7 @@ def described(trial: Trial) -> str:
     """The values of one row in words."""
     if trial.status != Status.OK:
         return model.lost(trial.status)
-    result: Any = trial.result
+    result = trial.result
     if "arms" in result:
         return say.plural(result["rounds"], "round")
     if "bandwidth_low_bytes_per_s" in result:
@@ -199,10 +195,10 @@ def sentence(records: Sequence[Record]) -> str:
     return f"{said}. {more}".strip()
 
 
-def short(records: Sequence[Record]) -> str:
-    """The same in a few words."""
+def _tell(records: Sequence[Record]) -> Told:
     found = [f"{name} {width.partition(' ')[2]}" for name, width in widths(records).items()]
-    return f"Memory bus: {', '.join(found) or 'not measured'}"
+    short = f"Memory bus: {', '.join(found) or 'not measured'}"
+    return Told(short, sentence(records), "", cells(records))
 
 
 # ---- the answer ------------------------------------------------------------------------------
@@ -210,18 +206,15 @@ def short(records: Sequence[Record]) -> str:
 
 def answer(records: list[Record]) -> Findings:
     """Answer from the records of every device."""
-    machines: dict[str, list[Record]] = {}
-    for each in records:
-        machines.setdefault(other_runs.of(each) or HERE, []).append(each)
+    machines = arms.grouped(records, lambda each: other_runs.of(each) or HERE)
     measured = [each for each in records if each.trials]
+    told = question.joined({name: _tell(own) for name, own in machines.items()})
     return Findings(
-        short="; ".join(say.on(name, machines) + short(own) for name, own in machines.items()),
-        cells=[cell for own in machines.values() for cell in cells(own)],
-        sentence=" ".join(
-            say.capital(say.on(name, machines)) + sentence(own) for name, own in machines.items()
-        ),
+        short=told.short,
+        cells=told.cells,
+        sentence=told.sentence,
         so="",
-        numbers=_numbers(measured),
+        numbers={label(each): _numbers(each) for each in measured},
         why=[text for each in measured for text in _bound(each)],
         method=_method(measured),
         caveats=[
@@ -246,7 +239,7 @@ def _bound(record: Record) -> list[str]:
     bound = items.least_bits(record)
     if not copies or not bound or items.values(record, Item.CPU_BUS):
         return []
-    result: Any = copies.result
+    result = copies.result
     return [
         f"{bound} bits is a bound, not the width: the fastest single copy moved "
         f"{items.rate(result['fastest_bytes_per_s'])}, over "
@@ -255,20 +248,16 @@ def _bound(record: Record) -> list[str]:
     ]
 
 
-def _numbers(records: Iterable[Record]) -> dict[str, Any]:
-    numbers: dict[str, Any] = {}
-    for record in records:
-        bus = items.values(record, Item.CPU_BUS) or items.values(record, Item.GPU_BUS)
-        measured = items.values(record, Item.BANDWIDTH)
-        found = knee(points(record))
-        ends = ("", "_low", "_high")
-        numbers[label(record)] = {
-            "bus_width_bits": bus.get("bus_width_bits"),
-            "theory_bytes_per_s": working_sets.theoretical(record),
-            **{key: measured.get(key) for key in (f"bandwidth{end}_bytes_per_s" for end in ends)},
-            "knee_between_bytes": list(found) if found else None,
-        }
-    return numbers
+def _numbers(record: Record) -> dict[str, Any]:
+    bus = items.values(record, Item.CPU_BUS) or items.values(record, Item.GPU_BUS)
+    measured = items.values(record, Item.BANDWIDTH)
+    found = knee(points(record))
+    return {
+        "bus_width_bits": bus.get("bus_width_bits"),
+        "theory_bytes_per_s": working_sets.theoretical(record),
+        **{key: measured.get(key) for key in verdict.ends("bandwidth", None, "_bytes_per_s")},
+        "knee_between_bytes": list(found) if found else None,
+    }
 
 
 def _method(records: Sequence[Record]) -> list[str]:
@@ -312,18 +301,14 @@ def _table(records: Sequence[Record]) -> Table:
     rows: list[dict[str, Any]] = []
     for each in records:
         head = {"device": label(each)}
-        lost = head | {"item": "all", "value": model.lost(each.status), REASON: each.reason}
-        rows += [head | _row(trial) for trial in each.trials] or [lost]
+        if not each.trials:
+            lost = model.lost(each.status)
+            rows.append(head | {"item": "all", "value": lost, REASON: each.reason})
+        for trial in each.trials:
+            item, told = trial.what["item"], trial.reason or trial.result.get("source")
+            value = described(trial) or say.DASH
+            rows.append(head | {"item": ITEMS.get(item, item), "value": value, REASON: told})
     return model.tabled(rows)
-
-
-def _row(trial: Trial) -> dict[str, Any]:
-    item: Any = trial.what["item"]
-    return {
-        "item": ITEMS.get(item, item),
-        "value": described(trial) or say.DASH,
-        REASON: trial.reason or trial.result.get("source"),
-    }
 
 
 def _listed(each: Record, trial: Trial) -> dict[str, str]:
@@ -338,19 +323,14 @@ def _scanned(record: Record) -> list[dict[str, Any]]:
             "device": label(record),
             "item": Item.WORKING_SETS.value,
             "working_set_bytes": point.size,
-            "bandwidth_bytes_per_s": point.rate,
-            "bandwidth_low_bytes_per_s": point.low,
-            "bandwidth_high_bytes_per_s": point.high,
+            **verdict.ends("bandwidth", scan.interval(point), "_bytes_per_s"),
             "overhead_bound": point.overhead_bound,
         }
         for point in points(record)
     ]
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("hardware", answer, argv)
-
+main = partial(question.run, "hardware", answer)
 
 if __name__ == "__main__":
     main()

@@ -7,17 +7,18 @@ network and batch; then each claim of the textbook's prose gets a verdict of its
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from assay.answer import arms, figure, inference, model, question, say, trials, verdict
 from assay.answer.arms import Arm
 from assay.answer.figure import Axis, Row
 from assay.answer.inference import Slope
-from assay.answer.model import Cell, Column, Main, Table
-from assay.answer.question import Findings, Shown
+from assay.answer.model import Cell, Main
+from assay.answer.question import Findings, Shown, Told
 from assay.answer.verdict import Comparison, Word
 from assay.record import Record, Status, Trial
 from assay.statistic import exponential
@@ -57,41 +58,28 @@ def steps(records: Sequence[Record]) -> list[Arm]:
 
 def _network(each: Record) -> list[Arm]:
     trial, shape = compared(each), str(each.axes["shape"])
+    family, _, number = shape.partition("-")
+    place = {"shape": shape, "family": family, "number": int(number)}
     found: list[Arm] = []
     if trial and trial.status == Status.OK:
         timed = arms.timed(each, trial, RUNGS, group=network(trial.result), anchor=ANCHOR)
-        found = [arms.with_extras(arm, _extras(arm, shape, trial.result)) for arm in timed]
+        found = [arms.with_extras(arm, place | _extras(arm, trial.result)) for arm in timed]
     if not any(arm.name == SCRATCH for arm in found):
-        group = found[0].group if found else shape.replace("-", " ")
-        device, why = str(each.axes["device"]), _lost(each, trial)
-        extras = _place(shape)
-        found.append(Arm(device, group, SCRATCH, RUNGS[SCRATCH], lost=why, extras=extras))
+        own = (t for t in each.trials if t is trial or t.what.get("rung") in (SCRATCH, ANCHOR))
+        bad = (s for s in (*(t.status for t in own), each.status) if s != Status.OK)
+        why = model.lost(next(bad, Status.OK))
+        where = str(each.axes["device"]), found[0].group if found else shape.replace("-", " ")
+        found.append(Arm(*where, SCRATCH, RUNGS[SCRATCH], lost=why, extras=place))
     return found
 
 
-def _lost(each: Record, trial: Trial | None) -> str:
-    """Why there is no time from scratch."""
-    concerned = [t for t in each.trials if t is trial or t.what.get("rung") in (SCRATCH, ANCHOR)]
-    bad = [s for s in (*(t.status for t in concerned), each.status) if s != Status.OK]
-    return model.lost(bad[0]) if bad else "not measured"
-
-
-def _place(shape: str) -> dict[str, Any]:
-    family, _, number = shape.partition("-")
-    return {"shape": shape, "family": family, "number": int(number)}
-
-
-def _extras(arm: Arm, shape: str, result: Any) -> dict[str, Any]:
-    assert arm.value
+def _extras(arm: Arm, result: Mapping[str, Any]) -> dict[str, Any]:
     hidden = result["hidden"] or [None]
     return {
-        **_place(shape),
         **{key: result[key] for key in ("batch", "flops", "parameters")},
         "depth": len(hidden),
         "width": hidden[0],
-        "time_s": arm.value.value,
-        "time_low_s": arm.value.low,
-        "time_high_s": arm.value.high,
+        **verdict.ends("time", arm.value, "_s"),
         "data_s": result["arms"]["data"]["time_median_s"],
         **result["parts"].get(arm.name, {}),
         **{key: result[key].get(arm.name) for key in COUNTED},
@@ -155,20 +143,12 @@ class Truth(StrEnum):
 
 
 SIGNS = {Truth.HOLDS: "✓", Truth.FAILS: "✗", Truth.UNKNOWN: "!"}
-
-
 Outcome = tuple[Truth, str]  # and why
 
 
 def claims(found: Sequence[Arm], records: Sequence[Record]) -> dict[str, Outcome]:
-    """What the claims of the prose end in on one device.
-
-    Args:
-        found: What was timed there, and how it grew with the batch, judged.
-        records: Of that device.
-    """
-    settings: Any = records[0].settings
-    limit = 1 + settings["substantial"]
+    """What the claims of the prose end in on one device: all that was judged there, its records."""
+    limit = 1 + records[0].settings["substantial"]
     plain = next((arm for arm in scratch(found) if arm.extras["shape"] == SIMPLE), None)
     grew = next((arm for arm in found if arm.name == GROWTH), None)
     return {
@@ -184,7 +164,7 @@ def claims(found: Sequence[Arm], records: Sequence[Record]) -> dict[str, Outcome
 
 def _insignificant(own: Arm | None, limit: float) -> Outcome:
     """Whether there is no significant difference."""
-    if own is None or own.seen is None or own.word is None:
+    if own is None or own.seen is None:
         return Truth.UNKNOWN, "not measured from scratch"
     because = say.told(own.seen, own.word)
     if own.different:
@@ -195,7 +175,7 @@ def _insignificant(own: Arm | None, limit: float) -> Outcome:
 
 def _substantial(own: Arm | None, limit: float, least: float) -> Outcome:
     """Whether the framework gains at least so much; not, if less than a substantial factor."""
-    if own is None or own.seen is None or own.word is None:
+    if own is None or own.seen is None:
         return Truth.UNKNOWN, "not measured from scratch, or at fewer than three sizes"
     because = f"{say.told(own.seen, own.word)}; substantial is more than {say.change(limit)}"
     if own.word == Word.SLOWER and own.seen.low > least:
@@ -209,9 +189,8 @@ def _converges(records: Sequence[Record]) -> Outcome:
     refused = any(t.status == Status.REFUSED and t.what.get("rung") == SCRATCH for t in losses)
     seen: dict[str, float] = {}
     for trial in losses:
-        own: Any = trial.result.get("largest_difference", {})
+        dtype, own = str(trial.what["dtype"]), trial.result.get("largest_difference", {})
         if SCRATCH in own:
-            dtype = str(trial.what["dtype"])
             seen[dtype] = max(seen.get(dtype, 0.0), own[SCRATCH])
     if refused or not seen:
         return Truth.UNKNOWN, "the losses from scratch are not those of the framework"
@@ -280,15 +259,16 @@ def answer(records: list[Record]) -> Findings:
     timed = [side for side in found if side.claims]
     devices = [side.device for side in found]
     everything = [arm for side in found for arm in side.found]
+    told = question.joined({side.device: _tell(side, len(found) > 1) for side in found})
     return Findings(
-        short=_short(found),
-        cells=[Main(kind(arm), arm.word, arm.lost) for side in found for arm in side.mains],
-        sentence=_sentence(found),
-        so=_so(timed),
+        short=told.short,
+        cells=told.cells,
+        sentence=told.sentence if any(side.lead for side in found) else question.NOTHING,
+        so=told.so,
         numbers={side.device: _numbers(side) for side in timed},
         why=[text for side in timed for text in _why(side, say.on(side.device, devices))],
         method=_method(records),
-        caveats=_caveats(everything),
+        caveats=[*CAVEATS, *([] if any(arm.name == "graph" for arm in everything) else [NO_GRAPH])],
         views=[_view(side) for side in timed if sum(bool(arm.seen) for arm in side.found) > 1]
         or question.nothing(TITLE, "Fewer than two ratios were measured"),
         switch="Device",
@@ -305,13 +285,14 @@ def answer(records: list[Record]) -> Findings:
             against="against nn.Module",
             group="network",
             extra={
-                "forward, ms": _column("forward_s", _ms),
-                "backward, ms": _column("backward_s", _ms),
-                "update, ms": _column("update_s", _ms),
-                "operations": _column("operations", say.count),
-                "peak memory": _column("memory_bytes", lambda size: say.quantity(size, "B")),
-                "lines of code": _column("lines", say.count),
-                "first step": _column("first_step_s", lambda s: say.quantity(s, "s")),
+                **{
+                    f"{part}, ms": arms.extra(f"{part}_s", lambda s: say.number(1e3 * s))
+                    for part in ("forward", "backward", "update")
+                },
+                "operations": arms.extra("operations", say.count),
+                "peak memory": arms.extra("memory_bytes", lambda size: say.quantity(size, "B")),
+                "lines of code": arms.extra("lines", say.count),
+                "first step": arms.extra("first_step_s", lambda s: say.quantity(s, "s")),
             },
         ),
         frame=trials.frame(records, [_flat(arm) for arm in everything if arm.value]),
@@ -334,55 +315,34 @@ WINNER = {
 }
 
 
-def _sentence(found: Sequence[Side]) -> str:
-    if not any(side.lead for side in found):
-        return question.NOTHING
-    devices = [side.device for side in found]
-    return " ".join(
-        say.on(side.device, devices) + _of_device(side, len(devices) > 1) for side in found
-    )
-
-
-def _of_device(side: Side, several: bool) -> str:
+def _tell(side: Side, several: bool) -> Told:
     """The first number, and the words on the other networks: of several devices only the lost."""
-    lead, text = side.lead, ""
-    if lead and lead.seen and lead.word:
+    lead, short, sentence = side.lead, "", ""
+    if lead:
+        ratio = say.ratio(lead.seen).partition(" [")[0]
+        short = WINNER[lead.word] + (f"; from scratch {ratio}" if lead.different else "")
         same = f"the same time within {100 * lead.seen.margin:.2g} %"
         takes = same if lead.word == Word.SAME else say.longer(lead.seen)
-        text = f"{WINNER[lead.word]}: a {kind(lead)} from scratch takes {takes}. "
+        sentence = f"{WINNER[lead.word]}: a {kind(lead)} from scratch takes {takes}. "
     others = [a for a in side.mains if a is not lead and not (several and a.main.told)]
     words = arms.grouped(others, lambda arm: arm.lost or str(arm.word)).items()
     parts = [f"{say.listed(kind(a).removesuffix(' network') for a in s)}: {w}" for w, s in words]
     rest = say.capital(("" if several else "from scratch, ") + ", ".join(parts))
-    return f"{text}{rest}.".strip() if parts else text.strip()
+    sentence += f"{rest}." if parts else ""
+    cells = [Main(kind(arm), arm.word, arm.lost) for arm in side.mains]
+    return Told(short, sentence.strip(), _so(side), cells)
 
 
-def _short(found: Sequence[Side]) -> str:
-    parts = []
-    for side in found:
-        if (lead := side.lead) and lead.seen and lead.word:
-            ratio = say.ratio(lead.seen).partition(" [")[0]
-            number = f"; from scratch {ratio}" if lead.different else ""
-            where = say.on(side.device, (each.device for each in found))
-            parts.append(f"{where}{WINNER[lead.word]}{number}")
-    return "; ".join(parts) or "Not measured"
-
-
-def _so(timed: Sequence[Side]) -> str:
+def _so(side: Side) -> str:
     """What to write: the framework where it is faster, and its fastest way where one is."""
-    parts = []
-    for side in timed:
-        shape = side.lead.extras["shape"] if side.lead else None
-        ways = [a for a in side.found if a.name in FRAMEWORK and a.extras["shape"] == shape]
-        faster = [arm for arm in ways if arm.word == Word.FASTER]
-        words = {arm.word for arm in side.mains if arm.seen}
-        where = say.on(side.device, (each.device for each in timed))
-        if faster:
-            best = min(faster, key=lambda arm: float(arm.extras["time_s"]))
-            parts.append(f"{where}Use nn.Module with {FRAMEWORK[best.name]} for a {kind(best)}.")
-        elif Word.SLOWER in words and words <= {Word.SLOWER, Word.UNKNOWN}:
-            parts.append(f"{where}Use nn.Module.")
-    return " ".join(parts)
+    shape = side.lead.extras["shape"] if side.lead else None
+    ways = [a for a in side.found if a.name in FRAMEWORK and a.extras["shape"] == shape]
+    if faster := [arm for arm in ways if arm.word == Word.FASTER]:
+        best = min(faster, key=lambda arm: float(arm.extras["time_s"]))
+        return f"Use nn.Module with {FRAMEWORK[best.name]} for a {kind(best)}."
+    words = {arm.word for arm in side.mains if arm.seen}
+    slower = Word.SLOWER in words and words <= {Word.SLOWER, Word.UNKNOWN}
+    return "Use nn.Module." if slower else ""
 
 
 def _why(side: Side, where: str) -> list[str]:
@@ -411,9 +371,7 @@ def _numbers(side: Side) -> dict[str, Any]:
 
 
 def _growth(line: Slope) -> dict[str, Any]:
-    grown = exponential(line)
-    ends = {"factor": grown.value, "factor_low": grown.low, "factor_high": grown.high}
-    return {**ends, "p": line.p, "networks": line.count}
+    return {**verdict.ends("factor", exponential(line)), "p": line.p, "networks": line.count}
 
 
 def _flat(arm: Arm) -> dict[str, Any]:
@@ -422,7 +380,7 @@ def _flat(arm: Arm) -> dict[str, Any]:
 
 
 def _method(records: Sequence[Record]) -> list[str]:
-    settings: Any = records[0].settings
+    settings = records[0].settings
     within = say.listed(f"{value:g} in {name}" for name, value in settings["tolerance"].items())
     data = next((each.provenance.dataset for each in records if each.provenance.dataset), None)
     return [
@@ -440,33 +398,16 @@ def _method(records: Sequence[Record]) -> list[str]:
     ]
 
 
-def _caveats(everything: Sequence[Arm]) -> list[str]:
-    caveats = [
-        "“From scratch” is not one program: another loss or update by hand has another ratio. The "
-        "source is workflow/scripts/assay/ladder/rungs.py and by_hand.py.",
-        "NumPy and torch call different libraries for products, so their ratio is also one between "
-        "those.",
-    ]
-    if not any(arm.name == "graph" for arm in everything):
-        caveats.append(
-            "No CUDA graph was measured. On a GPU launching an operation costs more, and the "
-            "ratios are other ones."
-        )
-    return caveats
-
-
-def _column(key: str, write: Callable[[float], str]) -> Callable[[Arm], Cell | None]:
-    """A column of what is also known of an implementation."""
-
-    def shown(arm: Arm) -> Cell | None:
-        value = arm.extras.get(key)
-        return None if value is None else Cell(text=write(value), value=value)
-
-    return shown
-
-
-def _ms(seconds: float) -> str:
-    return say.number(1e3 * seconds)
+CAVEATS = [
+    "“From scratch” is not one program: another loss or update by hand has another ratio. The "
+    "source is workflow/scripts/assay/ladder/rungs.py and by_hand.py.",
+    "NumPy and torch call different libraries for products, so their ratio is also one between "
+    "those.",
+]
+NO_GRAPH = (
+    "No CUDA graph was measured. On a GPU launching an operation costs more, and the ratios are "
+    "other ones."
+)
 
 
 # ---- what is shown -----------------------------------------------------------------------------
@@ -478,14 +419,12 @@ def _view(side: Side) -> Shown:
     """The simple and the largest complex networks, each with all that was compared."""
     shapes = [arm.extras["shape"] for arm in side.mains]
     shown = [a for a in side.found if a.name != ANCHOR and a.extras["shape"] in shapes]
-    groups = arms.grouped(shown, lambda arm: arm.group)
-    rows = {name: [_row(arm) for arm in mine] for name, mine in groups.items()}
+    rows: dict[str, list[Row]] = {}
+    for arm in shown:
+        unknown = {"text": "cannot tell"} if arm.word == Word.UNKNOWN else {}
+        rows.setdefault(arm.group, []).append(arm.row(**unknown))
     drawn = figure.rows(rows, RATIO, line=1.0)
     return Shown(TITLE, arms.alternative(TITLE, shown), drawn, name=side.device)
-
-
-def _row(arm: Arm) -> Row:
-    return arm.row(text="cannot tell") if arm.word == Word.UNKNOWN else arm.row()
 
 
 def _by_axis(side: Side, where: str) -> list[Shown]:
@@ -494,7 +433,7 @@ def _by_axis(side: Side, where: str) -> list[Shown]:
     for axis in ("depth", "width", "batch"):
         mine = along(side.found, axis)
         if len(mine) > 1:
-            labelled = [replace(arm, label=say.count(arm.extras[axis])) for arm in mine]
+            labelled = (replace(arm, label=say.count(arm.extras[axis])) for arm in mine)
             groups[AXES[axis]] = [arm.row() for arm in labelled]
     if not groups:
         return []
@@ -507,25 +446,15 @@ def _claims(timed: Sequence[Side]) -> Shown:
     """The claims of the prose and what became of them."""
     devices = [side.device for side in timed]
     told = [
-        (f"{say.on(side.device, devices)}{text}", truth, why)
+        [f"{say.on(side.device, devices)}{text}", Cell(text=truth.value, sign=SIGNS[truth]), why]
         for side in timed
         for text, (truth, why) in side.claims.items()
     ]
     title = "What the textbook says, and what was found"
-    return Shown(
-        title,
-        f"{title}. {'; '.join(f'{text}: {truth}' for text, truth, _ in told)}.",
-        table=Table(
-            columns=[Column(name=name) for name in ("claim", "verdict", "why")],
-            rows=[[text, Cell(text=t.value, sign=SIGNS[t]), why] for text, t, why in told],
-        ),
-    )
+    return question.tabled(title, ("claim", "verdict", "why"), told)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("implementation", answer, argv)
-
+main = partial(question.run, "implementation", answer)
 
 if __name__ == "__main__":
     main()

@@ -11,14 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay.answer import accuracy, inference, model, question, say, trials
+from assay.answer import accuracy, inference, model, question, say, trials, verdict
 from assay.answer.inference import PowerLaw
-from assay.answer.model import Cell, Column, Main, Table
-from assay.answer.question import Findings, Shown
+from assay.answer.model import Cell, Main, Table
+from assay.answer.question import Findings, Shown, Told
 from assay.answer.verdict import Word
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
@@ -104,10 +105,10 @@ def laws(records: Sequence[Record]) -> list[Law]:
     rows = pd.DataFrame([*tested(records).values()])
     if rows.empty:
         return []
-    found = [
+    found = (
         _law(str(device), str(layer), part.dropna(axis="columns"))
         for (device, layer), part in rows.groupby(["device", "layer"], sort=False)
-    ]
+    )
     return [law for law in found if law]
 
 
@@ -120,23 +121,22 @@ def tested(records: Sequence[Record]) -> dict[Key, dict[str, Any]]:
         if trial.status == Status.OK and "factors" in trial.result
     }
     raw = [(_p(row, UNIFORM), _p(row, NORMAL)) for row in drawn.values()]
-    flat = inference.holm([p for pair in raw for p in pair])
-    return {
-        key: {
+    corrected = inference.holm([p for pair in raw for p in pair])
+    found = {}
+    for i, (key, row) in enumerate(drawn.items()):
+        uniform, normal = corrected[2 * i : 2 * i + 2]
+        found[key] = {
             "device": key[0],
             **trials.plain(row),
             **row["factors"],
             "uniform": uniform >= SIGNIFICANCE,
             "normal": normal >= SIGNIFICANCE,
-            "uniform_p": pair[0],
-            "normal_p": pair[1],
+            "uniform_p": raw[i][0],
+            "normal_p": raw[i][1],
             "uniform_p_corrected": uniform,
             "normal_p_corrected": normal,
         }
-        for (key, row), pair, uniform, normal in zip(
-            drawn.items(), raw, flat[::2], flat[1::2], strict=True
-        )
-    }
+    return found
 
 
 def _key(each: Record, trial: Trial) -> Key:
@@ -207,13 +207,12 @@ def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and topic."""
     found, names = laws(records), trials.devices(records)
     devices = [Device(n, [e for e in records if e.axes["device"] == n], found) for n in names]
-    known = found or checks(records, "layer")
-    told = [(say.on(each.name, names), each) for each in devices if known]
+    told = question.joined({each.name: _tell(each) for each in devices})
+    known = bool(found or checks(records, "layer"))
     return Findings(
-        short="; ".join(on + say.capital(_short(each)) for on, each in told) or "Not measured",
-        cells=[main for each in devices for main in _mains(each)],
-        sentence=" ".join(f"{on}{_begin(each)} {_saved(each)}" for on, each in told)
-        or question.NOTHING,
+        short=told.short if known else "Not measured",
+        cells=told.cells,
+        sentence=told.sentence if known else question.NOTHING,
         so=_so(records),
         numbers={
             "laws": [row for law in found for row in _law_rows(law)],
@@ -252,42 +251,33 @@ class Device:
         # The regression must find the dependence that there is.
         self.control_failed = control is not None and control.depends_on("fan_out") is False
 
-    @property
-    def lost_modules(self) -> list[Main]:
-        """Kinds of modules whose state_dict could not be searched, where others' could."""
-        tried = [] if self.no_state else [trial for each in self.records for trial in each.trials]
-        return [
-            Main(str(trial.what["layer"]), lost=model.lost(trial.status))
-            for trial in tried
-            if trial.what.get("check") == "layer" and trial.status != Status.OK
-        ]
+        tried = [t for each in records for t in each.trials if t.what.get("check") == "layer"]
+        lost = [] if self.no_state else [trial for trial in tried if trial.status != Status.OK]
+        self.lost_modules = [Main(str(t.what["layer"]), lost=model.lost(t.status)) for t in lost]
 
 
-def _mains(device: Device) -> list[Main]:
-    """The headline rests on the law of linear layers and on what state_dicts hold."""
-    unknown = Word.UNKNOWN if device.law and device.law.as_claimed is None else None
-    return [
-        Main(NAMES[TARGET], unknown, device.no_law),
-        Main("state_dict", lost=device.no_state),
-        *device.lost_modules,
-        *([Main("control", lost="failed")] if device.control_failed else []),
-    ]
-
-
-def _begin(device: Device) -> str:
-    """What law the weights of a linear layer begin by, and what that makes of the claim."""
+def _tell(device: Device) -> Told:
+    """The law of linear layers, what that makes of the claim, and what a state_dict holds."""
     law, end = device.law, " The control failed." if device.control_failed else ""
+    unknown = None
     if law is None:
-        return f"How Linear weights begin: {device.no_law}."
-    if law.as_claimed is None:
-        factors = say.listed(FACTORS[name] for name in law.unclear)
-        return f"Linear weights begin uniform, but whether {factors} counts: cannot tell.{end}"
-    by = ", whatever the sizes"
-    if law.depends:
-        exponent = _exponent(law.fit.exponents[law.depends[0]])
-        by = f", their range set by {_by(law)} (exponent {exponent})"
-    shape = law.distribution.replace(NEITHER, "neither uniform nor normal")
-    return f"Linear weights begin {shape}{by}: the claim is {CLAIMED[law.as_claimed]}.{end}"
+        short, begin = f"law: {device.no_law}", f"How Linear weights begin: {device.no_law}."
+    elif law.as_claimed is None:
+        factors, unknown = say.listed(FACTORS[name] for name in law.unclear), Word.UNKNOWN
+        short = "cannot tell what the range depends on"
+        begin = f"Linear weights begin uniform, but whether {factors} counts: cannot tell.{end}"
+    else:
+        claim, by, set_by = CLAIMED[law.as_claimed], ", whatever the sizes", "whatever the sizes"
+        if law.depends:
+            set_by = f"set by {_by(law)}"
+            by = f", their range {set_by} (exponent {_exponent(law.fit.exponents[law.depends[0]])})"
+        shape = law.distribution.replace(NEITHER, "neither uniform nor normal")
+        short = f"{set_by}; the claim is {claim}"
+        begin = f"Linear weights begin {shape}{by}: the claim is {claim}.{end}"
+    cells = [Main(NAMES[TARGET], unknown, device.no_law), Main("state_dict", lost=device.no_state)]
+    cells += device.lost_modules
+    cells += [Main("control", lost="failed")] if device.control_failed else []
+    return Told(say.capital(short), f"{begin} {_saved(device)}", "", cells)
 
 
 def _by(law: Law) -> str:
@@ -306,16 +296,6 @@ def _saved(device: Device) -> str:
         return f"A state_dict lacks parameters of {say.few(lacking)}."
     lost = f" ({len(device.lost_modules)} lost)" if device.lost_modules else ""
     return f"A state_dict holds every registered parameter{lost}."
-
-
-def _short(device: Device) -> str:
-    law = device.law
-    if law is None:
-        return f"law: {device.no_law}"
-    if law.as_claimed is None:
-        return "cannot tell what the range depends on"
-    by = f"set by {_by(law)}" if law.depends else "whatever the sizes"
-    return f"{by}; the claim is {CLAIMED[law.as_claimed]}"
 
 
 def _so(records: Sequence[Record]) -> str:
@@ -350,7 +330,7 @@ WHY: dict[str, Callable[[Any], str]] = {
 
 
 def _method(records: Sequence[Record]) -> list[str]:
-    settings: Any = records[0].settings
+    settings = records[0].settings
     features, channels, kernels = (
         say.listed(settings[name]) for name in ("features", "channels", "kernels")
     )
@@ -404,24 +384,23 @@ def _counts(law: Law, factors: Sequence[str]) -> Cell:
 
 def _table(found: Sequence[Law]) -> Table:
     """One row per kind of layer and factor."""
-    place = ["device"] if len({law.device for law in found}) > 1 else []
-    heads = ["layer", *place, "sizes", "distribution", "factor", "exponent", "width",
-             "max |w| · √fan-in"]  # fmt: skip
-    rows = [
+    return model.tabled(
         [
-            NAMES[law.layer],
-            *(law.device for _ in place),
-            len(law.rows),
-            law.distribution,
-            FACTORS[name],
-            Cell(text=_exponent(seen), value=seen.value),
-            DEPENDS[law.depends_on(name)],
-            f"{bound.low:.4f} to {bound.high:.4f}" if (bound := law.bound_by_fan_in) else None,
+            {
+                "layer": NAMES[law.layer],
+                "device": law.device,
+                "sizes": len(law.rows),
+                "distribution": law.distribution,
+                "factor": FACTORS[name],
+                "exponent": Cell(text=_exponent(seen), value=seen.value),
+                "width": DEPENDS[law.depends_on(name)],
+                "max |w| · √fan-in": bound and f"{bound.low:.4f} to {bound.high:.4f}",
+            }
+            for law in found
+            for bound in [law.bound_by_fan_in]
+            for name, seen in law.fit.exponents.items()
         ]
-        for law in found
-        for name, seen in law.fit.exponents.items()
-    ]
-    return Table(columns=[Column(name=name) for name in heads], rows=rows)
+    )
 
 
 def _folded(records: Sequence[Record]) -> list[Shown]:
@@ -429,7 +408,7 @@ def _folded(records: Sequence[Record]) -> list[Shown]:
     ties = _ties(records)
     operations = dict.fromkeys(name for one in ties.values() for name in one)
     kept = [[name, *(one.get(name) for one in ties.values())] for name in operations]
-    found: list[tuple[str, list[str], list[Any]]] = [
+    found = [
         ("What a state_dict brings back", [*ITEMS.values()], _signed(matrix(records))),
         ("What an operation does to a tied weight", [*ties], kept),
         ("Ways to a nested parameter", [*WAYS.values()], _signed(matrix(records, "way", WAYS))),
@@ -468,9 +447,7 @@ def _law_rows(law: Law) -> list[dict[str, Any]]:
             "bound_sqrt_fan_in_least": bound.low if bound else None,
             "bound_sqrt_fan_in_most": bound.high if bound else None,
             "factor": name,
-            "exponent": seen.value,
-            "exponent_low": accuracy.finite(seen.low),
-            "exponent_high": accuracy.finite(seen.high),
+            **{k: accuracy.finite(v) for k, v in verdict.ends("exponent", seen).items()},
             "exponent_bound": NEGLIGIBLE,
             "verdict": DEPENDS[law.depends_on(name)],
         }
@@ -478,10 +455,7 @@ def _law_rows(law: Law) -> list[dict[str, Any]]:
     ]
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("parameters", answer, argv)
-
+main = partial(question.run, "parameters", answer)
 
 if __name__ == "__main__":
     main()

@@ -13,18 +13,21 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from assay.answer import inference, model, question, say, verdict
-from assay.answer.model import Cell, Column, Main, Table
+from assay.answer.model import Cell, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.record import Record, Status
 from assay.statistic import Interval
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 PUBLISHED = RESOURCES / "published/published.csv"
+CAUSES = pd.read_csv(RESOURCES / "published/causes.csv", index_col="exercise")
+TITLES: dict[str, str] = CAUSES["title"].to_dict()
 PEAKS = RESOURCES / "peak-flops/peak_flops.csv"
 COLUMNS = ["exercise", "quantity", "value", "unit", "source"]
 UNITS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "share": 1.0, "networks": 1.0}
@@ -55,8 +58,7 @@ SIGNS = {Said.REPRODUCED: "✓", Said.NOT: "✗", Said.UNKNOWN: "!"}
 
 # ---- figures -------------------------------------------------------------------------------------
 
-ENDS = ("value", "low", "high")  # of an interval
-
+Figure = Interval | None  # None where it is missing
 Figures = Mapping[str, Interval]  # by quantity, in seconds, as shares or as numbers
 
 
@@ -81,11 +83,8 @@ def published(path: Path = PUBLISHED) -> pd.DataFrame:
 
 def of_table(table: pd.DataFrame, exercise: str) -> Figures:
     """The published figures of an exercise."""
-    rows = table[table["exercise"] == exercise]
-    return {
-        str(name): exactly(float(value))
-        for name, value in zip(rows["quantity"], rows["figure"], strict=True)
-    }
+    figures = table[table["exercise"] == exercise].set_index("quantity")["figure"]
+    return {str(name): exactly(float(value)) for name, value in figures.items()}
 
 
 def exactly(value: float) -> Interval:
@@ -130,20 +129,17 @@ def _run(each: Record, logs: Mapping[str, Record]) -> Run:
     if exercise == NORM_LOG and device in logs:
         corrected |= of_norm_log(logs[device])
         trials += [trial for trial in logs[device].trials if "products" in trial.what]
-    more: dict[str, Any] = {}
-    for trial in each.trials:
-        if trial.what.get("method") == AS_PUBLISHED:
-            more |= {key: value for key, value in trial.result.items() if key != "figures"}
-    bad = [(each.status, each.reason or "")]
-    bad += [(trial.status, trial.reason or "") for trial in trials]
-    bad = [(status, reason) for status, reason in bad if status != Status.OK]
+    wrong = [trial for trial in each.trials if trial.what.get("method") == AS_PUBLISHED]
+    more = {key: value for trial in wrong for key, value in trial.result.items()}
+    ended = [(one.status, one.reason or "") for one in (each, *trials)]
+    bad = [(status, reason) for status, reason in ended if status != Status.OK]
     return Run(device, exercise, _figures(each, AS_PUBLISHED), corrected, more, bad)
 
 
 def _figures(each: Record, method: str) -> dict[str, Interval]:
     found = {}
     for trial in each.trials:
-        figures: Any = trial.result.get("figures", {})
+        figures = trial.result.get("figures", {})
         if trial.status == Status.OK and trial.what.get("method") == method:
             for name, seen in figures.items():
                 value = float(seen["value"])
@@ -157,7 +153,7 @@ def of_norm_log(each: Record) -> dict[str, Interval]:
     With a log: every norm is read at once. Without: kept on the device, and transferred once.
     """
     good = (t for t in each.trials if t.status == Status.OK and "products" in t.what)
-    result: Any = next((trial.result for trial in good), {})
+    result = next((trial.result for trial in good), {})
     found = {}
     for name, arm in (("with log", "anchor"), ("without log", "buffer")):
         if seen := result.get("arms", {}).get(arm):
@@ -176,22 +172,13 @@ def of_norm_log(each: Record) -> dict[str, Interval]:
 
 @dataclass(frozen=True)
 class Contrast:
-    """What an answer claims, as one number.
+    """What an answer claims, as one number; a KeyError of ``of`` says that a figure is missing."""
 
-    Attributes:
-        exercise: Whose answer it is.
-        name: What is contrasted; figures of this name come before what ``of`` computes.
-        of: Computes it from figures; a KeyError says that one of them is missing.
-        unit: Of a ratio, points of a difference, FLOP/s, % of a share; none of a setting.
-        claimed: Whether the published figure is what the answer claims to show, instead of what
-            its method gave.
-    """
-
-    exercise: str
-    name: str
+    exercise: str  # whose answer it is
+    name: str  # what is contrasted; figures of this name come before what ``of`` computes
     of: Callable[[Figures], Interval]
-    unit: str = "×"
-    claimed: bool = False
+    unit: str = "×"  # of a ratio; or points of a difference, FLOP/s, % of a share; no setting's
+    claimed: bool = False  # whether what was published is a claim, not what its method gave
 
     @property
     def relative(self) -> bool:
@@ -214,8 +201,7 @@ class Contrast:
         bare = brief or seen.low == seen.high
         scale = 100.0 if self.unit in ("points", "%") else 1.0
         if not self.unit:
-            ends = "" if bare else f" [{seen.low:g}, {seen.high:g}]"
-            text = say.setting(seen.value) + ends
+            text = f"{seen.value:g}" + ("" if bare else f" [{seen.low:g}, {seen.high:g}]")
         elif self.unit == "FLOP/s":
             text = say.quantity(seen.value, self.unit) if bare else say.measured(seen, self.unit)
         elif bare:
@@ -242,7 +228,8 @@ def first_size(figures: Figures) -> Interval:
     others = [seen for name, seen in figures.items() if name.startswith("n ") and name != FIRST]
     if not others:
         raise KeyError(FIRST)
-    middle = Interval(*(statistics.median(getattr(each, end) for each in others) for end in ENDS))
+    ends = zip(*((each.value, each.low, each.high) for each in others), strict=True)
+    middle = Interval(*map(statistics.median, ends))
     return verdict.unpaired(figures[FIRST], middle)
 
 
@@ -279,13 +266,8 @@ NETWORKS = "networks compared"
 LOGGING, FINITE = "log at every step / at the end", "finite norms"
 CONTRASTS = [
     *(
-        ratio(
-            "framework",
-            f"scratch / framework, depth {depth}",
-            f"scratch, depth {depth}",
-            f"framework, depth {depth}",
-        )
-        for depth in (1, 5)  # of the five that were published
+        ratio("framework", f"scratch / framework{at}", f"scratch{at}", f"framework{at}")
+        for at in (", depth 1", ", depth 5")  # of the five that were published
     ),
     Contrast("sizes", "1024 / the other sizes", first_size),
     alone("activations", NETWORKS),
@@ -305,36 +287,6 @@ CONTRASTS = [
 ]
 EXERCISES = list(dict.fromkeys(each.exercise for each in CONTRASTS))
 
-TITLES = {
-    "framework": "framework",
-    "sizes": "sizes near 1024",
-    "activations": "activations",
-    "initialisers": "initialisers",
-    "rates": "learning rates",
-    "devices": "CPU against GPU",
-    "norm_log": "log of norms",
-    "two_gpus": "two GPUs",
-}
-
-CAUSES = {
-    "framework": "The image loader is timed with both and hides the difference of the steps; the "
-    "two start from different weights and were run once each, in a fixed order.",
-    "sizes": "Each size was timed once and 1024 came first, so it also started the library; a "
-    "matrix times a vector is what was timed, not a product of matrices.",
-    "activations": "The function that builds the network ignores its argument: every bar is ReLU. "
-    "And it was trained on pixels from 0 to 1, but tested on 0 to 255.",
-    "initialisers": "The function looks for lazy layers, which this network does not have, so "
-    "'uniform' and 'normal' change nothing; and it was tested on pixels from 0 to 255.",
-    "rates": "Every bar shows the network of the next rate, tested on pixels from 0 to 255 after "
-    "training on 0 to 1.",
-    "devices": "The operation is elementwise, and around it random numbers are drawn, copied and "
-    "printed: that takes the time, not the computation.",
-    "norm_log": "z = z * x multiplies elements and soon overflows; one loop prints 1000 lines, the "
-    "other logs nothing, and their difference was called the cost of logging.",
-    "two_gpus": "The clock was read when the products had been asked for, not when they were done.",
-}
-
-
 # ---- the verdict ---------------------------------------------------------------------------------
 
 
@@ -344,9 +296,9 @@ class Row:
 
     contrast: Contrast
     device: str
-    published: Interval | None
-    reproduced: Interval | None
-    corrected: Interval | None
+    published: Figure
+    reproduced: Figure
+    corrected: Figure
     said: Said
     lost: str = ""
     why: str = ""
@@ -357,12 +309,7 @@ class Row:
         return self.contrast.exercise
 
 
-def said(
-    contrast: Contrast,
-    claim: Interval | None,
-    reproduced: Interval | None,
-    corrected: Interval | None,
-) -> Said:
+def said(contrast: Contrast, claim: Figure, reproduced: Figure, corrected: Figure) -> Said:
     """The verdict: whether the published method errs here to the side that the published one did.
 
     That is so when its figure lies on the same side of the corrected one as the published figure:
@@ -439,7 +386,13 @@ def answer(records: list[Record]) -> Findings:
         ],
         views=[_view(compared, device) for device in devices or [""]],
         switch="Device",
-        folded=[_causes()],
+        folded=[
+            question.tabled(
+                "Why the published figures are wrong",
+                ("exercise", "cause"),
+                [[TITLES[exercise], cause] for exercise, cause in CAUSES["cause"].items()],
+            )
+        ],
         table=_three(compared, devices),
         frame=_frame(table, found, compared),
     )
@@ -447,12 +400,9 @@ def answer(records: list[Record]) -> Findings:
 
 def _again(compared: Sequence[Row], devices: Sequence[str]) -> str:
     """How many figures come out wrong again, of those whose method was run."""
-    parts = []
-    for device in devices:
-        words = [e.said for e in compared if e.device == device and e.said in RUN]
-        again = words.count(Said.REPRODUCED)
-        parts.append(f"{say.on(device, devices)}{again} of {len(words)}")
-    return say.listed(parts)
+    words = {d: [e.said for e in compared if e.device == d and e.said in RUN] for d in devices}
+    again = {device: own.count(Said.REPRODUCED) for device, own in words.items()}
+    return say.listed(f"{say.on(d, words)}{again[d]} of {len(own)}" for d, own in words.items())
 
 
 def _sentence(compared: Sequence[Row], devices: Sequence[str]) -> str:
@@ -461,22 +411,19 @@ def _sentence(compared: Sequence[Row], devices: Sequence[str]) -> str:
     if devices:
         again = _again(compared, devices)
         text = f"By their own methods, {again} published figures come out wrong again."
-    lost = [each for each in compared if each.lost]
-    if lost:
-        reasons = {each.lost for each in lost}
-        names = [*dict.fromkeys(TITLES[each.exercise] for each in lost)]
-        word = say.capital(reasons.pop()) if len(reasons) == 1 else "Missing"
-        text += f" {word}: {say.few(names, 2)}."
-    return text
+    lost = {TITLES[each.exercise]: each.lost for each in compared if each.lost}
+    reasons = {each.lost for each in compared if each.lost}
+    word = say.capital(reasons.pop()) if len(reasons) == 1 else "Missing"
+    return f"{text} {word}: {say.few([*lost], 2)}." if lost else text
 
 
 def _beside(run: Run, devices: Sequence[str]) -> list[str]:
     """What else shows the cause, in numbers."""
     where, texts = say.on(run.device, devices), []
     if run.exercise == "framework":
-        for name in run.reproduced:
+        for name, whole in run.reproduced.items():
             if name in run.corrected and name.startswith("framework"):
-                share = say.share(run.corrected[name].value, run.reproduced[name].value)
+                share = say.share(run.corrected[name].value, whole.value)
                 texts.append(f"{where}The steps alone are {share} of the time of “{name}”.")
     if same := run.more.get("untouched"):
         texts.append(f"{where}{say.listed(same)} left every weight as it was.")
@@ -505,23 +452,17 @@ def _flat(each: Row) -> dict[str, Any]:
         "device": each.device,
         "contrast": each.contrast.name,
         "published": each.published.value if each.published else None,
-        **_ends("reproduced", each.reproduced),
-        **_ends("corrected", each.corrected),
+        **verdict.ends("reproduced", each.reproduced),
+        **verdict.ends("corrected", each.corrected),
         "margin": SMALLEST if each.contrast.relative else 0.0,
         "verdict": each.said.value,
         "reason": each.why or None,
     }
 
 
-def _ends(name: str, seen: Interval | None) -> dict[str, float | None]:
-    """A figure and its interval as columns."""
-    ends = {name: "value", f"{name}_low": "low", f"{name}_high": "high"}
-    return {column: getattr(seen, end, None) for column, end in ends.items()}
-
-
 def _method(table: pd.DataFrame, records: Sequence[Record]) -> list[str]:
     asked = {str(each.axes["exercise"]): each for each in records if each.study == STUDY}
-    own: Any = next(iter(asked.values())).settings
+    own = next(iter(asked.values())).settings
     loading = [
         f"Framework: one epoch of {say.count(own['loader_images'])} images with the textbook's "
         "loader, extrapolated to ten of 60,000. Right: the steps alone, on a batch in memory."
@@ -552,40 +493,23 @@ def _view(compared: Sequence[Row], device: str) -> Shown:
 
 def _three(shown: Sequence[Row], devices: Sequence[str], brief: bool = False) -> Table:
     """Contrasts with their three numbers; the device has a column where there are several."""
-    several = len(devices) > 1
-    names = ["figure", *(["device"] if several else [])]
-    names += ["published", "method here", "right", "again?" if brief else "verdict"]
-    return Table(
-        columns=[Column(name=name) for name in names],
-        rows=[
-            [
-                _named(each),
-                *([each.device] if several else []),
-                each.contrast.told(each.published, brief),
-                each.contrast.told(each.reproduced, brief),
-                each.contrast.told(each.corrected, brief),
-                Cell(text=_said(each, brief), sign=SIGNS.get(each.said, ""), reason=each.why),
-            ]
-            for each in shown
-        ],
-    )
-
-
-def _named(each: Row) -> str:
-    title, name = TITLES[each.exercise], each.contrast.name.replace(": ", ", ")
-    return f"{title}: {name.removesuffix(f', {title}')}"
-
-
-def _said(each: Row, brief: bool) -> str:
-    return BRIEF.get(each.said, each.said.value) if brief else each.said.value
-
-
-def _causes() -> Shown:
-    title = "Why the published figures are wrong"
-    columns = [Column(name="exercise"), Column(name="cause")]
-    lines: list[list[Any]] = [[TITLES[exercise], cause] for exercise, cause in CAUSES.items()]
-    told = " ".join(CAUSES.values())
-    return Shown(title, f"{title}. {told}", table=Table(columns=columns, rows=lines))
+    rows: list[dict[str, Any]] = []
+    for each in shown:
+        title, name = TITLES[each.exercise], each.contrast.name.replace(": ", ", ")
+        word = BRIEF.get(each.said, each.said.value) if brief else each.said.value
+        rows.append(
+            {
+                "figure": f"{title}: {name.removesuffix(f', {title}')}",
+                **({"device": each.device} if len(devices) > 1 else {}),
+                "published": each.contrast.told(each.published, brief),
+                "method here": each.contrast.told(each.reproduced, brief),
+                "right": each.contrast.told(each.corrected, brief),
+                "again?" if brief else "verdict": Cell(
+                    text=word, sign=SIGNS.get(each.said, ""), reason=each.why
+                ),
+            }
+        )
+    return model.tabled(rows)
 
 
 def _frame(table: pd.DataFrame, found: Sequence[Run], compared: Sequence[Row]) -> pd.DataFrame:
@@ -595,7 +519,7 @@ def _frame(table: pd.DataFrame, found: Sequence[Run], compared: Sequence[Row]) -
     for run in found:
         names = [name for exercise, name in cited if exercise == run.exercise]
         for name in dict.fromkeys([*names, *run.reproduced, *run.corrected]):
-            row: Any = cited.get((run.exercise, name))
+            row = cited.get((run.exercise, name))
             lines.append(
                 {
                     "kind": "figure",
@@ -603,8 +527,8 @@ def _frame(table: pd.DataFrame, found: Sequence[Run], compared: Sequence[Row]) -
                     "device": run.device,
                     "quantity": name,
                     "published": row.figure if row else None,
-                    **_ends("reproduced", run.reproduced.get(name)),
-                    **_ends("corrected", run.corrected.get(name)),
+                    **verdict.ends("reproduced", run.reproduced.get(name)),
+                    **verdict.ends("corrected", run.corrected.get(name)),
                     "source": row.source if row else None,
                 }
             )
@@ -613,10 +537,7 @@ def _frame(table: pd.DataFrame, found: Sequence[Run], compared: Sequence[Row]) -
     return pd.DataFrame([*lines, *contrasts])
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("reproduction", answer, argv)
-
+main = partial(question.run, "reproduction", answer)
 
 if __name__ == "__main__":
     main()

@@ -11,7 +11,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,24 @@ from xml.etree import ElementTree
 import yaml
 from assay import record
 from assay.answer import figure, model, other_runs, say
-from assay.answer.model import Answer, Cell, Circumstances, Disturbed, Missing, State, Table, View
+from assay.answer.model import (
+    Answer,
+    Cell,
+    Circumstances,
+    Column,
+    Disturbed,
+    Missing,
+    State,
+    Table,
+    View,
+)
 from assay.answer.verdict import Word
 from assay.probe import items
 from assay.probe.items import Item
 from assay.record import Record, Status
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 REPORT = Path(__file__).resolve().parent.parent / "report"
 
@@ -40,14 +50,8 @@ RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 # A sign beside the word, so that a list or a column of them can be scanned.
 STATES = {State.ANSWERED: "●", State.PART: "◐", State.UNKNOWN: "?", State.NONE: "○"}
-SIGNS = {
-    Word.FASTER: "▲",
-    Word.BETTER: "▲",
-    Word.SLOWER: "▼",
-    Word.WORSE: "▼",
-    Word.SAME: "=",
-    Word.UNKNOWN: "?",
-}
+SIGNS = {Word.FASTER: "▲", Word.BETTER: "▲", Word.SLOWER: "▼", Word.WORSE: "▼", Word.SAME: "=",
+         Word.UNKNOWN: "?"}  # fmt: skip
 KINDS = {"▲": "good", "✓": "good", "▼": "bad", "✗": "bad", "!": "bad", "?": "unsure"}
 
 # What words of this page mean. Those that mean nothing else are marked where a text first has them.
@@ -108,21 +112,11 @@ class About(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     preset: str
-    command: str = Field(description="Command of the full default run")
-    again: str = Field("", description="Command that measures again what a neighbour spoilt")
-    questions: list[str] = Field(description="The questions asked, in the order of the page")
-    rehearsal: dict[str, int] = Field(
-        {}, description="Seeds of each question that the default run asks with more of them"
-    )
+    command: str  # of the full default run
+    again: str = ""  # command that measures again what a neighbour spoilt
+    questions: list[str]  # the questions asked, in the order of the page
+    rehearsal: dict[str, int] = {}  # seeds of questions that the default run asks with more
     protocol: Protocol
-
-
-@dataclass(frozen=True)
-class Link:
-    """A file beside the page."""
-
-    text: str
-    address: str
 
 
 @dataclass(frozen=True)
@@ -134,56 +128,19 @@ class Gap:
     what: list[str]
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A cell as the template needs it: its text, what it is sorted by, its colour."""
+class Shown(Cell):
+    """A cell as the template needs it, with the kind of its colour."""
 
-    text: str
-    value: float | None = None
-    sign: str = ""
     kind: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Head:
-    """A column's heading."""
-
-    name: str
-    unit: str | None
-    numeric: bool
 
 
 @dataclass(frozen=True)
 class Grid:
     """A table as the template needs it."""
 
-    columns: list[Head]
+    columns: list[Column]
+    numeric: list[bool]  # of each column
     rows: list[list[Shown]]
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A figure, or a table in its place."""
-
-    id: str
-    name: str
-    title: str
-    svg: Markup | None
-    grid: Grid | None
-
-
-@dataclass(frozen=True)
-class Card:
-    """One question as the template needs it."""
-
-    answer: Answer
-    views: list[Panel]
-    folded: list[Panel]
-    grid: Grid
-    gaps: list[Gap]
-    csv: str
-    png: str
 
 
 @dataclass(frozen=True)
@@ -417,49 +374,21 @@ def machine_card(records: Sequence[Record], about: About, run: Run) -> str:
 # ---- one question --------------------------------------------------------------------------------
 
 
-def card(answer: Answer, page: Path, devices: Sequence[str]) -> Card:
-    """Everything that the page shows of one question."""
-    results, name = page.parent, answer.question
-    views = [panel(view, f"{name}-view-{i}") for i, view in enumerate(answer.views, 1)]
-    return Card(
-        answer=answer,
-        views=views if len(views) > 1 else [replace(view, name="") for view in views],
-        folded=[panel(view, f"{name}-more-{i}") for i, view in enumerate(answer.folded, 1)],
-        grid=grid(answer.table),
-        gaps=gaps(answer.missing, devices),
-        csv=address(results / f"tables/{name}.csv", page),
-        png=address(results / f"figures/{name}.png", page),
-    )
+def by_study(answers: Iterable[Answer], page: Path) -> dict[str, list[tuple[str, str]]]:
+    """Every record once, under its study; those of another run under that run's name as well.
 
-
-def panel(view: View, name: str) -> Panel:
-    """A view with its figure ready to stand in the page."""
-    svg = inline(view, name) if view.svg else None
-    return Panel(name, view.name, view.title, svg, grid(view.table) if view.table else None)
-
-
-def relative(file: Path, page: Path) -> str:
-    """Where a file lies as seen from the page."""
-    return Path(os.path.relpath(file, page.parent)).as_posix()
-
-
-def address(file: Path, page: Path) -> str:
-    """The same for a link; quoted, so that it is never more than a path."""
-    return quote(relative(file, page))
-
-
-def by_study(answers: Iterable[Answer], page: Path) -> dict[str, list[Link]]:
-    """Every record once, under its study; those of another run under that run's name as well."""
-    found: dict[str, list[Link]] = {}
+    Returns:
+        Address and text of a link to each.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
     for path in dict.fromkeys(path for each in answers for path in each.records):
-        where = relative(Path(path), page)
+        where = Path(os.path.relpath(path, page.parent)).as_posix()
         before, _, inside = where.rpartition("records/")
         study, _, text = inside.partition("/")
         other = Path(before).name
         name = f"{study} ({other})" if other else study
-        found.setdefault(name if text else "", []).append(
-            Link(text or where, address(Path(path), page))
-        )
+        # Quoted, so that it is never more than a path.
+        found.setdefault(name if text else "", []).append((quote(where), text or where))
     return dict(sorted(found.items()))
 
 
@@ -500,11 +429,8 @@ def grid(table: Table) -> Grid:
         [shown(cell, column.digits) for cell, column in zip(row, table.columns, strict=True)]
         for row in table.rows
     ]
-    heads = [
-        Head(column.name, column.unit, _numeric([row[i] for row in rows]))
-        for i, column in enumerate(table.columns)
-    ]
-    return Grid(heads, rows)
+    columns = [[row[i] for row in rows] for i in range(len(table.columns))]
+    return Grid(table.columns, [*map(_numeric, columns)], rows)
 
 
 def shown(given: object, digits: int | None = None) -> Shown:
@@ -512,15 +438,15 @@ def shown(given: object, digits: int | None = None) -> Shown:
     match given:
         case Cell():
             sign = given.sign or _sign(given.text)
-            return Shown(given.text, given.value, sign, KINDS.get(sign, ""), given.reason)
+            return Shown(**{**dict(given), "sign": sign}, kind=KINDS.get(sign, ""))
         case int():
-            return Shown(say.count(given), given)
+            return Shown(text=say.count(given), value=given)
         case float():
-            return Shown(_number(given, digits or say.PLAIN), given)
+            return Shown(text=_number(given, digits or say.PLAIN), value=given)
         case str():
             sign = _sign(given)
-            return Shown(given or say.DASH, sign=sign, kind=KINDS.get(sign, ""))
-    return Shown(say.DASH)
+            return Shown(text=given or say.DASH, sign=sign, kind=KINDS.get(sign, ""))
+    return Shown(text=say.DASH)
 
 
 def _number(value: float, digits: int) -> str:
@@ -550,9 +476,8 @@ def _numeric(column: Sequence[Shown]) -> bool:
 def inline(view: View, name: str) -> Markup:
     """A figure as part of the page: its own ids, the page's colours, a text alternative.
 
-    Args:
-        view: Its figure is cleaned: nothing in it runs, and it refers to nothing outside.
-        name: The id of the figure, which all ids within begin with.
+    It is cleaned: nothing in it runs, and it refers to nothing outside. All its ids begin with its
+    name.
 
     Raises:
         PageError: It is not an SVG.
@@ -588,10 +513,7 @@ def _local(tag: str) -> str:
 def _cleaned(element: ElementTree.Element, name: str, used: Set[str]) -> ElementTree.Element:
     """A copy without namespaces and what is no drawing, with as few letters as draw the same.
 
-    Args:
-        element: Of the figure.
-        name: What its ids begin with.
-        used: The ids that something refers to; the others go.
+    Ids begin with the name; those that nothing refers to go.
     """
     attributes = {
         _local(key): _rewritten(_local(key), value, name)
@@ -659,27 +581,18 @@ def packed(tables: Mapping[str, bytes]) -> Markup:
     return Markup(json.dumps(texts).replace("<", "\\u003c"))
 
 
-def in_groups(cards: Sequence[Card]) -> dict[str, list[Card]]:
-    """The cards under their headings, both in their order."""
-    found: dict[str, list[Card]] = {}
-    for each in cards:
-        found.setdefault(each.answer.group or "Questions", []).append(each)
+def in_groups(answers: Iterable[Answer]) -> dict[str, list[Answer]]:
+    """The answers under their headings, both in their order."""
+    found: dict[str, list[Answer]] = {}
+    for each in answers:
+        found.setdefault(each.group or "Questions", []).append(each)
     return found
 
 
-def rehearsed(cards: Sequence[Card], seeds: Mapping[str, int]) -> int | None:
-    """With how few seeds the undecided questions of a group were asked; None where that is none.
-
-    Args:
-        cards: Of a group.
-        seeds: Of each question that the default run asks with more of them.
-    """
-    undecided = [
-        each.answer.question
-        for each in cards
-        if each.answer.state in (State.PART, State.UNKNOWN) and each.answer.question in seeds
-    ]
-    return min((seeds[name] for name in undecided), default=None)
+def rehearsed(answers: Iterable[Answer], seeds: Mapping[str, int]) -> int | None:
+    """With how few seeds undecided questions were asked, of which the default run takes more."""
+    undecided = [each.question for each in answers if each.state in (State.PART, State.UNKNOWN)]
+    return min((seeds[name] for name in undecided if name in seeds), default=None)
 
 
 def slug(state: State) -> str:
@@ -702,12 +615,12 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"glossed": glossed, "slug": slug}
+    environment.filters |= {"glossed": glossed, "slug": slug, "grid": grid, "inline": inline}
     program = (REPORT / "page.js").read_text(encoding="utf-8")
     seen = [each.circumstances for each in answers]
     run, spoilt = whole_run(seen), disturbance(seen)
     devices = sorted({str(each.axes["device"]) for each in records})
-    groups = in_groups([card(each, page, devices) for each in answers])
+    groups = in_groups(answers)
     context: dict[str, Any] = {
         "style": Markup((REPORT / "page.css").read_text(encoding="utf-8")),
         "program": Markup(program),
@@ -720,8 +633,10 @@ def render(
         "disturbed": by_place(spoilt.found, devices),
         "notices": list(dict.fromkeys(text for each in answers for text in each.notices)),
         "groups": groups,
-        "rehearsed": {name: rehearsed(cards, about.rehearsal) for name, cards in groups.items()},
-        "most_views": max(len(each.views) for cards in groups.values() for each in cards),
+        "rehearsed": {name: rehearsed(own, about.rehearsal) for name, own in groups.items()},
+        "most_views": max(len(each.views) for each in answers),
+        "gaps": gaps,
+        "devices": devices,
         "states": Counter(each.state for each in answers),
         "signs": STATES,
         "glossary": GLOSSARY,

@@ -46,18 +46,18 @@ def verdict_numbers(seen: Comparison | None, word: Word | None) -> dict[str, Any
     """A difference with all that its verdict rests on, for programs and tables."""
     if seen is None:
         return {"word": None}
-    return {
-        "difference": seen.value,
-        "difference_low": finite(seen.low),
-        "difference_high": finite(seen.high),
-        **seen.fields,
-        "word": word.value if word else None,
-    }
+    ends = {name: finite(end) for name, end in verdict.ends("difference", seen).items()}
+    return {**ends, **seen.fields, "word": word.value if word else None}
 
 
-def finite(value: float) -> float | None:
+def level(seen: Interval) -> dict[str, float | None]:
+    """A test accuracy with its interval, for programs and tables."""
+    return {name: finite(end) for name, end in verdict.ends("test_accuracy", seen).items()}
+
+
+def finite(value: float | None) -> float | None:
     """A number that JSON can hold, or None."""
-    return value if math.isfinite(value) else None
+    return value if value is not None and math.isfinite(value) else None
 
 
 def runs(record: Record) -> pd.DataFrame:

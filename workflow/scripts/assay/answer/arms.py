@@ -9,19 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from assay.answer import accuracy, model, say, verdict
 from assay.answer.figure import TONES, Row, Tone
-from assay.answer.model import Cell, Column, Main, Table
+from assay.answer.model import Cell, Column, Content, Main, Table
 from assay.answer.verdict import DIFFERENT, Comparison, Word
 from assay.record import Record, Status, Trial
 from assay.statistic import Interval
 
 ANCHOR, CONTROL = "anchor", "twin"  # as paired trials name them
-SECONDS = {"ms": 1e3, "µs": 1e6, "s": 1.0, "ns": 1e9}
+
+
+Thing = TypeVar("Thing")
+Show = Callable[["Arm"], Content]  # what an arm shows in a column
 
 
 class Role(StrEnum):
@@ -34,31 +37,18 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Arm:
-    """One thing that was measured, beside what it is compared with.
-
-    Attributes:
-        device: Where.
-        group: What it shares with its anchor: a number format, a network, a size.
-        name: What it is called in records and tables for programs.
-        label: What a reader calls it.
-        value: Its own figure, such as seconds of a call or the share of images.
-        seen: Its comparison with the anchor; None of the anchor itself and where none was made.
-        word: The verdict on that, once judged.
-        role: What it is there for.
-        lost: Why there is nothing, in a word or two; empty where there is.
-        extras: What else is known of it, by the name it has in tables for programs.
-    """
+    """One thing that was measured, beside what it is compared with."""
 
     device: str
-    group: str
-    name: str
-    label: str
-    value: Interval | None = None
-    seen: Comparison | None = None
-    word: Word | None = None
+    group: str  # what it shares with its anchor: a number format, a network, a size
+    name: str  # in records and tables for programs
+    label: str  # for a reader
+    value: Interval | None = None  # its own figure, such as seconds of a call, share of images
+    seen: Comparison | None = None  # with the anchor; None of itself, and where none was made
+    word: Word | None = None  # the verdict on that, once judged
     role: Role = Role.TARGET
-    lost: str = ""
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    lost: str = ""  # why there is nothing, in a word or two; empty where there is
+    extras: Mapping[str, Any] = field(default_factory=dict)  # what else is known, for programs
 
     @property
     def different(self) -> bool:
@@ -75,7 +65,9 @@ class Arm:
         if self.seen is None or self.word is None:
             return say.DASH
         if self.seen.neutral == 0:
-            number = f"{say.bracketed(*_points(self.seen), '+').partition(' ')[0]} points"
+            seen = scaled(self.seen, 100)
+            number = say.bracketed(seen.value, seen.low, seen.high, "+").partition(" ")[0]
+            number += " points"
         else:
             number = say.ratio(self.seen).partition(" [")[0]
             number += " ×" if say.is_factor(self.seen.value) else ""
@@ -93,20 +85,11 @@ class Arm:
         """The arm as something that a headline rests on."""
         return Main(self.label, self.word, self.lost)
 
-    def compared(self) -> Interval | None:
-        """What a figure draws of it: the ratio or difference; the anchor's own is neutral."""
-        if self.seen is not None:
-            return self.seen
-        return Interval(1.0, 1.0, 1.0) if self.role == Role.ANCHOR else None
-
     def row(self, **changes: Any) -> Row:
-        """The arm as a row of dots of what it compares."""
-        options: dict[str, Any] = {"seen": self.compared(), "text": self.told, "tone": self.tone}
-        return Row(self.label, **{**options, **changes})
-
-
-def _points(seen: Interval) -> tuple[float, float, float]:
-    return 100 * seen.value, 100 * seen.low, 100 * seen.high
+        """The arm as a row of dots of what it compares; the anchor's own place is neutral."""
+        neutral = Interval(1.0, 1.0, 1.0) if self.role == Role.ANCHOR else None
+        options: dict[str, Any] = {"seen": self.seen or neutral, "text": self.told}
+        return Row(self.label, **{**options, "tone": self.tone, **changes})
 
 
 # ---- making -------------------------------------------------------------------------------------
@@ -127,7 +110,7 @@ def timed(
 
     Args:
         each: The record, whose occasions are pooled.
-        trial: The trial.
+        trial: Of that record.
         labels: What a reader calls each arm, by its name in the record.
         group: What these arms share.
         anchor: The label's name of the arm that records call ``anchor``.
@@ -181,37 +164,23 @@ def learned(
         extras: What else is known of an arm, by its name; its test accuracy is added.
         missing: Why an arm has no runs, by its name.
     """
+    found = []
     standings = accuracy.standings(runs, reference)
-    lost = [name for name, own in runs.items() if name not in standings]
-    return [
-        Arm(
-            device,
-            group,
-            name,
-            labels[name],
-            accuracy.mean(runs[name]) if name in standings else None,
-            standings[name].difference if name in standings else None,
-            role=Role.ANCHOR if name == reference and name in standings else Role.TARGET,
-            lost=_lost(runs[name], (missing or {}).get(name)) if name in lost else "",
-            extras={**_level(standings.get(name)), **(extras or {}).get(name, {})},
-        )
-        for name in [*standings, *lost]
-    ]
-
-
-def _lost(own: pd.DataFrame, missing: str | None) -> str:
-    return accuracy.lost(own) or missing or "not measured"
-
-
-def _level(standing: accuracy.Standing | None) -> dict[str, float | None]:
-    if standing is None:
-        return {}
-    seen = standing.accuracy
-    return {
-        "test_accuracy": seen.value,
-        "test_accuracy_low": accuracy.finite(seen.low),
-        "test_accuracy_high": accuracy.finite(seen.high),
-    }
+    for name in [*standings, *(name for name in runs if name not in standings)]:
+        arm = Arm(device, group, name, labels[name], extras=(extras or {}).get(name, {}))
+        if standing := standings.get(name):
+            arm = replace(
+                arm,
+                value=accuracy.mean(runs[name]),
+                seen=standing.difference,
+                role=Role.ANCHOR if name == reference else Role.TARGET,
+                extras=accuracy.level(standing.accuracy) | dict(arm.extras),
+            )
+        else:
+            lost = accuracy.lost(runs[name]) or (missing or {}).get(name) or "not measured"
+            arm = replace(arm, lost=lost)
+        found.append(arm)
+    return found
 
 
 def time_of(arm: Mapping[str, Any], per: float = 1.0) -> Interval:
@@ -222,9 +191,7 @@ def time_of(arm: Mapping[str, Any], per: float = 1.0) -> Interval:
 def judged(arms: Sequence[Arm], others: Iterable[Comparison] = ()) -> list[Arm]:
     """The arms with the words on their comparisons, all of the question's being one family.
 
-    Args:
-        arms: All of the question; controls are shown but not judged.
-        others: Comparisons of the question that belong to no arm.
+    Controls are not judged. Others are comparisons of the question that belong to no arm.
     """
     asked = [arm.seen for arm in arms if arm.seen and arm.role == Role.TARGET]
     words = verdict.words([*asked, *others])
@@ -244,11 +211,11 @@ def scaled(seen: Interval, factor: float) -> Interval:
     return Interval(factor * seen.value, factor * seen.low, factor * seen.high)
 
 
-def grouped(arms: Iterable[Arm], key: Callable[[Arm], str]) -> dict[str, list[Arm]]:
-    """Arms by something of theirs, in their order."""
-    found: dict[str, list[Arm]] = {}
-    for arm in arms:
-        found.setdefault(key(arm), []).append(arm)
+def grouped(things: Iterable[Thing], key: Callable[[Thing], str]) -> dict[str, list[Thing]]:
+    """Arms, or records, by something of theirs, in their order."""
+    found: dict[str, list[Thing]] = {}
+    for thing in things:
+        found.setdefault(key(thing), []).append(thing)
     return found
 
 
@@ -258,15 +225,8 @@ def grouped(arms: Iterable[Arm], key: Callable[[Arm], str]) -> dict[str, list[Ar
 def flat(arm: Arm) -> dict[str, Any]:
     """An arm as a row of the tidy table, and as numbers for programs."""
     row: dict[str, Any] = {"device": arm.device, "group": arm.group or None, "arm": arm.name}
-    if arm.seen and arm.seen.neutral:
+    if arm.seen:
         row |= verdict.row(arm.seen)
-    elif arm.seen:
-        row |= {
-            "difference": arm.seen.value,
-            "difference_low": arm.seen.low,
-            "difference_high": arm.seen.high,
-            **arm.seen.fields,
-        }
     word = arm.word.value if arm.word else arm.role.value if arm.role != Role.TARGET else None
     return row | {"verdict": word, "lost": arm.lost or None, **arm.extras}
 
@@ -281,7 +241,7 @@ def table(
     told: Callable[[Interval], str] | None = None,
     against: str = "against the reference",
     group: str = "",
-    extra: Mapping[str, Callable[[Arm], str | float | int | Cell | None]] | None = None,
+    extra: Mapping[str, Show] | None = None,
 ) -> Table:
     """One row per arm: what it is, its value, its comparison and its verdict.
 
@@ -296,59 +256,38 @@ def table(
         group: What the arms of a group share: the heading of its column; none where empty.
         extra: More columns, each with what an arm shows there.
     """
-    several = len({arm.device for arm in arms}) > 1
-    timed = any(arm.value for arm in arms)
-    columns = [Column(name=name)]
-    columns += [Column(name="device")] if several else []
-    columns += [Column(name=group)] if group else []
-    columns += [Column(name=value, unit=unit or None)] if timed else []
-    columns += [Column(name=against), Column(name="verdict")]
-    columns += [Column(name=key) for key in extra or {}]
-    rows = [
-        [
-            arm.label,
-            *([arm.device] if several else []),
-            *([arm.group] if group else []),
-            *([value_cell(arm.value, scale, told)] if timed else []),
-            ratio_cell(arm),
-            word_cell(arm),
-            *(show(arm) for show in (extra or {}).values()),
-        ]
-        for arm in arms
-    ]
-    return Table(columns=columns, rows=rows)
+    write = told or (lambda seen: say.interval(seen, scale=scale))
+    shown: list[tuple[Column, Show]] = [(Column(name=name), lambda arm: arm.label)]
+    if len({arm.device for arm in arms}) > 1:
+        shown.append((Column(name="device"), lambda arm: arm.device))
+    if group:
+        shown.append((Column(name=group), lambda arm: arm.group))
+    if any(arm.value for arm in arms):
+        own = Column(name=value, unit=unit or None)
+        shown.append((own, lambda arm: _cell(arm.value, write)))
+    shown += [(Column(name=against), _ratio), (Column(name="verdict"), word_cell)]
+    shown += [(Column(name=key), show) for key, show in (extra or {}).items()]
+    rows = [[show(arm) for _, show in shown] for arm in arms]
+    return Table(columns=[column for column, _ in shown], rows=rows)
 
 
-def extra(name: str, show: Callable[[float], str]) -> Callable[[Arm], Cell | None]:
-    """A column of :func:`table` of numbers that are known of arms besides.
+def extra(name: str, write: Callable[[Any], str]) -> Show:
+    """A column of :func:`table`: a number among an arm's extras, and how it is written."""
 
-    Args:
-        name: Of the number among an arm's extras.
-        show: The number as text.
-    """
-
-    def cell(arm: Arm) -> Cell | None:
+    def show(arm: Arm) -> Cell | None:
         seen = arm.extras.get(name)
-        return None if seen is None else Cell(text=show(seen), value=seen)
+        return None if seen is None else Cell(text=write(seen), value=seen)
 
-    return cell
-
-
-def value_cell(
-    seen: Interval | None, scale: float = 1.0, told: Callable[[Interval], str] | None = None
-) -> Cell | None:
-    """A value with its interval, sorted by the value."""
-    if seen is None:
-        return None
-    return Cell(text=told(seen) if told else say.interval(seen, scale=scale), value=seen.value)
+    return show
 
 
-def ratio_cell(arm: Arm) -> Cell | None:
-    """A comparison with its interval, sorted by its value."""
-    if arm.seen is None:
-        return None
-    text = say.ratio(arm.seen) if arm.seen.neutral else f"{say.points(arm.seen)} points"
-    return Cell(text=text, value=arm.seen.value)
+def _cell(seen: Interval | None, write: Callable[[Any], str]) -> Cell | None:
+    return Cell(text=write(seen), value=seen.value) if seen else None
+
+
+def _ratio(arm: Arm) -> Cell | None:
+    ratio = arm.seen is None or arm.seen.neutral
+    return _cell(arm.seen, say.ratio if ratio else lambda seen: f"{say.points(seen)} points")
 
 
 def word_cell(arm: Arm) -> str | Cell | None:

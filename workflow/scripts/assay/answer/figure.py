@@ -12,8 +12,8 @@ import io
 import math
 import os
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -34,7 +34,7 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 from assay.answer import say
-from assay.answer.model import Cell, Table
+from assay.answer.model import Table, written
 from assay.answer.verdict import Word
 from assay.record import write_atomically
 from assay.statistic import Interval
@@ -103,25 +103,15 @@ TONES = {
 
 @dataclass(frozen=True)
 class Row:
-    """One row: what it is, where it stands, and that in words.
-
-    Attributes:
-        label: What it is.
-        seen: Where its dot and bar stand; None where nothing was measured.
-        text: Its value in words, to the right: ``+7.5 % slower``; or why there is none.
-        note: A few muted letters after the label: ``÷16``.
-        tone: What its colour says.
-        dots: Single values, such as of seeds: small dots in the place of a bar.
-        strong: Whether its label stands out.
-    """
+    """One row: what it is, where it stands, and that in words."""
 
     label: str
-    seen: Interval | None
-    text: str
-    note: str = ""
-    tone: Tone = Tone.PLAIN
-    dots: Sequence[float] = ()
-    strong: bool = False
+    seen: Interval | None  # where its dot and bar stand; None where nothing was measured
+    text: str  # its value in words, to the right: +7.5 % slower; or why there is none
+    note: str = ""  # a few muted letters after the label: ÷16
+    tone: Tone = Tone.PLAIN  # what its colour says
+    dots: Sequence[float] = ()  # single values, such as of seeds: small, in the place of a bar
+    strong: bool = False  # whether its label stands out
 
     @property
     def title(self) -> str:
@@ -132,21 +122,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis shows.
+    """What an axis shows."""
 
-    Attributes:
-        name: Quantity and unit.
-        tick: How a tick is written.
-        log: Whether equal steps are equal ratios.
-        within: What the axis does not leave, such as 0 and 1 for shares.
-        ticks: Where ticks stand, where that is given.
-    """
-
-    name: str
-    tick: Callable[[float], str] = say.short
-    log: bool = False
-    within: tuple[float, float] = (-math.inf, math.inf)
-    ticks: Sequence[float] = ()
+    name: str  # quantity and unit
+    tick: Callable[[float], str] = say.short  # how a tick is written
+    log: bool = False  # whether equal steps are equal ratios
+    within: tuple[float, float] = (-math.inf, math.inf)  # what it does not leave
+    ticks: Sequence[float] = ()  # where ticks stand, where that is given
 
 
 @dataclass(frozen=True)
@@ -165,13 +147,9 @@ def rows(
     band: Band | None = None,
     line: float | None = None,
 ) -> Figure:
-    """Rows of dots with their intervals, each with its value in words.
+    """Rows of dots with their intervals, by the heading above them; each has its value in words.
 
-    Args:
-        groups: Rows by the heading above them; ``""`` has none.
-        axis: What the dots show.
-        band: What counts as no difference.
-        line: Where the reference stands.
+    The band is what counts as no difference, the line is where the reference stands.
     """
     listed = [row for group in groups.values() for row in group]
     left = max((_label_width(row) for row in listed), default=0.0)
@@ -184,52 +162,49 @@ def rows(
     drawn = _figure(head + pitch * len(listed) + ROW * headings + foot)
     start, end = (0.0, 0.0) if above else (left + GAP, right + GAP)
     axes = _axes(drawn, EDGE + start, EDGE + end, head, foot)
-    places = _places(groups, pitch)
+    places, named = _places(groups, pitch)
     height = pitch * len(listed) + ROW * headings
     axes.set_ylim(height, 0)
-    _limits(axes, listed, axis, [band.low, band.high] if band else [], line)
+    across = [each for row in listed if row.seen for each in _three(row.seen)]
+    across += [each for row in listed for each in row.dots] + ([] if line is None else [line])
+    _set_limits(axes, "x", across + ([band.low, band.high] if band else []), axis)
     if band:
         _text(drawn, EDGE, SMALL, band.text, MUTED)
-    for span in _spans(places.rows, pitch, above):
+    for span in _spans(places, pitch, above):
         if band:
             axes.fill_betweenx(span, band.low, band.high, color=BAND, lw=0, zorder=0)
         if line is not None:
             axes.plot([line, line], span, color=INK, lw=0.9, zorder=1)
-    for name, y in places.headings:
-        _at_left(axes, -start, y, name, MUTED, size=SMALL, weight="bold")
-    for row, y in zip(listed, places.rows, strict=True):
+    for name, y in named:
+        _in_row(axes, (0, y), -start, name, color=MUTED, size=SMALL, weight="bold")
+    for row, y in zip(listed, places, strict=True):
         text_y, dot_y = (y - 0.42 * ROW, y + 0.4 * ROW) if above else (y, y)
         weight = "bold" if row.strong else "normal"
-        _at_left(axes, -start, text_y, row.label, INK, size=TEXT, weight=weight)
+        _in_row(axes, (0, text_y), -start, row.label, color=INK, size=TEXT, weight=weight)
         if row.note:
             shift = _width(row.label, TEXT, row.strong) + 0.6 * GAP
-            _at_left(axes, shift - start, text_y, row.note, MUTED, size=SMALL)
-        _at_right(axes, end, text_y, row.text, COLOURS[row.tone], size=SMALL)
+            _in_row(axes, (0, text_y), shift - start, row.note, color=MUTED, size=SMALL)
+        _in_row(axes, (1, text_y), end, row.text, color=COLOURS[row.tone], size=SMALL, ha="right")
         _mark(axes, row, dot_y)
     _name_x(drawn, axes, axis)
     axes.tick_params(left=False, labelleft=False)
-    for side in ("left", "top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["left", "top", "right"]].set_visible(False)
     return drawn
 
 
-@dataclass
-class _Placed:
-    rows: list[float] = field(default_factory=list)
-    headings: list[tuple[str, float]] = field(default_factory=list)
-
-
-def _places(groups: Mapping[str, Sequence[Row]], pitch: float) -> _Placed:
-    """How far down each row and heading stands, in points."""
-    found, down = _Placed(), 0.0
+def _places(
+    groups: Mapping[str, Sequence[Row]], pitch: float
+) -> tuple[list[float], list[tuple[str, float]]]:
+    """How far down rows and headings stand, in points."""
+    rows: list[float] = []
+    headings, down = [], 0.0
     for name, group in groups.items():
         if name:
-            found.headings.append((name, down + 0.6 * ROW))
+            headings.append((name, down + 0.6 * ROW))
             down += ROW
-        for _ in group:
-            found.rows.append(down + pitch / 2)
-            down += pitch
-    return found
+        rows += [down + pitch * (i + 0.5) for i in range(len(group))]
+        down += pitch * len(group)
+    return rows, headings
 
 
 def _spans(places: Sequence[float], pitch: float, above: bool) -> list[tuple[float, float]]:
@@ -248,17 +223,8 @@ def _label_width(row: Row) -> float:
     return _width(row.label, TEXT, row.strong) + note
 
 
-def _at_left(axes: Axes, x: float, y: float, text: str, colour: str, **font: Any) -> None:
-    """Text that begins so many points from the axes' left border."""
-    _in_row(axes, (0, y), x, text, ha="left", color=colour, **font)
-
-
-def _at_right(axes: Axes, x: float, y: float, text: str, colour: str, **font: Any) -> None:
-    """Text that ends so many points beyond the axes' right border."""
-    _in_row(axes, (1, y), x, text, ha="right", color=colour, **font)
-
-
 def _in_row(axes: Axes, place: tuple[float, float], x: float, text: str, **font: Any) -> None:
+    """Text so many points from a border of the axes: 0 is the left one, 1 the right one."""
     axes.annotate(
         text, place, (x, 0), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
         va="center", annotation_clip=False, **font,
@@ -284,34 +250,17 @@ def _mark(axes: Axes, row: Row, y: float) -> None:
         _titled(dot, row.title)
 
 
-def _limits(
-    axes: Axes, listed: Sequence[Row], axis: Axis, more: Sequence[float], line: float | None
-) -> None:
-    """Room for every value, its interval, the band and the reference."""
-    seen = [each for row in listed if row.seen for each in _three(row.seen)]
-    seen += [each for row in listed for each in row.dots]
-    seen += [*more, *([] if line is None else [line])]
-    _set_limits(axes, "x", seen, axis)
-
-
 # ---- lines --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line through points, named at its end.
-
-    Attributes:
-        name: What it is.
-        x: Where its points stand.
-        seen: Their values with intervals.
-        strong: Whether it stands out from the rest, which are then muted.
-    """
+    """One line through points, named at its end."""
 
     name: str
     x: Sequence[float]
     seen: Sequence[Interval]
-    strong: bool = False
+    strong: bool = False  # whether it stands out from the rest, which are then muted
 
 
 @dataclass(frozen=True)
@@ -331,15 +280,9 @@ def lines(
     levels: Sequence[Mark] = (),
     band: Band | None = None,
 ) -> Figure:
-    """Lines with their names at their ends.
+    """Lines with their names at their ends; marks are named places across, levels heights.
 
-    Args:
-        series: The lines.
-        x: The axis across.
-        y: The axis upwards; its name stands above it.
-        marks: Named places across.
-        levels: Named heights.
-        band: A range of heights in which nothing differs.
+    The name of the axis upwards stands above it; within the band nothing differs.
     """
     series = _together(series)
     names = max((_width(line.name, SMALL) for line in series), default=0.0)
@@ -364,8 +307,7 @@ def lines(
     _name_ends(axes, series, chosen, y)
     _text(drawn, EDGE, SMALL, y.name, MUTED)
     _name_x(drawn, axes, x)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
     return drawn
 
 
@@ -422,36 +364,20 @@ def _name_ends(axes: Axes, series: Sequence[Line], chosen: bool, y: Axis) -> Non
     low, high = scale(bottom), scale(top)
     heights = [(scale(line.seen[-1].value) - low) / (high - low) * PLOT_HEIGHT for line in series]
     ends = spread(heights, SMALL * 1.25, PLOT_HEIGHT)
+    points, box = 72 / axes.figure.dpi, axes.get_window_extent()
     for i, (line, end) in enumerate(zip(series, ends, strict=True)):
+        last = (line.x[-1], line.seen[-1].value)
+        x, y = axes.transData.transform(last) * points
         axes.annotate(
-            line.name,
-            (line.x[-1], line.seen[-1].value),
-            _beside(axes, line, end),
-            textcoords="offset points",
-            va="center",
+            line.name, last, (box.x1 * points + GAP - x, box.y0 * points + end - y),
+            textcoords="offset points", va="center", fontsize=SMALL, annotation_clip=False,
             color=CYCLE[i % len(CYCLE)] if not chosen or line.strong else MUTED,
-            fontsize=SMALL,
             fontweight="bold" if line.strong else "normal",
-            annotation_clip=False,
-        )
-
-
-def _beside(axes: Axes, line: Line, end: float) -> tuple[float, float]:
-    """The offset in points from a line's last point to where its name begins."""
-    points = 72 / axes.figure.dpi
-    box = axes.get_window_extent()
-    x, y = axes.transData.transform((line.x[-1], line.seen[-1].value)) * points
-    return (box.x1 * points + GAP - x, box.y0 * points + end - y)
+        )  # fmt: skip
 
 
 def spread(values: Sequence[float], least: float, highest: float) -> list[float]:
-    """Positions for names: near the values and in their order, but apart and within 0 … highest.
-
-    Args:
-        values: Where the names belong.
-        least: Distance between two names, at least.
-        highest: Where the uppermost name may stand.
-    """
+    """Positions for names: near their values, at least so far apart, and within 0 … highest."""
     order = sorted(range(len(values)), key=lambda i: values[i])
     placed: list[float] = []
     for i in order:
@@ -471,8 +397,8 @@ def spread(values: Sequence[float], least: float, highest: float) -> list[float]
 
 def matrix(table: Table) -> Figure:
     """A table drawn, for where no HTML is: beside the page, and in Snakemake's own report."""
-    texts = [[_header(column.name, column.unit) for column in table.columns]]
-    texts += [[_cell(cell) for cell in row] for row in table.rows]
+    texts = [[f"{each.name} ({each.unit})" if each.unit else each.name for each in table.columns]]
+    texts += [[*map(written, row)] for row in table.rows]
     cells = [[textwrap.wrap(each, CELL, break_long_words=False) for each in row] for row in texts]
     heights = [ROW + 1.3 * SMALL * (max(1, *map(len, row)) - 1) for row in cells]
     wide = [
@@ -501,18 +427,6 @@ def matrix(table: Table) -> Figure:
             right += wide[i]
         top += heights[y]
     return drawn
-
-
-def _header(name: str, unit: str | None) -> str:
-    return f"{name} ({unit})" if unit else name
-
-
-def _cell(cell: object) -> str:
-    if isinstance(cell, Cell):
-        return f"{cell.sign} {cell.text}".strip()
-    if isinstance(cell, float):
-        return say.number(cell)
-    return say.DASH if cell is None else str(cell)
 
 
 def nothing(why: str = "Nothing could be measured") -> Figure:
@@ -606,36 +520,24 @@ def _set_limits(axes: Axes, which: str, values: Sequence[float], axis: Axis) -> 
 
 
 def _ticks(axes: Axes, which: str, axis: Axis) -> list[float]:
-    """Where ticks stand: as given, or a few round values; fewer where their names would touch."""
+    """Where ticks stand: as given, or a few round values; fewer where names touch or stand out."""
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
     places = [*axis.ticks] or _round_values(low, high, axis.log)
     places = [each for each in places if low <= each <= high] or [low, high]
     if which == "y":
         return places
-    inside = [place for place in places if _fits(axes, axis, place)]
+    points = 72 / axes.figure.dpi
+
+    def ends(place: float) -> tuple[float, float]:
+        middle, half = axes.transData.transform((place, 1))[0], _width(axis.tick(place), SMALL) / 2
+        return middle * points - half, middle * points + half
+
+    border = axes.figure.bbox.width * points
+    inside = [place for place in places if ends(place)[0] >= 0 and ends(place)[1] <= border]
     places = inside if len(inside) > 1 else places
-    while len(places) > 2 and _touch(axes, axis, places):
+    while len(places) > 2 and any(ends(b)[0] - ends(a)[1] < GAP / 2 for a, b in pairwise(places)):
         places = places[::2]
     return places
-
-
-def _fits(axes: Axes, axis: Axis, place: float) -> bool:
-    """Whether the name of a tick across stays within the drawing."""
-    points = 72 / axes.figure.dpi
-    across = axes.transData.transform((place, 1))[0] * points
-    half = _width(axis.tick(place), SMALL) / 2
-    return bool(half <= across <= axes.figure.bbox.width * points - half)
-
-
-def _touch(axes: Axes, axis: Axis, places: Sequence[float]) -> bool:
-    """Whether the names of two ticks across would come too close to each other."""
-    points = 72 / axes.figure.dpi
-    across = [axes.transData.transform((place, 1))[0] * points for place in places]
-    half = [_width(axis.tick(place), SMALL) / 2 for place in places]
-    return any(
-        after - before < half[i] + half[i + 1] + GAP / 2
-        for i, (before, after) in enumerate(pairwise(across))
-    )
 
 
 def _round_values(low: float, high: float, log: bool) -> list[float]:
@@ -657,13 +559,8 @@ def _titled(mark: Any, text: str) -> None:
 
 
 def svg(drawn: Figure, alternative: str) -> str:
-    """A figure as SVG, each mark with its value as a title.
-
-    Args:
-        drawn: The figure.
-        alternative: What it shows in words, kept as the file's description.
-    """
-    titles = list(_titles(drawn))
+    """A figure as SVG, each mark with its value as a title, described by its text alternative."""
+    titles: list[Any] = drawn.findobj(lambda artist: artist.get_gid() == "mark")
     for number, mark in enumerate(titles):
         mark.set_gid(f"mark-{number}")
     text = io.StringIO()
@@ -680,18 +577,8 @@ def svg(drawn: Figure, alternative: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _titles(drawn: Figure) -> Iterator[Any]:
-    yield from drawn.findobj(lambda artist: artist.get_gid() == "mark")
-
-
 def save(drawn: Figure, path: Path, alternative: str) -> str:
-    """Write a figure as SVG and, beside it, as PNG on white; returns the SVG.
-
-    Args:
-        drawn: The figure.
-        path: The SVG file; the PNG has the same stem.
-        alternative: Text alternative, kept in the SVG's metadata.
-    """
+    """Write a figure as SVG, with its text alternative, and beside it as PNG; returns the SVG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn.savefig(path.with_suffix(".png"), dpi=160, facecolor="white")
     text = svg(drawn, alternative)

@@ -8,9 +8,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from assay import record
+from assay.answer import say
 from assay.answer.verdict import Word
 from assay.record import Status
 
@@ -32,9 +33,9 @@ class Cell(_Model):
     """A cell of a table that is more than its text."""
 
     text: str
-    value: float | None = Field(None, description="What a column of such cells is sorted by")
-    sign: str = Field("", description="✓, ! or ✗, where the cell is an outcome")
-    reason: str = Field("", description="What is shown on hover: the whole reason of a short word")
+    value: float | None = None  # what a column of such cells is sorted by
+    sign: str = ""  # ✓, ! or ✗, where the cell is an outcome
+    reason: str = ""  # what is shown on hover: the whole reason of a short word
 
 
 Content = str | float | int | Cell | None  # of a cell
@@ -45,33 +46,36 @@ class Column(_Model):
 
     name: str
     unit: str | None = None
-    digits: int | None = Field(None, description="Significant digits; None for text and counts")
+    digits: int | None = None  # significant digits; None for text and counts
 
 
 class Table(_Model):
     """Rows that the page shows; the tidy table has one row per trial."""
 
     columns: list[Column]
-    rows: list[list[str | float | int | Cell | None]]
+    rows: list[list[Content]]
 
     @property
     def spoken(self) -> str:
         """Its rows in words, for those who cannot see it."""
-        return "; ".join(", ".join(map(_spoken, row)) for row in self.rows)
+        return "; ".join(", ".join(map(written, row)) for row in self.rows)
 
 
-def _spoken(cell: str | float | int | Cell | None) -> str:
+def written(cell: Content) -> str:
+    """A cell as plain text."""
     if isinstance(cell, Cell):
         return f"{cell.sign} {cell.text}".strip()
-    return "–" if cell is None else str(cell)
+    if isinstance(cell, float):
+        return say.number(cell)
+    return say.DASH if cell is None else str(cell)
 
 
 class View(_Model):
     """What a card shows of one device, number format or machine: a figure or a table."""
 
-    name: str = Field("", description="Its name on the switch; empty where there is one view")
+    name: str = ""  # its name on the switch; empty where there is one view
     title: str
-    alternative: str = Field(description="What it shows, for those who cannot see it")
+    alternative: str  # what it shows, for those who cannot see it
     svg: str | None = None
     table: Table | None = None
 
@@ -94,34 +98,28 @@ class Snippet(_Model):
 class Disturbed(_Model):
     """A measurement beside which something else used the machine."""
 
-    record: str = Field(description="Path of its record")
-    what: str = Field(description="What was measured in it")
-    lost: bool = Field(description="Whether no number could be given")
-    neighbours: dict[str, float] = Field(
-        description="Who took the cores, by name, in cores; empty where the system does not tell"
-    )
+    record: str  # path of its record
+    what: str  # what was measured in it
+    lost: bool  # whether no number could be given
+    neighbours: dict[str, float]  # who took how many cores; empty where unknown
 
 
 class Circumstances(_Model):
     """When, where and how the records of an answer were measured."""
 
-    first: str = Field(description="When the first job started: ISO 8601, UTC")
-    last: str = Field(description="When the last job started")
-    commits: list[str] = Field(description="Short commits, and whether there were local changes")
-    torch: list[str] = Field(description="Versions of torch")
-    threads: list[int] = Field(description="Numbers of CPU threads used")
-    machines: list[str] = Field(description="Machine ids")
-    delay_share: float | None = Field(
-        description="Largest share of its CPU time that a job waited for a core; null if unknown"
-    )
-    occasions: int = Field(1, description="On how many occasions a cell was measured, at most")
-    seconds: float = Field(0.0, description="How long all jobs took together")
-    rounds: int = Field(description="Rounds of all paired trials")
-    rounds_void: int = Field(description="Rounds among them that contention or a clock spoilt")
-    measurements: dict[str, int] = Field(
-        description="Measurements by path of their record; several questions may share it"
-    )
-    disturbed: list[Disturbed] = Field(description="Those that other programs disturbed")
+    first: str  # when the first job started: ISO 8601, UTC
+    last: str  # when the last job started
+    commits: list[str]  # short commits, and whether there were local changes
+    torch: list[str]  # versions of torch
+    threads: list[int]  # numbers of CPU threads used
+    machines: list[str]  # machine ids
+    delay_share: float | None  # most that a job waited for a core, of its CPU time
+    occasions: int = 1  # on how many occasions a cell was measured, at most
+    seconds: float = 0.0  # how long all jobs took together
+    rounds: int  # rounds of all paired trials
+    rounds_void: int  # rounds among them that contention or a clock spoilt
+    measurements: dict[str, int]  # by path of a record, which questions may share
+    disturbed: list[Disturbed]  # those that other programs disturbed
 
 
 class Answer(_Model):
@@ -129,40 +127,34 @@ class Answer(_Model):
 
     question: str
     title: str
-    group: str = Field("", description="Under which heading the page lists it")
+    group: str = ""  # under which heading the page lists it
     exercise: str
-    short: str = Field(description="The answer in a few words, for the list of all")
+    short: str  # the answer in a few words, for the list of all
     state: State
-    sentence: str = Field(description="The answer in a sentence, with one number")
-    so: str = Field("", description="What to do on this machine; empty unless the verdict says so")
-    numbers: dict[str, JsonValue] = Field(description="The numbers, for programs")
-    why: list[str] = Field(description="What supports it and stands in no row of the table")
-    method: list[str] = Field(description="How it was measured, beyond what all share")
-    caveats: list[str] = Field(description="What limits it, beyond what all share")
-    missing: list[Missing] = Field(description="What could not be measured, and why")
-    notices: list[str] = Field(description="What the report must say before anything else")
-    switch: str = Field("", description="What the views differ by: format, device, machine")
-    views: list[View] = Field(description="What the card shows, one at a time")
-    folded: list[View] = Field(description="What supports it, shown on request")
-    table: Table = Field(description="All numbers, shown on request")
+    sentence: str  # the answer in a sentence, with one number
+    so: str = ""  # what to do on this machine; empty unless the verdict says so
+    numbers: dict[str, JsonValue]  # the numbers, for programs
+    why: list[str]  # what supports it and stands in no row of the table
+    method: list[str]  # how it was measured, beyond what all share
+    caveats: list[str]  # what limits it, beyond what all share
+    missing: list[Missing]  # what could not be measured, and why
+    notices: list[str]  # what the report must say before anything else
+    switch: str = ""  # what the views differ by: format, device, machine
+    views: list[View]  # what the card shows, one at a time
+    folded: list[View]  # what supports it, shown on request
+    table: Table  # all numbers, shown on request
     snippet: Snippet | None = None
     circumstances: Circumstances
-    records: list[str] = Field(description="Paths of the records it was drawn from")
+    records: list[str]  # paths of the records it was drawn from
 
 
 @dataclass(frozen=True)
 class Main:
-    """Something that the headline rests on.
+    """Something that the headline rests on."""
 
-    Attributes:
-        name: What it is, as the headline calls it.
-        word: Its verdict; None where it needs none.
-        lost: Why there is nothing: ``disturbed``, ``not measured``; empty where there is.
-    """
-
-    name: str
-    word: Word | None = None
-    lost: str = ""
+    name: str  # as the headline calls it
+    word: Word | None = None  # its verdict; None where it needs none
+    lost: str = ""  # why there is nothing: disturbed, not measured; empty where there is
 
     @property
     def told(self) -> bool:
@@ -171,13 +163,9 @@ class Main:
 
 
 def tabled(rows: Sequence[Mapping[str, Any]], units: Mapping[str, str] | None = None) -> Table:
-    """A table of rows whose keys name the columns; what a row lacks is empty.
+    """A table of rows whose keys name the columns, with their units; what a row lacks is empty.
 
     Columns that hold nothing are left out, and so is one device that is the same everywhere.
-
-    Args:
-        rows: Cells by the name of their column.
-        units: Units of columns, by name.
     """
     names = dict.fromkeys(name for row in rows for name in row)
     kept = [

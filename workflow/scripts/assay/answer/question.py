@@ -40,21 +40,13 @@ NOTHING = "Nothing could be measured: the reasons are below."
 
 @dataclass(frozen=True)
 class Shown:
-    """A view of the card, before it is drawn: a figure, or a table that takes its place.
-
-    Attributes:
-        title: What it shows.
-        alternative: The same for those who cannot see it.
-        figure: The drawing; None where a table is shown.
-        table: The table.
-        name: What it is called on the switch, where there are several.
-    """
+    """A view of the card, before it is drawn: a figure, or a table that takes its place."""
 
     title: str
-    alternative: str
+    alternative: str  # the same for those who cannot see it
     figure: Figure | None = None
     table: Table | None = None
-    name: str = ""
+    name: str = ""  # on the switch, where there are several views
 
     def drawn(self) -> Figure:
         """As a figure, whatever it is."""
@@ -76,38 +68,32 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What an answering function returns; :func:`run` adds the rest and writes the files.
-
-    Attributes:
-        short: The answer in at most 12 words.
-        cells: All that the headline rests on: they decide the state.
-        sentence: The answer in the question's own words, at most 25, with one number.
-        so: What to do on this machine, at most 20 words; empty unless the verdict carries it.
-        numbers: The numbers, for programs.
-        why: What supports it and stands in no row of the table.
-        method: How it was measured, beyond what all questions share.
-        caveats: What limits it, beyond what all questions share.
-        views: What the card shows, one at a time; the first is the figure in the files.
-        table: All numbers.
-        frame: Tidy: one row per trial.
-        switch: What the views differ by.
-        folded: Views that support it, shown on request.
-    """
+class Told:
+    """What a question says of one device, or of all of them; see :class:`Findings`."""
 
     short: str
-    cells: Sequence[Main]
     sentence: str
     so: str
-    numbers: dict[str, Any]
-    why: list[str]
-    method: list[str]
-    caveats: list[str]
-    views: Sequence[Shown]
-    table: Table
-    frame: DataFrame
-    switch: str = ""
-    folded: Sequence[Shown] = ()
+    cells: Sequence[Main]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an answering function returns; :func:`run` adds the rest and writes the files."""
+
+    short: str  # the answer in at most 12 words
+    cells: Sequence[Main]  # all that the headline rests on: they decide the state
+    sentence: str  # the answer in the question's own words, at most 25, with one number
+    so: str  # what to do here, in at most 20 words; empty unless the verdict carries it
+    numbers: dict[str, Any]  # for programs
+    why: list[str]  # what supports it and stands in no row of the table
+    method: list[str]  # how it was measured, beyond what all questions share
+    caveats: list[str]  # what limits it, beyond what all questions share
+    views: Sequence[Shown]  # shown one at a time; the first is the figure in the files
+    table: Table  # all numbers
+    frame: DataFrame  # tidy: one row per trial
+    switch: str = ""  # what the views differ by
+    folded: Sequence[Shown] = ()  # views that support it, shown on request
 
 
 Answering = Callable[[list[Record]], Findings]
@@ -119,19 +105,9 @@ def nothing(title: str, why: str = "Nothing was measured") -> list[Shown]:
 
 
 def tabled(
-    title: str,
-    heads: Sequence[str],
-    rows: Sequence[list[str | float | int | model.Cell | None]],
-    name: str = "",
+    title: str, heads: Sequence[str], rows: Sequence[list[model.Content]], name: str = ""
 ) -> Shown:
-    """A view that is a table, such as of outcomes; its rows are its text alternative.
-
-    Args:
-        title: What it shows.
-        heads: Names of the columns.
-        rows: The cells.
-        name: What it is called on the switch, where there are several.
-    """
+    """A view that is a table, such as of outcomes; its rows are its text alternative."""
     table = Table(columns=[model.Column(name=head) for head in heads], rows=[*rows])
     return Shown(title, f"{title}: {table.spoken}.", table=table, name=name)
 
@@ -156,6 +132,21 @@ def alike(rows: Mapping[str, Sequence[model.Content]]) -> list[list[model.Conten
     return [[", ".join(devices), *rows[devices[0]]] for devices in same.values()]
 
 
+def joined(told: Mapping[str, Told]) -> Told:
+    """What is said of each device as one; each is named where there are several."""
+
+    def texts(name: str) -> list[str]:
+        own = {device: getattr(each, name) for device, each in told.items()}
+        return [say.on(device, told) + text for device, text in own.items() if text]
+
+    return Told(
+        "; ".join(texts("short")) or "Not measured",
+        " ".join(texts("sentence")) or NOTHING,
+        " ".join(texts("so")),
+        [cell for each in told.values() for cell in each.cells],
+    )
+
+
 def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> None:
     """Read the records, answer, and write table, figure and answer.
 
@@ -174,28 +165,23 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
     first, *others = shared(found.views)
     state = model.state(found.cells)
     devices = trials.devices(pooled)
+    kept = ("numbers", "method", "caveats", "switch", "table")
     complete = Answer(
         question=question,
-        title=arguments.about["title"],
-        group=arguments.about.get("group", ""),
-        exercise=arguments.about["exercise"],
+        **arguments.about,  # title, group, exercise
+        **{name: getattr(found, name) for name in kept},
         short=say.once(found.short, devices),
         state=state,
         sentence=say.once(found.sentence, devices),
         so=say.once(found.so, devices) if state in (State.ANSWERED, State.PART) else "",
-        numbers=found.numbers,
         why=say.together(found.why, devices),
-        method=found.method,
-        caveats=found.caveats,
         missing=missing(pooled),
         notices=[*notices(records), *other_runs.on_several_machines(records)],
-        switch=found.switch,
         views=[
             first.view(figure.save(first.drawn(), arguments.figure, first.alternative)),
             *(each.view() for each in others),
         ],
         folded=[each.view() for each in shared(found.folded)],
-        table=found.table,
         snippet=snippet(question),
         circumstances=circumstances(arguments.records, records),
         records=[path.as_posix() for path in arguments.records],
@@ -217,26 +203,16 @@ def snippet(question: str) -> Snippet | None:
 
 def _parse(question: str, argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=f"Answer the question {question!r} from records.")
-    parser.add_argument("--about", type=yaml.safe_load, required=True, help="YAML: title, exercise")
-    parser.add_argument("--table", type=Path, required=True, help="CSV to write")
-    parser.add_argument("--figure", type=Path, required=True, help="SVG to write (and a PNG)")
-    parser.add_argument("--answer", type=Path, required=True, help="JSON to write")
-    parser.add_argument(
-        "--grid", type=yaml.safe_load, help="YAML: where the records lie, as the workflow says it"
-    )
-    parser.add_argument(
-        "--between",
-        type=yaml.safe_load,
-        help="YAML: each study's spread between occasions (config.yaml)",
-    )
-    parser.add_argument(
-        "--retried",
-        type=Path,
-        nargs="*",
-        default=[],
-        help="JSON files with paths of more records: cells measured once more",
-    )
-    parser.add_argument("records", type=Path, nargs="*", help="the question's records")
+    add = parser.add_argument
+    add("--about", type=yaml.safe_load, required=True, help="YAML: title, exercise")
+    add("--table", type=Path, required=True, help="CSV to write")
+    add("--figure", type=Path, required=True, help="SVG to write (and a PNG)")
+    add("--answer", type=Path, required=True, help="JSON to write")
+    add("--grid", type=yaml.safe_load, help="YAML: where the records lie, as the workflow says it")
+    add("--between", type=yaml.safe_load, help="YAML: each study's spread between occasions")
+    retried = "JSON files with paths of more records: cells measured once more"
+    add("--retried", type=Path, nargs="*", default=[], help=retried)
+    add("records", type=Path, nargs="*", help="the question's records")
     arguments = parser.parse_args(argv)
     if arguments.between is None:
         arguments.between = occasion.known()

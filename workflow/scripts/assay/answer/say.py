@@ -82,14 +82,6 @@ def quantity(value: float | None, unit: str, digits: int = PLAIN) -> str:
     return f"{number(value / factor, digits)} {prefix}{unit}"
 
 
-def binary(size: float) -> str:
-    """A number of bytes in binary units: ``32 KiB``, ``1.5 MiB``."""
-    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if size >= 2**power:
-            return f"{short(size / 2**power)} {unit}"
-    return f"{round(size)} B"
-
-
 def short(value: float, digits: int = PLAIN) -> str:
     """A number that is exact in fewer digits without its trailing zeros: ``1.5``, ``32``."""
     text = number(value, digits)
@@ -109,13 +101,7 @@ def _signed(text: str) -> str:
 
 
 def interval(seen: Interval, unit: str = "", scale: float = 1.0) -> str:
-    """A value with its interval and, once, its unit: ``20.0 [19.4, 21.4] GB/s``.
-
-    Args:
-        seen: The value and its interval.
-        unit: Stands after the bracket.
-        scale: What all three are multiplied by.
-    """
+    """A value with its interval, all scaled, and its unit once: ``20.0 [19.4, 21.4] GB/s``."""
     text = bracketed(seen.value * scale, seen.low * scale, seen.high * scale)
     return f"{text} {unit}".rstrip()
 
@@ -185,19 +171,12 @@ def ratio(seen: Interval) -> str:
 
 
 def longer(seen: Interval, than: str = "") -> str:
-    """A ratio of times in a sentence: ``7.5 % [6.6, 8.7] longer``, ``2.3 [2.1, 2.6] × as long``.
-
-    Args:
-        seen: The ratio of a time to another's.
-        than: What it is compared with.
-    """
+    """A ratio of times in a sentence: ``7.5 % [6.6, 8.7] longer``, ``2 [1.9, 2.1] × as long``."""
     if is_factor(seen.value):
         return f"{interval(seen, '×')} as long{f' as {than}' if than else ''}"
-    word = "longer" if seen.value >= 1 else "less"
-    sign = 1 if seen.value >= 1 else -1
-    low, high = sorted(sign * 100 * (each - 1) for each in (seen.low, seen.high))
-    text = bracketed(abs(100 * (seen.value - 1)), low, high)
-    value, rest = text.split(" ", 1)
+    word, sign = ("longer", 100) if seen.value >= 1 else ("less", -100)
+    low, high = sorted(sign * (each - 1) for each in (seen.low, seen.high))
+    value, rest = bracketed(sign * (seen.value - 1), low, high).split(" ", 1)
     return f"{value} % {rest} {word}{f' than {than}' if than else ''}"
 
 
@@ -258,11 +237,8 @@ def on(device: str, devices: Iterable[str]) -> str:
 def once(text: str, devices: Sequence[str]) -> str:
     """What is said of several devices in the same words, said once: ``cpu and gpu0: …``.
 
-    Of all devices alike, their names are left out.
-
-    Args:
-        text: Each device's own begins with its name, as :func:`on` has it.
-        devices: Those that the question is about.
+    Each device's own text begins with its name, as :func:`on` has it; of all devices alike, the
+    names are left out.
     """
     names = "|".join(map(re.escape, devices))
     lead, *parts = re.split(rf"(?<!\S)({names}): ", text)

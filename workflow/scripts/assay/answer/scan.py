@@ -48,18 +48,14 @@ def clear(points: Sequence[Point]) -> list[Point]:
 def drawn(
     scans: Mapping[str, Sequence[Point]], caches: Sequence[Cache], memory: Interval | None = None
 ) -> Figure | None:
-    """The working sets beyond the overhead; None where they make no line.
+    """The working sets beyond the overhead, by what was done to them; None where there is no line.
 
-    Args:
-        scans: Points by the name of what was done to them.
-        caches: Reported caches: where lines may fall.
-        memory: What is called the bandwidth of memory, in bytes/s.
+    Marks are the reported caches, where lines may fall, and the bandwidth of memory in bytes/s.
     """
-    kept = {name: clear(each) for name, each in scans.items()}
     lines = [
-        Line(name, [each.size for each in points], [interval(each, GIGA) for each in points])
-        for name, points in kept.items()
-        if len(points) >= LEAST
+        Line(name, [each.size for each in kept], [interval(each, GIGA) for each in kept])
+        for name, points in scans.items()
+        if len(kept := clear(points)) >= LEAST
     ]
     if not lines:
         return None
@@ -69,22 +65,13 @@ def drawn(
         for cache in caches
         if min(sizes) < cache.size < max(sizes)
     ]
-    levels = []
-    if memory:
-        levels.append(Mark(GIGA * memory.value, f"{say.value(memory, 'GB/s', GIGA)} memory"))
-    return figure.lines(
-        lines,
-        Axis("working set: all arrays together", items.size, log=True, ticks=_ticks(sizes)),
-        Axis("GB/s", log=True),
-        marks=marks,
-        levels=levels,
-    )
-
-
-def _ticks(sizes: Sequence[float]) -> list[float]:
-    """A few powers of two, none at the border, where its name would leave the drawing."""
+    # A few powers of two, none at the border, where its name would leave the drawing.
     first, last = math.ceil(math.log2(min(sizes))), math.ceil(math.log2(max(sizes)))
-    return [2.0**power for power in range(first + 1, last, max(1, (last - first) // TICKS))]
+    ticks = [2.0**power for power in range(first + 1, last, max(1, (last - first) // TICKS))]
+    x = Axis("working set: all arrays together", items.size, log=True, ticks=ticks)
+    name = f"{say.value(memory, 'GB/s', GIGA)} memory" if memory else ""
+    levels = [Mark(GIGA * memory.value, name)] if memory else []
+    return figure.lines(lines, x, Axis("GB/s", log=True), marks=marks, levels=levels)
 
 
 def described(scans: Mapping[str, Sequence[Point]]) -> str:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from assay.answer import accuracy, arms, figure, model, question, say, trials, verdict
+from assay.answer import accuracy, arms, figure, question, say, trials, verdict
 from assay.answer.accuracy import Standing
-from assay.answer.arms import Arm, Role
+from assay.answer.arms import Arm, Role, Show
 from assay.answer.figure import Axis, Line, Row
-from assay.answer.model import Main, Table
-from assay.answer.question import Findings, Shown
+from assay.answer.model import Main
+from assay.answer.question import Findings, Shown, Told
 from assay.answer.verdict import Comparison, Word
 from assay.record import Record, Status
 from assay.statistic import Interval
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 # Where a network (the widths of its hidden layers) at a learning rate stands on a question's axis.
 Place = Callable[[Sequence[int], float], float]
-Show = Callable[[Arm], str | float | int | model.Cell | None]
 
 NO_LAYER = "none"  # as records call a network without a hidden layer
 NOTHING = "Nothing could be trained: the reasons are below."
@@ -176,15 +175,12 @@ def read(each: Record, place: Place) -> Cell:
 def sweeps(
     records: Sequence[Record], place: Place, choose: Callable[[Sequence[Cell]], Cell]
 ) -> list[Sweep]:
-    """The cells of every device on which one was trained with every seed, compared.
+    """The cells of every device on which one was trained with every seed; not yet judged.
 
     Args:
         records: Of ``measure_perceptron.py``.
         place: Where a cell stands on the axis of the question.
         choose: Picks the reference among the cells that lost no run.
-
-    Returns:
-        Their sweeps, not yet judged (:func:`judged`).
     """
     cells = sorted((read(each, place) for each in records), key=lambda cell: cell.x)
     found = []
@@ -221,50 +217,30 @@ def best_in_validation(cells: Sequence[Cell]) -> Cell:
 
 def with_steps(found: Sweep) -> Sweep:
     """The same with every level against the one before it."""
-    return replace(found, steps=[_step(*both) for both in pairwise(found.whole)])
-
-
-def _step(lower: Level, upper: Level) -> Level:
-    name = f"{lower.label} → {upper.label}"
-    return replace(
-        upper,
-        name=name,
-        label=name,
-        seen=accuracy.difference(upper.cell.runs, lower.cell.runs),
-        role=Role.TARGET,
-        extras={**upper.extras, "against": lower.name},
-    )
+    steps = []
+    for lower, upper in pairwise(found.whole):
+        name = f"{lower.label} → {upper.label}"
+        seen = accuracy.difference(upper.cell.runs, lower.cell.runs)
+        extras = {**upper.extras, "against": lower.name}
+        named = replace(upper, name=name, label=name, extras=extras)
+        steps.append(replace(named, seen=seen, role=Role.TARGET))
+    return replace(found, steps=steps)
 
 
 def judged(found: Sequence[Sweep], others: Iterable[Comparison] = ()) -> list[Sweep]:
     """The sweeps of a question with their words, all of its comparisons being one family.
 
-    Args:
-        found: All of the question.
-        others: Its comparisons that are of no sweep.
+    Others are its comparisons that are of no sweep.
     """
     words = verdict.words([*(seen for each in found for seen in each.comparisons), *others])
-    return [
-        replace(each, levels=_worded(each.levels, words), steps=_worded(each.steps, words))
-        for each in found
-    ]
 
+    def worded(levels: Sequence[Level]) -> list[Level]:
+        return [replace(each, word=words[each.seen]) if each.seen else each for each in levels]
 
-def _worded(levels: Sequence[Level], words: Mapping[Comparison, Word]) -> list[Level]:
-    return [replace(each, word=words[each.seen]) if each.seen else each for each in levels]
+    return [replace(e, levels=worded(e.levels), steps=worded(e.steps)) for e in found]
 
 
 # ---- telling ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a question says of one device; see :class:`assay.answer.question.Findings`."""
-
-    short: str
-    sentence: str
-    so: str
-    cells: Sequence[Main]
 
 
 def findings(
@@ -296,30 +272,36 @@ def findings(
     """
     devices = trials.devices(records)
     told = {each.device: tell(each) for each in found}
-    by_device = {device: [e for e in records if e.axes["device"] == device] for device in devices}
-    absent = {
-        device: trials.why_lost(own) for device, own in by_device.items() if device not in told
-    }
-    sentences = [say.on(device, devices) + each.sentence for device, each in told.items()]
-    sentences += [f"{device}: {why_not}." for device, why_not in absent.items()]
+    absent = {}
+    for device in devices:
+        if device not in told:
+            why_not = trials.why_lost([e for e in records if e.axes["device"] == device])
+            absent[device] = Told("", f"{why_not}.", "", [Main(device, lost=why_not)])
+    together = question.joined(told | absent)
     return Findings(
-        short="; ".join(say.on(device, devices) + each.short for device, each in told.items())
-        or "Not measured",
-        cells=[
-            *(cell for each in told.values() for cell in each.cells),
-            *(Main(device, lost=why_not) for device, why_not in absent.items()),
-        ],
-        sentence=" ".join(sentences) if told else NOTHING,
-        so=" ".join(say.on(device, devices) + each.so for device, each in told.items() if each.so),
-        numbers=numbers(found),
+        short=together.short,
+        cells=together.cells,
+        sentence=together.sentence if told else NOTHING,
+        so=together.so,
+        numbers={each.device: numbers(each) for each in found},
         why=[*why, *(say.on(each.device, devices) + t for each in found for t in each.resolution)],
         method=[*_method(records, found, reference), *method],
         caveats=[*caveats],
         views=[_view(each, name) for each in found if len(each.whole) > 1]
         or question.nothing(f"Test accuracy by {name}", "Nothing to compare"),
         switch="Device",
-        folded=[_curves(each, name, devices) for each in found if _has_curves(each)],
-        table=_table([*(level for each in found for level in each.levels), *others], name, columns),
+        folded=[shown for each in found for shown in _curves(each, name, devices)],
+        table=arms.table(
+            [*(level for each in found for level in each.levels), *others],
+            name,
+            value="test accuracy",
+            told=say.accuracy,
+            extra={
+                **(columns or {}),
+                "network": lambda arm: arm.extras.get("network"),
+                "parameters": arms.extra("parameters", say.count),
+            },
+        ),
         frame=trials.frame(records, [row for each in found for row in rows(each)]),
     )
 
@@ -370,36 +352,22 @@ def _method(records: Sequence[Record], found: Sequence[Sweep], reference: str) -
     ]
 
 
-def numbers(found: Sequence[Sweep]) -> dict[str, Any]:
-    """The levels and their verdicts by device, for programs."""
-    return {
-        each.device: {
-            "reference": each.reference.name,
-            "smallest_detectable_difference": accuracy.finite(
-                accuracy.smallest_detectable(each.runs, each.reference.cell.key)
-            ),
-            "levels": {level.name: numbers_of(level) for level in each.whole},
-            "lost": {level.name: level.lost for level in each.levels if level.lost},
-        }
-        | _steps(each)
-        for each in found
-    }
-
-
-def _steps(found: Sweep) -> dict[str, Any]:
+def numbers(found: Sweep) -> dict[str, Any]:
+    """The levels of a device and their verdicts, for programs."""
+    smallest = accuracy.smallest_detectable(found.runs, found.reference.cell.key)
     steps = {each.name: accuracy.verdict_numbers(each.seen, each.word) for each in found.steps}
-    return {"steps": steps} if steps else {}
+    return {
+        "reference": found.reference.name,
+        "smallest_detectable_difference": accuracy.finite(smallest),
+        "levels": {level.name: numbers_of(level) for level in found.whole},
+        "lost": {level.name: level.lost for level in found.levels if level.lost},
+        **({"steps": steps} if steps else {}),
+    }
 
 
 def numbers_of(arm: Arm) -> dict[str, Any]:
     """What is known of an arm, its accuracy and the verdict on it, for programs."""
-    own: dict[str, float | None] = {}
-    if seen := arm.value:
-        own = {
-            "test_accuracy": seen.value,
-            "test_accuracy_low": accuracy.finite(seen.low),
-            "test_accuracy_high": accuracy.finite(seen.high),
-        }
+    own = accuracy.level(arm.value) if arm.value else {}
     return {**arm.extras, **own, **accuracy.verdict_numbers(arm.seen, arm.word)}
 
 
@@ -414,34 +382,11 @@ def row(study: str, arm: Arm) -> dict[str, Any]:
     return found if arm.seen else found | {"word": arm.lost or arm.role.value}
 
 
-def _table(levels: Sequence[Arm], name: str, columns: Mapping[str, Show] | None) -> Table:
-    return arms.table(
-        levels,
-        name,
-        value="test accuracy",
-        told=say.accuracy,
-        extra={
-            **(columns or {}),
-            "network": lambda arm: arm.extras.get("network"),
-            "parameters": lambda arm: _count(arm.extras.get("parameters")),
-        },
-    )
-
-
-def _count(value: int | None) -> model.Cell | None:
-    return None if value is None else model.Cell(text=say.count(value), value=value)
-
-
 # ---- drawing ------------------------------------------------------------------------------------
 
 
 def accuracies(shown: Sequence[tuple[Arm, Iterable[float]]], name: str) -> Figure:
-    """Rows of dots: mean test accuracy and, smaller, that of each seed.
-
-    Args:
-        shown: Arms, each with the test accuracies of its seeds.
-        name: What they differ by: stands above them.
-    """
+    """Rows of dots under what they differ by: mean test accuracy and, smaller, that of seeds."""
     reference = next(arm for arm, _ in shown if arm.role == Role.ANCHOR)
     assert reference.value
     return figure.rows(
@@ -489,21 +434,16 @@ def _view(found: Sweep, name: str) -> Shown:
     return Shown(title, alternative(title, found.levels), drawn, name=found.device)
 
 
-def _has_curves(found: Sweep) -> bool:
-    return len(found.whole) > 1 and len(found.reference.cell.curves[0]) > 1
-
-
-def _curves(found: Sweep, name: str, devices: Sequence[str]) -> Shown:
-    """Validation accuracy by epoch, mean over seeds, one line per level."""
-    title = f"{say.on(found.device, devices)}Learning curves by {name}"
+def _curves(found: Sweep, name: str, devices: Sequence[str]) -> list[Shown]:
+    """Validation accuracy by epoch, mean over seeds, one line per level; none of one or one."""
     lines = [_line(level) for level in found.whole]
-    drawn = figure.lines(
-        lines,
-        Axis("epoch", ticks=lines[0].x),
-        Axis("validation accuracy in %, mean over seeds", _tick),
-    )
+    if min(len(lines), len(lines[0].x)) < 2:
+        return []
+    title = f"{say.on(found.device, devices)}Learning curves by {name}"
+    axis = Axis("validation accuracy in %, mean over seeds", _tick)
+    drawn = figure.lines(lines, Axis("epoch", ticks=lines[0].x), axis)
     ends = "; ".join(f"{line.name}: {line.seen[-1].value:.1f} %" for line in lines)
-    return Shown(title, f"{title}. After the last epoch: {ends}.", drawn)
+    return [Shown(title, f"{title}. After the last epoch: {ends}.", drawn)]
 
 
 def _line(level: Level) -> Line:

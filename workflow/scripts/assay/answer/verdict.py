@@ -42,17 +42,14 @@ DIFFERENT = (Word.FASTER, Word.SLOWER, Word.BETTER, Word.WORSE)
 class Comparison(Interval):
     """A target beside its anchor.
 
-    Attributes:
-        p: Two-sided p-value of no difference, not corrected.
-        neutral: Where nothing differs: 1 of a ratio (of times: above it is slower), 0 of a
-            difference (of accuracies: above it is better).
-        margin: Within this of ``neutral`` two things are called the same. Noise does not widen it,
-            or it would make sameness easier.
-        noise: How far from ``neutral`` the interval of the control reached (the anchor's twin: the
-            same work, measured as if it were another). No smaller difference is called one.
+    Nothing differs at ``neutral``: 1 of a ratio (of times: above it is slower), 0 of a difference
+    (of accuracies: above it is better). Within ``margin`` of it two things are called the same;
+    noise does not widen that, or it would make sameness easier. ``noise`` is how far from
+    ``neutral`` the interval of the control reached (the anchor's twin: the same work, measured as
+    if it were another): no smaller difference is called one.
     """
 
-    p: float
+    p: float  # two-sided, of no difference, not corrected
     neutral: float = 1.0
     margin: float = MARGIN
     noise: float = 0.0
@@ -63,7 +60,7 @@ class Comparison(Interval):
         return max(self.margin, self.noise)
 
     @property
-    def fields(self) -> dict[str, float]:
+    def fields(self) -> dict[str, float | None]:
         """What a table holds of it besides value and interval."""
         return {"p": self.p, "bound": self.bound, "margin": self.margin}
 
@@ -71,20 +68,11 @@ class Comparison(Interval):
 def paired(result: Mapping[str, Any], target: str, margin: float = MARGIN) -> Comparison:
     """A target of a paired trial against its anchor, as a ratio of times per unit of work.
 
-    Args:
-        result: Of a trial whose occasions are pooled (:mod:`assay.answer.occasion`).
-        target: The name of the arm.
-        margin: Within which the two are the same.
+    The trial's occasions are pooled (:mod:`assay.answer.occasion`).
     """
     ratio = result["ratios"][target]
-    return Comparison(
-        ratio["ratio"],
-        ratio["ratio_low"],
-        ratio["ratio_high"],
-        p=ratio["p"],
-        margin=margin,
-        noise=noise(result),
-    )
+    ends = (ratio["ratio"], ratio["ratio_low"], ratio["ratio_high"])
+    return Comparison(*ends, p=ratio["p"], margin=margin, noise=noise(result))
 
 
 def noise(result: Mapping[str, Any]) -> float:
@@ -102,13 +90,7 @@ def paired_difference(target: ArrayLike, reference: ArrayLike, margin: float) ->
 def paired_ratio(
     target_logs: ArrayLike, reference_logs: ArrayLike, margin: float = MARGIN
 ) -> Comparison:
-    """The geometric mean of ratios of positive quantities that belong together, from their logs.
-
-    Args:
-        target_logs: Logarithms of what is compared, such as of one quantity in every draw.
-        reference_logs: Those of what each is compared with.
-        margin: Within which the two are the same.
-    """
+    """The geometric mean of ratios of positive quantities that belong together, from their logs."""
     logs = inference.paired_difference(target_logs, reference_logs)
     seen = exponential(logs)
     return Comparison(seen.value, seen.low, seen.high, p=logs.p, margin=margin)
@@ -119,13 +101,8 @@ def unpaired(
 ) -> Comparison:
     """The ratio of two positive quantities that were measured apart.
 
-    Standard errors on the log scale add in quadrature; each is read off a 95 % interval.
-
-    Args:
-        target: What is compared, with its 95 % interval.
-        anchor: What it is compared with.
-        margin: Within which the two are the same.
-        noise: How far from 1 the worse of their controls reached.
+    Standard errors on the log scale add in quadrature; each is read off a 95 % interval. The noise
+    is that of the worse of their controls.
     """
     return contrast([(1.0, target), (-1.0, anchor)], margin, noise)
 
@@ -135,11 +112,8 @@ def contrast(
 ) -> Comparison:
     """The product of positive quantities, each measured apart, to the powers of their weights.
 
-    Args:
-        terms: Weight and quantity, which may itself be a ratio, with its 95 % interval. Weights
-            that sum to 0 make a ratio.
-        margin: Within which it is taken for 1.
-        noise: How far from 1 the worst of their controls reached.
+    Each has its 95 % interval, and may itself be a ratio; weights that sum to 0 make a ratio. The
+    noise is that of the worst of their controls.
     """
     estimate = sum(weight * math.log(seen.value) for weight, seen in terms)
     error = math.hypot(*(weight * log_error(seen) for weight, seen in terms))
@@ -178,14 +152,15 @@ def judge(family: Sequence[Comparison]) -> list[Word]:
     return [_word(each, p) for each, p in zip(family, corrected, strict=True)]
 
 
-def row(seen: Comparison) -> dict[str, float]:
-    """What a table holds of a ratio."""
-    return {
-        "ratio": seen.value,
-        "ratio_low": seen.low,
-        "ratio_high": seen.high,
-        **seen.fields,
-    }
+def ends(name: str, seen: Interval | None, unit: str = "") -> dict[str, float | None]:
+    """An interval as three columns of a table for programs: ``time_s``, ``time_low_s``."""
+    three = {"": "value", "_low": "low", "_high": "high"}
+    return {f"{name}{end}{unit}": getattr(seen, key, None) for end, key in three.items()}
+
+
+def row(seen: Comparison) -> dict[str, float | None]:
+    """What a table for programs holds of a comparison."""
+    return ends("ratio" if seen.neutral else "difference", seen) | seen.fields
 
 
 def told(seen: Comparison, word: Word) -> str:
