@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from assay.answer import inference, model, question, say, verdict
+from assay.answer import arms, inference, model, question, say, verdict
 from assay.answer.model import Cell, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.record import Record, Status
@@ -399,10 +399,11 @@ def answer(records: list[Record]) -> Findings:
 
 
 def _again(compared: Sequence[Row], devices: Sequence[str]) -> str:
-    """How many figures come out wrong again, of those whose method was run."""
+    """How many figures come out wrong again, of those whose method was run; alike, said once."""
     words = {d: [e.said for e in compared if e.device == d and e.said in RUN] for d in devices}
-    again = {device: own.count(Said.REPRODUCED) for device, own in words.items()}
-    return say.listed(f"{say.on(d, words)}{again[d]} of {len(own)}" for d, own in words.items())
+    counts = {d: f"{own.count(Said.REPRODUCED)} of {len(own)}" for d, own in words.items()}
+    same = arms.grouped(devices, counts.__getitem__)
+    return say.listed(f"{say.listed(own)}: {n}" if len(same) > 1 else n for n, own in same.items())
 
 
 def _sentence(compared: Sequence[Row], devices: Sequence[str]) -> str:
