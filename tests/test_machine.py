@@ -763,8 +763,9 @@ def test_somebody_else_on_the_gpu(
         return SimpleNamespace(name=lambda: f"name {pid}")
 
     samples = [
-        SimpleNamespace(pid=os.getpid() if pid == "own" else pid, smUtil=share)
+        SimpleNamespace(pid=os.getpid() if pid == "own" else pid, smUtil=now)
         for pid, share in used.items()
+        for now in (min(share, 1), share)  # a second has several samples
     ]
     fakes = {
         "nvmlDeviceGetProcessUtilization": samples,

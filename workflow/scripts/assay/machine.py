@@ -113,11 +113,13 @@ def others_on_gpu(device: torch.device) -> str | None:
         return None
     since_us = int((time.time() - 1) * 1e6)
     samples = ask(pynvml.nvmlDeviceGetProcessUtilization, handle, since_us) or []
-    used = {sample.pid: sample.smUtil for sample in sorted(samples, key=lambda each: each.smUtil)}
-    busiest = [pid for pid, share in used.items() if share >= NOTICED_SM and pid != os.getpid()]
-    if os.getpid() not in used:
-        busiest = busiest[:-1]
-    return _who_on_gpu(busiest[-1], handle) if busiest else None
+    used: dict[int, int] = {}
+    for sample in samples:
+        used[sample.pid] = max(used.get(sample.pid, 0), sample.smUtil)
+    others = [pid for pid in sorted(used, key=lambda pid: used[pid]) if used[pid] >= NOTICED_SM]
+    ours = os.getpid() if os.getpid() in used else next(reversed(others), None)
+    busiest = next((pid for pid in reversed(others) if pid != ours), None)
+    return None if busiest is None else _who_on_gpu(busiest, handle)
 
 
 def _who_on_gpu(pid: int, handle: Any) -> str:
