@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import measure_resume
+import pynvml
 import pytest
 import torch
-from assay import device, job
+from assay import device, job, machine
 from assay.record import Status, Trial
 from assay.timing import proof
 
@@ -69,6 +71,18 @@ def test_a_gpu_that_failed_is_told_and_the_run_goes_on(message: str, tmp_path: P
     trials, status, reason = job._measure(arguments, {}, None, fail)
     assert (trials, status) == ([], Status.UNAVAILABLE)
     assert reason == f"the GPU failed, nothing was kept: {message}"
+
+
+def test_trainings_in_processes_of_their_own_need_a_shared_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpu = torch.device("cuda:0")
+    monkeypatch.setattr(machine, "nvml_handle", lambda device: "handle")
+    for mode, exclusive in ((0, False), (3, True)):  # as NVML numbers them
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetComputeMode", lambda handle, mode=mode: mode)
+        assert machine.is_exclusive(gpu) == exclusive
+    with pytest.raises(device.Unavailable, match="not exclusive"):
+        measure_resume.measure(job.Job({}, {}, gpu))
 
 
 @pytest.mark.parametrize("rows", [None, 7, 64, 1000])

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from assay import job
+from assay import job, machine
+from assay.device import Unavailable
 from assay.job import Job
 from assay.learning import training
 from assay.learning.training import Examples
@@ -227,7 +228,13 @@ def load_libraries(settings: dict[str, Any]) -> None:
 
 
 def measure(job: Job) -> list[Trial]:
-    """Continue a killed training, then kill writers."""
+    """Continue a killed training, then kill writers.
+
+    Raises:
+        Unavailable: The GPU is for one process alone, which is this one.
+    """
+    if machine.is_exclusive(job.device):
+        raise Unavailable("trainings in processes of their own need a GPU that is not exclusive")
     load_libraries(job.settings)
     with process.folder() as folder:
         trials = continuing(job, folder)

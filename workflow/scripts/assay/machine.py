@@ -161,6 +161,13 @@ def gpu_conditions(device: torch.device) -> dict[str, JsonValue] | None:
     }
 
 
+def is_exclusive(device: torch.device) -> bool:
+    """Whether a GPU computes for one process at a time; False where nobody tells."""
+    handle = nvml_handle(device)
+    mode = None if handle is None else ask(pynvml.nvmlDeviceGetComputeMode, handle)
+    return mode == pynvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS
+
+
 def gpu_id(handle: Any) -> str | None:
     """A hash that tells GPUs and their drivers apart, of both, salted; None where NVML hides it."""
     told = ask(pynvml.nvmlDeviceGetUUID, handle), ask(pynvml.nvmlSystemGetDriverVersion)
