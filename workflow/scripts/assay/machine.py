@@ -165,7 +165,7 @@ def is_exclusive(device: torch.device) -> bool:
     """Whether a GPU computes for one process at a time; False where nobody tells."""
     handle = nvml_handle(device)
     mode = None if handle is None else ask(pynvml.nvmlDeviceGetComputeMode, handle)
-    return mode == pynvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS
+    return bool(mode == pynvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS)
 
 
 def gpu_id(handle: Any) -> str | None:
