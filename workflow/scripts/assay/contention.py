@@ -125,7 +125,8 @@ def _throttled(proc: Path, root: Path = CGROUPS) -> float | None:
         groups = control_groups("cpu", (proc / "self/cgroup").read_text(), root)
     except (OSError, ValueError):
         return None
-    return max(filter(None, map(_throttled_in, groups)), default=None)
+    counted = [seconds for seconds in map(_throttled_in, groups) if seconds is not None]
+    return max(counted, default=None)
 
 
 def _throttled_in(group: Path) -> float | None:

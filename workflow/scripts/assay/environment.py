@@ -73,6 +73,9 @@ LEFT = {
     "PYTHONDONTWRITEBYTECODE": "whether Python may write",
     "PYTHONUNBUFFERED": "when the log is written",
     "TORCH_DEVICE_BACKEND_AUTOLOAD": "a broken extension without which torch loads",
+    "KMP_DUPLICATE_LIB_OK": "two OpenMPs in one program, which else stops",
+    "MKL_SERVICE_FORCE_INTEL": "the same",
+    "MKL_THREADING_LAYER": "which OpenMP MKL uses, where another stops; told",
     "TORCH_ASSAY_*": "ours",
     "OPENBLAS_THREAD_TIMEOUT": "ours: measure_implementation sets it",
 }
@@ -92,6 +95,7 @@ TOLD = {
     "DYLD_LIBRARY_PATH": "other libraries than torch brings",
     "GLIBC_TUNABLES": "another way to allocate and copy",
     "PYTHONPATH": "other packages than the environment's",
+    "MKL_THREADING_LAYER": "MKL's threads, or none",
     "CC": "the compiler of Triton's launchers",
     "CXX": "the compiler behind torch.compile",
     "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": "a share of the GPU",
