@@ -16,10 +16,11 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 import yaml
@@ -33,7 +34,7 @@ from assay import device  # noqa: E402
 # Seconds of one core that the other jobs take, on the machine of `expected_s`.
 OTHERS_S = {"fetch_dataset": 1.5, "find_lost": 0.2, "answer": 1.7, "page": 1.8}
 SNAKEMAKE_S = 3  # until the first job starts
-START_S = 1.7  # Python and torch, before the clock of a record's duration starts
+START_S = 1.7  # Python and torch, before the clock of a record's duration starts, there too
 
 
 def merged(files: Sequence[str]) -> dict[str, Any]:
@@ -74,8 +75,38 @@ def threads(text: str) -> dict[str, list[int]]:
     return dict(jobs)
 
 
+def start_s() -> float:
+    """Seconds that Python and torch take to start on this machine: the median of two starts."""
+
+    def once() -> float:
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import torch"], check=True)
+        return time.perf_counter() - begun
+
+    return median([once(), once()])
+
+
+def job_s(config: Mapping[str, Any], rule: str, start: float = START_S) -> float:
+    """Expected seconds of a job of a rule, where Python and torch take so long to start.
+
+    What is timed (the studies whose spread is known) takes its budget on any machine; training, and
+    answering, takes as much longer as a start does.
+    """
+    slower = start / START_S
+    if rule in OTHERS_S:
+        return OTHERS_S[rule] * slower
+    study = config["studies"].get(rule.removeprefix("measure_"))
+    if study is None:
+        return 0.0
+    own = study["expected_s"] - START_S
+    return start + own * (1 if "between_occasions" in study else slower)
+
+
 def plan(
-    config: Mapping[str, Any], jobs: Mapping[str, Sequence[int]], cores: int
+    config: Mapping[str, Any],
+    jobs: Mapping[str, Sequence[int]],
+    cores: int,
+    start: float = START_S,
 ) -> Iterator[tuple[str, int, float]]:
     """Name, measuring jobs and expected minutes of each question, then of all the rest.
 
@@ -86,16 +117,17 @@ def plan(
         config: The merged configuration.
         jobs: The threads of every job of each rule.
         cores: How many there are for all jobs together.
+        start: Seconds that Python and torch take to start.
     """
     seen: set[str] = set()
     for question in config["ask"]:
         reads = config["questions"][question]["studies"]
         studies = [s for s in reads if s == question or s not in {*config["ask"], *seen}]
         seen.update(studies)
-        each = {study: jobs.get(f"measure_{study}", ()) for study in studies}
-        core_s = sum(sum(n) * config["studies"][study]["expected_s"] for study, n in each.items())
+        each = {f"measure_{study}": jobs.get(f"measure_{study}", ()) for study in studies}
+        core_s = sum(sum(n) * job_s(config, rule, start) for rule, n in each.items())
         yield question, sum(map(len, each.values())), core_s / cores / 60
-    core_s = sum(len(jobs.get(rule, ())) * seconds for rule, seconds in OTHERS_S.items())
+    core_s = sum(len(jobs.get(rule, ())) * job_s(config, rule, start) for rule in OTHERS_S)
     yield "answers, page", 0, (core_s / cores + SNAKEMAKE_S) / 60
 
 
@@ -105,12 +137,12 @@ def usable(asked: str) -> int:
     return there if asked == "all" else max(1, min(int(asked), there))
 
 
-def measured(results: Path) -> dict[str, list[float]]:
+def measured(results: Path, start: float = START_S) -> dict[str, list[float]]:
     """Seconds of every job of each study in a finished run, from its start to its end."""
     seconds = defaultdict(list)
     for path in sorted((results / "records").rglob("*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
-        seconds[record["study"]].append(record["provenance"]["duration_s"] + START_S)
+        seconds[record["study"]].append(record["provenance"]["duration_s"] + start)
     return dict(seconds)
 
 
@@ -135,16 +167,18 @@ def main() -> None:
     known, rest = parser.parse_known_args()
     config = merged(known.configfile)
     if known.measured:
-        return compare(config, measured(known.measured))
+        return compare(config, measured(known.measured, start_s()))
     files = ["--configfile", *known.configfile] if known.configfile else []
     said, cores = planned([*rest, "--cores", known.cores, *files]), usable(known.cores)
-    rows = list(plan(config, threads(said), cores))
+    start = start_s()
+    rows = list(plan(config, threads(said), cores, start))
     print(f"{'question':<16}{'measuring jobs':>15}{'minutes':>9}")
     for name, count, minutes in [*rows, ("all", sum(r[1] for r in rows), sum(r[2] for r in rows))]:
         print(f"{name:<16}{count:>15}{minutes:>9.1f}")
     jobs = counts(said)
     print(f"Besides, {jobs.get('answer', 0)} answers and {jobs.get('page', 0)} page.")
-    print(f"Minutes with {cores} cores, from what jobs took on two cores without a GPU.")
+    print(f"Minutes with {cores} cores, from what jobs took on two cores without a GPU;")
+    print(f"a start of torch takes {start:.1f} s here, there it took {START_S} s.")
 
 
 if __name__ == "__main__":
