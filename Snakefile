@@ -50,6 +50,7 @@ wildcard_constraints:
 include: "workflow/rules/environment.smk"
 include: "workflow/rules/scheduler.smk"
 include: "workflow/rules/common.smk"
+include: "workflow/rules/measure.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/hardware.smk"
 include: "workflow/rules/matmul.smk"
@@ -65,3 +66,4 @@ rule all:
         "<results>/report.html",
         expand("<results>/answers/{question}.json", question=config["ask"]),
         all_records(),
+        all_retried,

@@ -18,18 +18,9 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
-
-def records(run: Path) -> Path:
-    """The folder with the records of a run.
-
-    Raises:
-        SystemExit: There is none.
-    """
-    for folder in (run / "results/records", run / "records", run):
-        if any(folder.glob("*/device-*")):
-            return folder.resolve()
-    raise SystemExit(f"{run}: no records of torch-assay there, nor in its results.")
+from assay import grid  # noqa: E402
 
 
 def answerable(config: Mapping[str, Any], folders: Sequence[Path]) -> list[str]:
@@ -52,11 +43,10 @@ def measured(
     """Whether the runs hold a record of a study, and of a cell that the question asks for."""
     if [] in axes.values():
         return True  # nobody asked for it
-    found = [path for folder in folders for path in folder.glob(f"{study}/device-*/**/*.json")]
-    found += [path for folder in folders for path in folder.glob(f"{study}/device-*.json")]
+    found = [path for folder in folders for path in grid.beside(folder, study)]
     if "axes" not in block:
         return bool(found)
-    cells = [json.loads(path.read_text(encoding="utf-8"))["axes"] for path in found]
+    cells = [json.loads(Path(path).read_text(encoding="utf-8"))["axes"] for path in found]
     return any(all(cell.get(name) in axes[name] for name in axes) for cell in cells)
 
 
@@ -66,7 +56,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("runs", type=Path, nargs="+", help="folders of runs")
     parser.add_argument("--output", type=Path, default=Path("comparison"), help="folder to write")
     arguments = parser.parse_args(argv)
-    folders = [records(run) for run in arguments.runs]
+    try:
+        folders = [grid.of_run(run).resolve() for run in arguments.runs]
+    except FileNotFoundError as error:
+        raise SystemExit(str(error)) from error
     defaults = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     config = {
         "preset": "comparison",
@@ -79,10 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     file.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
     command = [sys.executable, "-m", "snakemake", "--cores", "all"]
     where = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(arguments.output)]
-    done = subprocess.run([*command, *where])
-    if done.returncode:
-        raise SystemExit(done.returncode)
-    print(f"\nThe report: {(arguments.output / 'results/report.html').resolve()}")
+    raise SystemExit(subprocess.run([*command, *where]).returncode)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,11 @@ RESOURCES = os.path.relpath(WORKFLOW / "../resources")
 sys.path.insert(0, str(SCRIPTS.resolve()))
 
 from assay import configuration, device
-from assay.grid import beside, cells, listed
+from assay.grid import beside, cells, listed, of_run
 
 UNMEASURED = {"assay/record.py"}  # cannot change a number; its format number guards it
+TIMED = "assay/timing/trial.py"  # reads the protocol
+TRAINED = {"activations", "initialisers", "rates"}  # published answers that are about accuracy
 CITED = {
     "decade": [f"{RESOURCES}/peak-flops/peak_flops.csv"],
     "reproduction": [
@@ -71,15 +73,25 @@ def sources(script):
     return [str(SCRIPTS / file) for file in library(script)]
 
 
+def cores(wildcards):
+    """The cores of a job that wants all: as many as its label says, or else this machine's.
+
+    One for what is trained; None where nobody says, as in --report.
+    """
+    if wildcards.get("exercise") in TRAINED:
+        return 1
+    everywhere = workflow.cores if workflow.resource_settings.cores else None
+    return DEVICES.get(wildcards.device, {}).get("threads") or everywhere
+
+
 def every_core(wildcards):
-    """Take every core, so that nothing runs beside a timing; or as many as the label says."""
-    threads = DEVICES.get(wildcards.device, {}).get("threads")
-    if threads is None and workflow.resource_settings.cores is None:
+    """Take every core, so that nothing runs beside a timing."""
+    if cores(wildcards) is None:
         raise WorkflowError(
             f"devices: {wildcards.device} needs `threads`, the number of cores of the node that its "
             "jobs run on; the login node cannot know it."
         )
-    return threads or workflow.cores
+    return cores(wildcards)
 
 
 def alone():
@@ -118,7 +130,14 @@ def label_resources():
 
 def by_occasion(wildcards):
     """First occasions of all cells go before second ones, so that the two are far apart."""
-    return 1 - int(wildcards.occasion)
+    return 1 - int(wildcards.get("occasion", 1))
+
+
+def arguments(wildcards, input):
+    """The axes of a job, and what it learns from if it does, as its script's arguments."""
+    values = {name: value for name, value in wildcards.items() if name != "device"}
+    values |= {"dataset": input.dataset} if input.get("dataset") else {}
+    return [word for name, value in values.items() for word in (f"--{name}", value)]
 
 
 def told(values):
@@ -129,9 +148,13 @@ def told(values):
 
 
 def settings(study):
-    """What a measuring script is given besides its axes, as one order-proof argument."""
-    shared = {key: config[key] for key in ("seed", "protocol")}
-    return json.dumps(shared | config["studies"][study]["settings"], sort_keys=True)
+    """What a measuring script is given besides its axes, as one order-proof argument.
+
+    The protocol of timing goes to those that time by it: a change of it is none to the others.
+    """
+    shared = ["seed", *(["protocol"] if TIMED in library(f"measure_{study}.py") else [])]
+    values = {key: config[key] for key in shared} | config["studies"][study]["settings"]
+    return json.dumps(values, sort_keys=True)
 
 
 def grid(wildcards, output):
@@ -158,13 +181,8 @@ def axes(study, question):
     return {"device": list(DEVICES), **{name: own.get(name, values[name]) for name in values}}
 
 
-def own_records(wildcards):
+def own_records(question):
     """Every cell of the grids of a question's studies."""
-    return grid_of(wildcards.question)
-
-
-def grid_of(question):
-    """The same, by the question's name."""
     block = config["questions"][question]
     return [
         path for study in block["studies"] for path in cells(RECORDS[study], axes(study, block))
@@ -173,13 +191,14 @@ def grid_of(question):
 
 def all_records():
     """Every cell of all questions, each once."""
-    return sorted(set(chain.from_iterable(map(grid_of, config["ask"]))))
+    return sorted(set(chain.from_iterable(map(own_records, config["ask"]))))
 
 
 def records(wildcards):
     """The records that a question reads: its own, those measured once more, and other runs'."""
-    elsewhere = map(others, config["questions"][wildcards.question]["studies"])
-    return [*own_records(wildcards), *retried(wildcards), *chain.from_iterable(elsewhere)]
+    question = wildcards.question
+    elsewhere = map(others, config["questions"][question]["studies"])
+    return [*own_records(question), *retried(question), *chain.from_iterable(elsewhere)]
 
 
 def has_occasions(question):
@@ -188,17 +207,22 @@ def has_occasions(question):
     return any("occasion" in config["studies"][study]["axes"] for study in studies)
 
 
-def listing(wildcards):
+def listing(question):
     """The file that names what a question lost, as soon as its own records are there."""
-    if config["retry"] and has_occasions(wildcards.question):
-        return checkpoints.find_lost.get(question=wildcards.question).output[0]
+    if config["retry"] and has_occasions(question):
+        return checkpoints.find_lost.get(question=question).output[0]
     return []
 
 
-def retried(wildcards):
+def retried(question):
     """One more occasion of each cell of a question that lost a trial."""
-    named = listing(wildcards)
+    named = listing(question)
     return listed(Path(named)) if named and os.path.exists(named) else []  # absent: --touch
+
+
+def all_retried(wildcards):
+    """One more occasion of all cells that lost a trial, each once."""
+    return sorted(set(chain.from_iterable(map(retried, config["ask"]))))
 
 
 def between(wildcards):
@@ -214,21 +238,14 @@ def others(study):
 
 
 def other_runs():
-    """The folders with records of other runs that the configuration names.
-
-    A folder may be the records themselves, a run's results, or where the run was made.
-    """
+    """The folders with records of other runs that the configuration names."""
     named = [Path(folder) for folder in config["records"]]
     if config["compare"]["references"]:
         named += sorted(Path(RESOURCES, "references").glob("*/"))
-    folders = []
-    for folder in named:
-        inside = [folder / "results/records", folder / "records", folder]
-        found = next((each for each in inside if any(each.glob("*/device-*"))), None)
-        if found is None:
-            raise WorkflowError(f"records: {folder} holds no records of torch-assay.")
-        folders.append(found)
-    return folders
+    try:
+        return [of_run(folder) for folder in named]
+    except FileNotFoundError as error:
+        raise WorkflowError(f"records: {error}")
 
 
 def tables(wildcards):
@@ -269,9 +286,7 @@ def about(wildcards):
 
 def measure_again():
     """The command that measures again what this run lost to a neighbour."""
-    script = os.path.relpath(WORKFLOW / "again.py")
-    files = [os.path.relpath(file) for file in workflow.overwrite_configfiles]
-    return shlex.join(["python", script, *(["--configfile", *files] if files else [])])
+    return shlex.join(["python", os.path.relpath(WORKFLOW / "again.py")])
 
 
 def few_seeds():

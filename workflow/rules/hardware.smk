@@ -4,7 +4,7 @@ RECORDS["hardware"] = "<results>/records/hardware/device-{device}.json"
 RECORDS["bandwidth"] = "<results>/records/bandwidth/device-{device}.json"
 
 
-rule measure_hardware:
+use rule measure_alone as measure_hardware with:
     """Probe one device: caches, memory, buses, limits."""
     input:
         script="<scripts>/measure_hardware.py",
@@ -13,23 +13,12 @@ rule measure_hardware:
         RECORDS["hardware"],
     log:
         "<logs>/hardware/device-{device}.log",
-    conda:
-        "../../envs/torch.yaml"
-    threads: every_core
-    resources:
-        **label_resources(),
-        gpu=gpus,
     params:
-        device=device_name,
         settings=settings("hardware"),
-    shell:
-        """
-        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
-        """
 
 
-use rule measure_hardware as measure_bandwidth with:
+use rule measure_alone as measure_bandwidth with:
+    """Time memory and caches by working set, and the way between host and device."""
     input:
         script="<scripts>/measure_bandwidth.py",
         library=sources("measure_bandwidth.py"),
@@ -38,5 +27,4 @@ use rule measure_hardware as measure_bandwidth with:
     log:
         "<logs>/bandwidth/device-{device}.log",
     params:
-        device=device_name,
         settings=settings("bandwidth"),

@@ -9,7 +9,7 @@ RECORDS["norm_log"] = "<results>/records/norm_log/device-{device}/occasion-{occa
 RECORDS["contrast"] = "<results>/records/contrast/device-{device}/occasion-{occasion}.json"
 
 
-rule measure_alignment:
+use rule measure_alone as measure_alignment with:
     """Time the products of one size against those of the anchor."""
     input:
         script="<scripts>/measure_alignment.py",
@@ -18,25 +18,12 @@ rule measure_alignment:
         RECORDS["alignment"],
     log:
         "<logs>/alignment/device-{device}/n-{n}/occasion-{occasion}.log",
-    priority: by_occasion
-    conda:
-        "../../envs/torch.yaml"
-    threads: every_core
-    resources:
-        **label_resources(),
-        gpu=gpus,
     params:
-        device=device_name,
         settings=settings("alignment"),
-    shell:
-        """
-        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --n {wildcards.n:q} --occasion {wildcards.occasion:q} --threads {threads} \
-            --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
-        """
 
 
-use rule measure_alignment as measure_crossover with:
+use rule measure_alone as measure_crossover with:
+    """Time one size in every way to compute it: the devices, the threads, the transfer."""
     input:
         script="<scripts>/measure_crossover.py",
         library=sources("measure_crossover.py"),
@@ -45,11 +32,11 @@ use rule measure_alignment as measure_crossover with:
     log:
         "<logs>/crossover/device-{device}/n-{n}/occasion-{occasion}.log",
     params:
-        device=device_name,
         settings=settings("crossover"),
 
 
-use rule measure_alignment as measure_two_devices with:
+use rule measure_alone as measure_two_devices with:
+    """Time two products on two devices at once against one after the other."""
     input:
         script="<scripts>/measure_two_devices.py",
         library=sources("measure_two_devices.py"),
@@ -58,11 +45,10 @@ use rule measure_alignment as measure_two_devices with:
     log:
         "<logs>/two_devices/device-{device}/n-{n}/occasion-{occasion}.log",
     params:
-        device=device_name,
         settings=settings("two_devices"),
 
 
-rule measure_norm_log:
+use rule measure_alone as measure_norm_log with:
     """Time all ways to keep a log of norms."""
     input:
         script="<scripts>/measure_norm_log.py",
@@ -71,25 +57,12 @@ rule measure_norm_log:
         RECORDS["norm_log"],
     log:
         "<logs>/norm_log/device-{device}/occasion-{occasion}.log",
-    priority: by_occasion
-    conda:
-        "../../envs/torch.yaml"
-    threads: every_core
-    resources:
-        **label_resources(),
-        gpu=gpus,
     params:
-        device=device_name,
         settings=settings("norm_log"),
-    shell:
-        """
-        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --occasion {wildcards.occasion:q} --threads {threads} --settings {params.settings:q} \
-            --output {output:q} >{log:q} 2>&1
-        """
 
 
-use rule measure_norm_log as measure_contrast with:
+use rule measure_alone as measure_contrast with:
+    """Time the sizes that decide on alignment in the same rounds."""
     input:
         script="<scripts>/measure_contrast.py",
         library=sources("measure_contrast.py"),
@@ -98,5 +71,4 @@ use rule measure_norm_log as measure_contrast with:
     log:
         "<logs>/contrast/device-{device}/occasion-{occasion}.log",
     params:
-        device=device_name,
         settings=settings("contrast"),

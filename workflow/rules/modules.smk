@@ -14,7 +14,7 @@ RECORDS["formats"] = "<results>/records/formats/device-cpu/format-{format}.json"
 RECORDS["placement"] = "<results>/records/placement/device-{device}.json"
 
 
-rule measure_registration:
+use rule measure as measure_registration with:
     """Keep blocks in one way: what torch then finds, and what training comes to."""
     input:
         script="<scripts>/measure_registration.py",
@@ -24,24 +24,11 @@ rule measure_registration:
         RECORDS["registration"],
     log:
         "<logs>/registration/device-{device}/storage-{storage}.log",
-    conda:
-        "../../envs/torch.yaml"
-    threads: 1
-    resources:
-        **label_resources(),
-        gpu=gpus,
     params:
-        device=device_name,
         settings=settings("registration"),
-    shell:
-        """
-        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --storage {wildcards.storage:q} --dataset {input.dataset:q} \
-            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
-        """
 
 
-rule measure_composition:
+use rule measure as measure_composition with:
     """Compose blocks in one way: check it, and train the network that comes of it."""
     input:
         script="<scripts>/measure_composition.py",
@@ -51,24 +38,11 @@ rule measure_composition:
         RECORDS["composition"],
     log:
         "<logs>/composition/device-{device}/structure-{structure}.log",
-    conda:
-        "../../envs/torch.yaml"
-    threads: 1
-    resources:
-        **label_resources(),
-        gpu=gpus,
     params:
-        device=device_name,
         settings=settings("composition"),
-    shell:
-        """
-        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --structure {wildcards.structure:q} --dataset {input.dataset:q} \
-            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
-        """
 
 
-rule measure_parameters:
+use rule measure as measure_parameters with:
     """Look at one side of parameters: how they begin, are shared, are saved."""
     input:
         script="<scripts>/measure_parameters.py",
@@ -77,24 +51,11 @@ rule measure_parameters:
         RECORDS["parameters"],
     log:
         "<logs>/parameters/device-{device}/topic-{topic}.log",
-    conda:
-        "../../envs/torch.yaml"
-    threads: 1
-    resources:
-        **label_resources(),
-        gpu=gpus,
     params:
-        device=device_name,
         settings=settings("parameters"),
-    shell:
-        """
-        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --topic {wildcards.topic:q} --threads {threads} --settings {params.settings:q} \
-            --output {output:q} >{log:q} 2>&1
-        """
 
 
-rule measure_reduction:
+use rule measure_alone as measure_reduction with:
     """Time all implementations of the quadratic layer while one size grows."""
     input:
         script="<scripts>/measure_reduction.py",
@@ -103,25 +64,11 @@ rule measure_reduction:
         RECORDS["reduction"],
     log:
         "<logs>/reduction/device-{device}/sweep-{sweep}/occasion-{occasion}.log",
-    priority: by_occasion
-    conda:
-        "../../envs/torch.yaml"
-    threads: every_core
-    resources:
-        **label_resources(),
-        gpu=gpus,
     params:
-        device=device_name,
         settings=settings("reduction"),
-    shell:
-        """
-        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --sweep {wildcards.sweep:q} --occasion {wildcards.occasion:q} --threads {threads} \
-            --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
-        """
 
 
-rule measure_fourier:
+use rule measure as measure_fourier with:
     """Learn from the leading Fourier coefficients, or from as many at random."""
     input:
         script="<scripts>/measure_fourier.py",
@@ -131,24 +78,11 @@ rule measure_fourier:
         RECORDS["fourier"],
     log:
         "<logs>/fourier/device-{device}/selection-{selection}.log",
-    conda:
-        "../../envs/torch.yaml"
-    threads: 1
-    resources:
-        **label_resources(),
-        gpu=gpus,
     params:
-        device=device_name,
         settings=settings("fourier"),
-    shell:
-        """
-        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --selection {wildcards.selection:q} --dataset {input.dataset:q} \
-            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
-        """
 
 
-rule measure_resume:
+use rule measure as measure_resume with:
     """Kill trainings and writers with SIGKILL, and see what can be continued."""
     input:
         script="<scripts>/measure_resume.py",
@@ -157,23 +91,11 @@ rule measure_resume:
         RECORDS["resume"],
     log:
         "<logs>/resume/device-{device}.log",
-    conda:
-        "../../envs/torch.yaml"
-    threads: 1
-    resources:
-        **label_resources(),
-        gpu=gpus,
     params:
-        device=device_name,
         settings=settings("resume"),
-    shell:
-        """
-        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
-        """
 
 
-rule measure_transfer:
+use rule measure as measure_transfer with:
     """Reuse two layers of a trained network, with so many images to learn from."""
     input:
         script="<scripts>/measure_transfer.py",
@@ -183,21 +105,8 @@ rule measure_transfer:
         RECORDS["transfer"],
     log:
         "<logs>/transfer/device-{device}/images-{images}.log",
-    conda:
-        "../../envs/torch.yaml"
-    threads: 1
-    resources:
-        **label_resources(),
-        gpu=gpus,
     params:
-        device=device_name,
         settings=settings("transfer"),
-    shell:
-        """
-        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --images {wildcards.images:q} --dataset {input.dataset:q} \
-            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
-        """
 
 
 rule measure_formats:
@@ -221,7 +130,7 @@ rule measure_formats:
         """
 
 
-rule measure_placement:
+use rule measure as measure_placement with:
     """Move tensors, modules and files between number formats and devices."""
     input:
         script="<scripts>/measure_placement.py",
@@ -230,17 +139,5 @@ rule measure_placement:
         RECORDS["placement"],
     log:
         "<logs>/placement/device-{device}.log",
-    conda:
-        "../../envs/torch.yaml"
-    threads: 1
-    resources:
-        **label_resources(),
-        gpu=gpus,
     params:
-        device=device_name,
         settings=settings("placement"),
-    shell:
-        """
-        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
-        """

@@ -6,7 +6,7 @@ checkpoint find_lost:
     input:
         script="<scripts>/find_lost.py",
         library=sources("find_lost.py"),
-        records=own_records,
+        records=lambda wildcards: own_records(wildcards.question),
     output:
         "<results>/lost/{question}.json",
     log:
@@ -29,7 +29,7 @@ rule answer:
         library=lambda wildcards: sources(f"answer_{wildcards.question}.py"),
         snippet=snippet,
         tables=tables,
-        lost=listing,
+        lost=lambda wildcards: listing(wildcards.question),
         records=records,
     output:
         table="<results>/tables/{question}.csv",

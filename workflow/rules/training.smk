@@ -14,11 +14,8 @@ RECORDS["perceptron"] = (
 RECORDS["search"] = "<results>/records/search/device-{device}/strategy-{strategy}.json"
 RECORDS["reproduction"] = "<results>/records/reproduction/device-{device}/exercise-{exercise}.json"
 
-# Published answers that are about accuracy; the others are about time.
-TRAINED = {"activations", "initialisers", "rates"}
 
-
-rule measure_activation:
+use rule measure as measure_activation with:
     """Train with one activation: tune its rate, then one run per seed."""
     input:
         script="<scripts>/measure_activation.py",
@@ -28,24 +25,11 @@ rule measure_activation:
         RECORDS["activation"],
     log:
         "<logs>/activation/device-{device}/activation-{activation}.log",
-    conda:
-        "../../envs/torch.yaml"
-    threads: 1
-    resources:
-        **label_resources(),
-        gpu=gpus,
     params:
-        device=device_name,
         settings=settings("activation"),
-    shell:
-        """
-        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --activation {wildcards.activation:q} --dataset {input.dataset:q} \
-            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
-        """
 
 
-rule measure_steps:
+use rule measure_alone as measure_steps with:
     """Time a step of training with every activation, with nothing beside it."""
     input:
         script="<scripts>/measure_steps.py",
@@ -55,25 +39,11 @@ rule measure_steps:
         RECORDS["steps"],
     log:
         "<logs>/steps/device-{device}/occasion-{occasion}.log",
-    priority: by_occasion
-    conda:
-        "../../envs/torch.yaml"
-    threads: every_core
-    resources:
-        **label_resources(),
-        gpu=gpus,
     params:
-        device=device_name,
         settings=settings("steps"),
-    shell:
-        """
-        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --occasion {wildcards.occasion:q} --dataset {input.dataset:q} \
-            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
-        """
 
 
-rule measure_initialization:
+use rule measure as measure_initialization with:
     """Train from one initialisation at one depth: one run per seed."""
     input:
         script="<scripts>/measure_initialization.py",
@@ -83,25 +53,11 @@ rule measure_initialization:
         RECORDS["initialization"],
     log:
         "<logs>/initialization/device-{device}/initialization-{initialization}/depth-{depth}.log",
-    conda:
-        "../../envs/torch.yaml"
-    threads: 1
-    resources:
-        **label_resources(),
-        gpu=gpus,
     params:
-        device=device_name,
         settings=settings("initialization"),
-    shell:
-        """
-        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --initialization {wildcards.initialization:q} --depth {wildcards.depth:q} \
-            --dataset {input.dataset:q} --threads {threads} --settings {params.settings:q} \
-            --output {output:q} >{log:q} 2>&1
-        """
 
 
-rule measure_implementation:
+use rule measure_alone as measure_implementation with:
     """Time a step of one network and batch in every implementation."""
     input:
         script="<scripts>/measure_implementation.py",
@@ -111,25 +67,11 @@ rule measure_implementation:
         RECORDS["implementation"],
     log:
         "<logs>/implementation/device-{device}/shape-{shape}/occasion-{occasion}.log",
-    priority: by_occasion
-    conda:
-        "../../envs/torch.yaml"
-    threads: every_core
-    resources:
-        **label_resources(),
-        gpu=gpus,
     params:
-        device=device_name,
         settings=settings("implementation"),
-    shell:
-        """
-        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --shape {wildcards.shape:q} --occasion {wildcards.occasion:q} --dataset {input.dataset:q} \
-            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
-        """
 
 
-rule measure_perceptron:
+use rule measure as measure_perceptron with:
     """Train one network at one rate, one run per seed; several questions share the cells."""
     input:
         script="<scripts>/measure_perceptron.py",
@@ -139,24 +81,11 @@ rule measure_perceptron:
         RECORDS["perceptron"],
     log:
         "<logs>/perceptron/device-{device}/hidden-{hidden}/rate-{rate}.log",
-    conda:
-        "../../envs/torch.yaml"
-    threads: 1
-    resources:
-        **label_resources(),
-        gpu=gpus,
     params:
-        device=device_name,
         settings=settings("perceptron"),
-    shell:
-        """
-        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --hidden {wildcards.hidden:q} --rate {wildcards.rate:q} --dataset {input.dataset:q} \
-            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
-        """
 
 
-rule measure_search:
+use rule measure as measure_search with:
     """Search rate and width together by one strategy, again for every seed."""
     input:
         script="<scripts>/measure_search.py",
@@ -166,24 +95,11 @@ rule measure_search:
         RECORDS["search"],
     log:
         "<logs>/search/device-{device}/strategy-{strategy}.log",
-    conda:
-        "../../envs/torch.yaml"
-    threads: 1
-    resources:
-        **label_resources(),
-        gpu=gpus,
     params:
-        device=device_name,
         settings=settings("search"),
-    shell:
-        """
-        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --strategy {wildcards.strategy:q} --dataset {input.dataset:q} \
-            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
-        """
 
 
-rule measure_reproduction:
+use rule measure_alone as measure_reproduction with:
     """Run one published method as it was described, and the right one beside it."""
     input:
         script="<scripts>/measure_reproduction.py",
@@ -193,18 +109,5 @@ rule measure_reproduction:
         RECORDS["reproduction"],
     log:
         "<logs>/reproduction/device-{device}/exercise-{exercise}.log",
-    conda:
-        "../../envs/torch.yaml"
-    threads: lambda wildcards: 1 if wildcards.exercise in TRAINED else every_core(wildcards)
-    resources:
-        **label_resources(),
-        gpu=gpus,
     params:
-        device=device_name,
         settings=settings("reproduction"),
-    shell:
-        """
-        python {input.script:q} --device {params.device:q} --label {wildcards.device:q} \
-            --exercise {wildcards.exercise:q} --dataset {input.dataset:q} \
-            --threads {threads} --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
-        """

@@ -26,6 +26,21 @@ def cells(pattern: str, axes: Mapping[str, Sequence[Any]]) -> Iterator[str]:
     yield from dict.fromkeys(named)  # a study that no device changes has one record for all
 
 
+def of_run(folder: Path) -> Path:
+    """The folder of a run's records.
+
+    Args:
+        folder: Where the run was made, its results, or the records themselves.
+
+    Raises:
+        FileNotFoundError: It holds no records; one sentence that names it.
+    """
+    for inside in (folder / "results/records", folder / "records", folder):
+        if any(inside.glob("*/device-*")):
+            return inside
+    raise FileNotFoundError(f"{folder}: no records of torch-assay there, nor in its results.")
+
+
 def beside(folder: Path, study: str) -> list[str]:
     """The records of a study in the folder of another run's records."""
     patterns = (f"{study}/device-*/**/*.json", f"{study}/device-*.json")
