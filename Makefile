@@ -20,15 +20,13 @@ endif
 in_venv = PATH="$$PWD/.venv/bin:$$PATH"
 python = $(in_venv) .venv/bin/python
 snakemake = $(python) -m snakemake
-run_all = snakemake --cores all --resources gpu=1
+resources = --cores all --resources gpu=1
 
 .PHONY: quick test bench bench-instrument bench-repeatability bench-startup bench-trainer bench-scale plan again compare accept lint gallery lock clean help
 
 quick: .venv/.installed ## Set up and run the quick preset (the default target)
-	@$(python) -m $(run_all) --configfile workflow/presets/quick.yaml $(ARGS)
-	@echo
-	@echo "The report:           $$PWD/results/report.html"
-	@echo "The full default run: . .venv/bin/activate && $(run_all)"
+	@$(python) workflow/live.py $(resources) --configfile workflow/presets/quick.yaml $(ARGS)
+	@echo "The full default run: . .venv/bin/activate && snakemake $(resources)"
 
 test: .venv/.installed-test ## Set up, test tools included, and run every test
 	@$(python) -m pytest $(ARGS)
@@ -60,14 +58,14 @@ bench-scale: .venv/.installed ## Measure how the pipeline grows: 100, 1,000 and 
 plan: .venv/.installed ## Jobs and expected minutes per question, before anything runs
 	@$(python) workflow/plan.py $(ARGS)
 
-again: .venv/.installed ## Measure again what a neighbour spoilt (of the quick run, or of the one whose --configfile ARGS names)
-	@$(python) workflow/again.py $(if $(findstring --configfile,$(ARGS)),,--configfile workflow/presets/quick.yaml) $(ARGS)
+again: .venv/.installed ## Measure again what a neighbour spoilt in the last run
+	@$(python) workflow/again.py $(ARGS)
 
 compare: .venv/.installed ## Several runs in one report, nothing measured: make compare RUNS="../laptop ../cluster"
 	@$(python) workflow/compare.py $(RUNS) $(ARGS)
 
-accept: .venv/.installed ## Keep the results after a harmless edit, without measuring again
-	@$(snakemake) --touch --cores all $(ARGS)
+accept: .venv/.installed ## Keep the records of the last run after a harmless edit, and answer from them
+	@$(python) workflow/accept.py $(ARGS)
 
 lint: .venv/.installed-test ## Style, types and Snakemake's own lint
 	$(python) -m ruff check .

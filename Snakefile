@@ -57,6 +57,7 @@ include: "workflow/rules/matmul.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/modules.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/hooks.smk"
 
 
 rule all:

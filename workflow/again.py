@@ -1,13 +1,15 @@
 """Measure again what a neighbour spoilt, and nothing else; then answer again.
 
-Takes the arguments of the snakemake run whose results are to be mended:
+    python workflow/again.py
 
-    python workflow/again.py --configfile workflow/presets/quick.yaml
+Mends the last run of this folder; with --configfile, what a run with that made. Takes the other
+arguments of snakemake, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,12 +20,57 @@ sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
 from assay import grid  # noqa: E402
 
-RUN = ("--cores", "all", "--resources", "gpu=1")
+LAST = Path("results/run.json")  # what the workflow leaves at the start of a run
+
+
+def parsed(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, list[str]]:
+    """The parsed arguments, and all of snakemake's: those of the last run unless others are named.
+
+    Args:
+        parser: Knows the arguments that are not snakemake's.
+    """
+    parser.add_argument("--directory", "-d", type=Path, default=Path(), help="as for snakemake")
+    parser.add_argument("--configfile", nargs="+", help="as for snakemake (that of the last run)")
+    known, rest = parser.parse_known_args()
+    rest += ["--directory", str(known.directory)]
+    if known.configfile:
+        return known, [*rest, "--configfile", *known.configfile]
+    return known, [*rest, *last(known.directory)]
+
+
+def last(folder: Path) -> list[str]:
+    """The arguments of the run that was last made in a folder."""
+    try:
+        run = json.loads((folder / LAST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    files = [str((folder / file).resolve()) for file in run["configfile"]]
+    cores = [str(run["cores"])] if run["cores"] else []
+    named = {"--cores": cores, "--configfile": files, "--config": run["config"]}
+    return [word for flag, values in named.items() if values for word in (flag, *values)]
 
 
 def snakemake(*arguments: str) -> list[str]:
     """A command on this workflow."""
     return [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *arguments]
+
+
+def live(*arguments: str) -> list[str]:
+    """The same, told in a line per question."""
+    program = str(ROOT / "workflow/live.py")
+    return [sys.executable, program, "--snakefile", str(ROOT / "Snakefile"), *arguments]
+
+
+def said(*arguments: str) -> str:
+    """What a command on this workflow prints.
+
+    Raises:
+        SystemExit: Snakemake refuses the workflow; its own words are passed on.
+    """
+    done = subprocess.run(snakemake(*arguments), capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit((done.stdout + done.stderr).strip())
+    return done.stdout
 
 
 def records(arguments: Sequence[str]) -> dict[str, str]:
@@ -32,10 +79,7 @@ def records(arguments: Sequence[str]) -> dict[str, str]:
     Raises:
         SystemExit: Snakemake refuses the workflow; its own words are passed on.
     """
-    done = subprocess.run(snakemake(*arguments, "--summary"), capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit((done.stdout + done.stderr).strip())
-    return dict(planned(done.stdout))
+    return dict(planned(said(*arguments, "--summary")))
 
 
 def planned(summary: str) -> Iterator[tuple[str, str]]:
@@ -70,15 +114,13 @@ def main() -> None:
     # Not abbreviated: --config is Snakemake's, and so is all that is not named here.
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0], allow_abbrev=False)
     parser.add_argument("--list", action="store_true", help="print the records and run nothing")
-    parser.add_argument("--directory", "-d", type=Path, help="as for snakemake, like all others")
-    known, rest = parser.parse_known_args()
-    if known.directory:
-        rest += ["--directory", str(known.directory)]
-    paths = lost(records(rest), known.directory or Path())
+    known, arguments = parsed(parser)
+    paths = lost(records(arguments), known.directory)
     if known.list:
         print("\n".join(paths))
     elif paths:
-        raise SystemExit(subprocess.run(snakemake(*RUN, *rest, "--forcerun", *paths)).returncode)
+        run = live(*arguments, "--forcerun", *paths)
+        raise SystemExit(subprocess.run(run).returncode)
     else:
         print("No measurement was spoilt by a neighbour: nothing to measure again.")
 
