@@ -224,3 +224,21 @@ def test_the_commit_of_a_clone_that_belongs_to_somebody_else(tmp_path, monkeypat
     seen = job._commit()
     assert len(seen["commit"]) == 40
     assert seen["dirty"] is False
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+def test_the_commit_where_git_is_missing(tmp_path, monkeypatch):
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+    monkeypatch.setattr(job, "ROOT", tmp_path)
+    known = job._commit()["commit"]
+    ways = [["pack-refs", "--all"], ["checkout", "-q", "--detach"]]
+    commits = []
+    for way in [["status"], *ways]:  # a branch, a packed one, none
+        subprocess.run([*git, *way], check=True, capture_output=True)
+        with monkeypatch.context() as without:
+            without.setenv("PATH", "")
+            commits.append(job._commit())
+    assert commits == [{"commit": known, "dirty": None}] * 3
+    assert job._head(tmp_path / "nothing") is None

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -312,8 +313,18 @@ def _commit() -> dict[str, Any]:
             return {"commit": None, "dirty": None}  # a copy inside somebody else's repository
         status = git("status", "--porcelain", "--untracked-files=no")
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(status)}
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}
+    except (OSError, subprocess.CalledProcessError):  # no git, or one that refuses all the same
+        return {"commit": _head(ROOT / ".git"), "dirty": None}
+
+
+def _head(git: Path) -> str | None:
+    """The commit that is checked out, by the files in a folder ``.git``; None where none is."""
+    head = machine.text(git / "HEAD")
+    name = head.removeprefix("ref: ")
+    if name == head:  # a commit itself, or nothing
+        return head or None
+    packed = re.search(rf"^(\w+) {re.escape(name)}$", machine.text(git / "packed-refs"), re.M)
+    return machine.text(git / name) or (packed[1] if packed else None)
 
 
 def _versions() -> dict[str, str]:

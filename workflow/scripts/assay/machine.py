@@ -347,22 +347,23 @@ def _hashed(*parts: str) -> str:
 def _system_id(root: Path) -> str:
     """Something that differs between machines, best first. Only its hash is ever kept."""
     for name in ("etc/machine-id", "var/lib/dbus/machine-id"):
-        if re.fullmatch(r"[0-9a-f]{32}", found := _text(root / name)):
+        if re.fullmatch(r"[0-9a-f]{32}", found := text(root / name)):
             return found
     address = uuid.getnode()
     if not address & UNIVERSAL_MAC:
         return str(address)
     # Containers on two machines often have the same made-up address; the boot differs.
-    return _text(root / "proc/sys/kernel/random/boot_id") or str(address)
+    return text(root / "proc/sys/kernel/random/boot_id") or str(address)
 
 
 def cpu_brand(root: Path) -> str:
     """The CPU's name as Linux gives it, else as Python does; may be empty. Quick."""
-    match = re.search(r"^model name\s*:\s*(.+)$", _text(root / "proc/cpuinfo"), re.MULTILINE)
+    match = re.search(r"^model name\s*:\s*(.+)$", text(root / "proc/cpuinfo"), re.MULTILINE)
     return match[1] if match else platform.processor()
 
 
-def _text(path: Path) -> str:
+def text(path: Path) -> str:
+    """What stands in a small file; empty where it cannot be read."""
     try:
         return path.read_text().strip()
     except OSError:
