@@ -29,7 +29,7 @@ quick: .venv/.installed ## Set up and run the quick preset (the default target)
 	@echo "The full default run: . .venv/bin/activate && snakemake $(resources)"
 
 test: .venv/.installed-test ## Set up, test tools included, and run every test
-	@$(python) -m pytest $(ARGS)
+	@$(python) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # One after the other, whatever -j says: benchmarks want the machine for themselves.
 bench: ## Every benchmark, one after the other
