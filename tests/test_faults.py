@@ -24,7 +24,8 @@ import yaml
 from assay import device, record
 from assay.answer import other_runs
 from assay.record import Status
-from conftest import ROOT, Workflow, copy_workflow, make_record
+from builders import make_record
+from conftest import ROOT, Workflow, copy_workflow
 
 pytestmark = pytest.mark.workflow
 
@@ -183,7 +184,7 @@ def test_what_does_not_fit_is_a_status_with_its_reason(tmp_path, tiny_settings):
 def test_a_busy_neighbour_is_in_the_record(tmp_path, tiny_settings):
     """Two busy processes per core: nobody is told a ratio without being told of the neighbour."""
     settings = tiny_settings("alignment")
-    settings["protocol"]["cap_s"] = 1
+    settings["protocol"] |= {"cap_s": 1, "void_delay_share": 0.02}
     busy = [
         subprocess.Popen([sys.executable, "-c", "while True: pass"])
         for _ in range(2 * (os.cpu_count() or 1))

@@ -10,12 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from modulefinder import ModuleFinder
 from pathlib import Path
 
 import pytest
 import yaml
 from assay import device, grid, record
-from conftest import PARTS, ROOT, Workflow, copy_workflow, plan
+from conftest import PARTS, ROOT, Planned, Workflow, copy_workflow, plan
 from snakemake.utils import update_config
 
 pytestmark = pytest.mark.workflow
@@ -25,6 +27,13 @@ QUESTIONS = len(yaml.safe_load((ROOT / "config.yaml").read_text())["ask"])
 def measured(workflow: Workflow) -> dict[Path, int]:
     """Every record with its time of change."""
     return {p: p.stat().st_mtime_ns for p in (workflow.folder / "results/records").rglob("*.json")}
+
+
+def ask(workflow: Workflow, *questions: str, **blocks: object) -> None:
+    """Ask less than the tiny configuration does, with other blocks of it."""
+    tiny = yaml.safe_load((ROOT / "tests/config.yaml").read_text())
+    changed = tiny | {"ask": [*questions]} | blocks
+    (workflow.folder / "tests/config.yaml").write_text(yaml.safe_dump(changed))
 
 
 def other_config(workflow: Workflow, **alignment: object) -> str:
@@ -87,111 +96,79 @@ def test_touching_a_script_runs_nothing(copied):
     assert copied.planned() == {}
 
 
+@pytest.fixture(scope="module")
+def every_job(finished: Workflow) -> list[Planned]:
+    """All jobs with what they depend on; Snakemake runs those of which something was edited."""
+    return finished.jobs("--forceall")
+
+
+def reading(jobs: list[Planned], path: str) -> Counter[str]:
+    """How many jobs of each rule depend on a file."""
+    return Counter(job.rule for job in jobs if path in job.input)
+
+
 def test_editing_an_answer_runs_that_answer_and_the_page(copied):
     copied.edit("workflow/scripts/answer_alignment.py", lambda text: text + "\n# edited\n")
     assert copied.planned() == {"answer": 1, "page": 1, "all": 1, "total": 3}
 
 
-def test_editing_a_snippet_runs_that_answer_and_the_page(copied):
-    copied.edit("resources/snippets/alignment.py", lambda text: text + "\n# edited\n")
-    assert copied.planned() == {"answer": 1, "page": 1, "all": 1, "total": 3}
-
-
-@pytest.mark.parametrize("part", ["page.css", "page.js"])
-def test_editing_the_page_runs_the_page(copied, part):
-    copied.edit(f"workflow/report/{part}", lambda text: text + "\n/* edited */\n")
-    assert copied.planned() == {"page": 1, "all": 1, "total": 2}
-
-
-@pytest.mark.parametrize(
-    ("module", "jobs"),
-    [
-        (
-            "timing/kernel",
-            {
-                "measure_alignment": 5,
-                "measure_contrast": 1,
-                "measure_crossover": 2,
-                "measure_two_devices": 1,
-            },
-        ),
-        ("answer/figure", {"answer": QUESTIONS}),  # every answer draws
-        (
-            "timing/trial",
-            {
-                "measure_alignment": 5,
-                "measure_contrast": 1,
-                "measure_hardware": 1,
-                "measure_bandwidth": 1,
-                "measure_crossover": 2,
-                "measure_norm_log": 1,
-                "measure_two_devices": 1,
-                "measure_steps": 1,
-                "measure_reproduction": 2,
-                "measure_reduction": 1,
-                "measure_formats": 2,
-                "measure_implementation": 2,
-            },
-        ),
-        (
-            "learning/training",
-            {
-                "measure_activation": 3,
-                "measure_steps": 1,
-                "measure_implementation": 2,
-                "measure_initialization": 2,
-                "measure_reproduction": 2,
-                "measure_registration": 1,
-                "measure_composition": 1,
-                "measure_fourier": 2,
-                "measure_resume": 1,
-                "measure_transfer": 1,
-                "measure_perceptron": 2,
-            },
-        ),
-        (
-            "learning/dataset",
-            {
-                "fetch_dataset": 1,
-                "measure_activation": 3,
-                "measure_steps": 1,
-                "measure_implementation": 2,
-                "measure_initialization": 2,
-                "measure_reproduction": 2,
-                "measure_registration": 1,
-                "measure_composition": 1,
-                "measure_fourier": 2,
-                "measure_transfer": 1,
-                "measure_perceptron": 2,
-            },
-        ),
-        ("modules/layers", {"measure_parameters": 2, "measure_reduction": 1, "measure_fourier": 2}),
-        ("record", {}),  # guarded by its format number
-    ],
-)
-def test_editing_a_module_runs_exactly_what_uses_it(copied, module, jobs):
-    copied.edit(f"workflow/scripts/assay/{module}.py", lambda text: text + "\n# edited\n")
+def test_editing_a_module_runs_what_depends_on_it(copied, every_job):
+    kernel = "workflow/scripts/assay/timing/kernel.py"
+    copied.edit(kernel, lambda text: text + "\n# edited\n")
     planned = copied.planned()
-    assert {rule: n for rule, n in planned.items() if rule.startswith("measure")} == {
-        rule: n for rule, n in jobs.items() if rule.startswith("measure")
-    }
-    assert bool(planned) == bool(jobs)
+    assert {rule: n for rule, n in planned.items() if rule.startswith("measure")} == reading(
+        every_job, kernel
+    )
 
 
 @pytest.mark.parametrize(
-    ("path", "rule"),
+    ("path", "rules"),
     [
-        ("records/alignment/device-cpu/n-64/occasion-1.json", "measure_alignment"),
-        ("records/hardware/device-cpu.json", "measure_hardware"),
-        ("answers/norm_log.json", "answer"),
+        ("resources/snippets/alignment.py", {"answer": 1}),
+        ("workflow/report/page.css", {"page": 1}),
+        ("workflow/report/page.js", {"page": 1}),
+        ("workflow/scripts/assay/answer/figure.py", {"answer": QUESTIONS, "page": 1}),
+        ("workflow/scripts/assay/record.py", {}),  # guarded by its format number
     ],
 )
-def test_what_was_deleted_is_made_again(copied, path, rule):
+def test_only_so_many_jobs_depend_on_a_file(every_job, path, rules):
+    assert reading(every_job, path) == rules
+
+
+def test_a_job_depends_on_the_modules_that_its_script_imports(every_job, finished):
+    """As Python's own finder of modules sees them, whatever the rules derive."""
+    used = {}
+    for job in (job for job in every_job if job.rule != "all"):
+        ours = {path for path in job.input if path.startswith("workflow/scripts/")}
+        library = {path for path in ours if path.startswith("workflow/scripts/assay/")}
+        (script,) = ours - library
+        used[script] = library
+    assert len(used) > QUESTIONS
+    for script, library in used.items():
+        assert library == imported(finished, script) - {"workflow/scripts/assay/record.py"}, script
+
+
+def imported(workflow: Workflow, script: str) -> set[str]:
+    """The modules of the library that a script imports, directly or not."""
+    path = workflow.folder / script
+    finder = ModuleFinder([str(path.parent)])
+    finder.run_script(str(path))
+    files = [Path(module.__file__) for module in finder.modules.values() if module.__file__]
+    names = {file.relative_to(workflow.folder).as_posix() for file in files}
+    return {name for name in names if "/assay/" in name and not name.endswith("__init__.py")}
+
+
+def test_what_was_deleted_is_made_again_and_nothing_else_measured(copied):
     """As the messages about spoilt files advise."""
-    (copied.folder / "results" / path).unlink()
-    planned = copied.planned()
-    assert planned[rule] >= 1
-    assert [each for each in planned if each.startswith("measure")] in ([rule], [])
+    records = {
+        "results/records/alignment/device-cpu/n-64/occasion-1.json",
+        "results/records/hardware/device-cpu.json",
+    }
+    for path in {*records, ANSWER}:
+        (copied.folder / path).unlink()
+    jobs = copied.jobs()
+    assert {path for job in jobs for path in job.output if "/records/" in path} == records
+    assert ANSWER in {path for job in jobs for path in job.output}
 
 
 def test_adding_a_size_runs_that_size_and_the_answers_that_read_it(copied):
@@ -485,8 +462,7 @@ def test_a_gpu_that_is_asked_for_by_name_and_absent_is_unavailable(copied):
     """No crash: its cells are records with the reason, and the page tells it."""
     if device_is_there("cuda:0"):
         pytest.skip("this machine has a GPU")
-    text = (ROOT / "tests/config.yaml").read_text().replace("[cpu]", "[cpu, gpu]")
-    (copied.folder / "tests/config.yaml").write_text(text)
+    ask(copied, "hardware", "alignment", devices=["cpu", "gpu"])
     done = copied.run()
     assert done.returncode == 0, done.stdout
     seen = record.read(copied.folder / "results/records/alignment/device-gpu/n-64/occasion-1.json")
@@ -614,37 +590,38 @@ def test_the_plan_says_what_a_finished_run_took(finished):
 
 
 def test_the_page_says_when_the_full_data_set_could_not_be_had(copied):
-    change_dataset(copied, sources=[], fallback="sample")
+    learning = ("width", "depth", "bottleneck", "rate")  # two jobs serve all four
+    no_source = {"size": "full", "sources": [], "fallback": "sample"}
+    ask(copied, "norm_log", *learning, dataset=no_source)
     done = copied.run()
     assert done.returncode == 0, done.stdout
     page = (copied.folder / "results/report.html").read_text(encoding="utf-8")
-    answers = [*(copied.folder / "results/answers").glob("*.json")]
-    told = sum(bool(json.loads(path.read_text())["notices"]) for path in answers)
-    assert told >= 4  # every question that learns from the data
+    answers = copied.folder / "results/answers"
+    told = {
+        name: bool(json.loads((answers / f"{name}.json").read_text())["notices"])
+        for name in ("norm_log", *learning)
+    }
+    assert told == {"norm_log": False} | dict.fromkeys(learning, True)
     said = page.count("which was asked for and could not be had")
-    assert said == told + 1  # each answer, and the first screen
+    assert said == len(learning) + 1  # each answer, and the first screen
 
 
 def test_without_a_fallback_the_run_stops_with_a_sentence(copied):
-    change_dataset(copied, sources=[], fallback="none")
+    ask(copied, "width", dataset={"size": "full", "sources": [], "fallback": "none"})
     done = copied.run("results/data/dataset.safetensors")
     assert done.returncode != 0
     assert "dataset.fallback is none: dataset.sources is empty" in done.stdout
 
 
-def change_dataset(workflow: Workflow, **changes: object) -> None:
-    tiny = yaml.safe_load((ROOT / "tests/config.yaml").read_text())
-    tiny["dataset"] = {"size": "full", **changes}
-    (workflow.folder / "tests/config.yaml").write_text(yaml.safe_dump(tiny))
-
-
 # ---- what must survive ---------------------------------------------------------------------------
+
+ALIGNMENT = "results/answers/alignment.json"
 
 
 def test_a_run_killed_while_measuring_is_finished_by_the_next(tmp_path):
     """SIGKILL to Snakemake and all its jobs; every record that is there can be read."""
     workflow = copy_workflow(tmp_path / "killed")
-    running = workflow.start()
+    running = workflow.start(ALIGNMENT)
     records = workflow.folder / "results/records/alignment"
     wait_until(lambda: len(list(records.rglob("*.json"))) >= 1, running)
     os.killpg(running.pid, signal.SIGKILL)
@@ -653,9 +630,9 @@ def test_a_run_killed_while_measuring_is_finished_by_the_next(tmp_path):
     for path in kept:
         record.read(path)
     workflow.run("--unlock")
-    done = workflow.run()
+    done = workflow.run(ALIGNMENT)
     assert done.returncode == 0, done.stdout
-    assert workflow.planned() == {}
+    assert workflow.planned(ALIGNMENT) == {}
     assert not list((workflow.folder / "results").rglob("*.part"))
 
 
@@ -674,14 +651,14 @@ def test_a_measuring_job_that_is_killed_fails_by_name_and_the_others_go_on(tmp_p
     killer = "    import os\n    if job.axes['n'] == 63: os.kill(os.getpid(), 9)\n"
     head, body = text.split('asked for this size."""\n', 1)
     script.write_text(f'{head}asked for this size."""\n{killer}{body}')
-    done = workflow.run()
+    done = workflow.run(ALIGNMENT)
     assert done.returncode != 0
     assert "n-63" in done.stdout
     folder = workflow.folder / "results/records/alignment/device-cpu"
     made = {path.parent.name for path in folder.rglob("*.json")}
     assert made == {f"n-{n}" for n in (48, 64, 65, 80)}
     script.write_text(text)
-    done = workflow.run()
+    done = workflow.run(ALIGNMENT)
     assert done.returncode == 0, done.stdout
 
 
@@ -696,7 +673,7 @@ def test_a_measuring_job_that_is_killed_fails_by_name_and_the_others_go_on(tmp_p
 def test_a_spoilt_record_stops_its_answer_with_one_sentence(copied, spoil, says):
     path = "results/records/alignment/device-cpu/n-64/occasion-1.json"
     copied.edit(path, spoil)
-    done = copied.run("--forcerun", "answer", "--rerun-triggers", "params")
+    done = copied.run(ALIGNMENT, "--forcerun", ALIGNMENT, "--rerun-triggers", "params")
     assert done.returncode != 0
     assert f"{path}: " in done.stdout
     assert says in done.stdout
