@@ -1,20 +1,28 @@
-"""What tests share: made-up records, and a real run of the tiny workflow to work on copies of."""
+"""What tests share: a real run of the tiny workflow to work on copies of, and the data set."""
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
-from assay.record import Conditions, Provenance, Record, Status, Trial
+from assay import device
 from hypothesis import settings
+
+WORKER = "PYTEST_XDIST_WORKER" in os.environ
+if WORKER:  # before torch and NumPy are loaded: threads of several workers would fight for cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # No test is timed: on a busy machine a slow example is no finding.
 settings.register_profile("untimed", deadline=None)
@@ -45,6 +53,27 @@ def load(path: Path) -> Any:
 plan = load(ROOT / "workflow/plan.py")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: one of them mostly waits, for Slurm or for a browser."""
+    return 1 + min(7, device.usable_cores())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side, files that run the workflow are begun first, because they take longest."""
+    if WORKER:
+        items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job that a dry run shows."""
+
+    rule: str
+    input: list[str]
+    output: list[str]
+
+
 @dataclass(frozen=True)
 class Workflow:
     """A copy of the workflow in a folder of its own."""
@@ -59,13 +88,23 @@ class Workflow:
 
     def run(self, *arguments: str, tiny: bool = True) -> subprocess.CompletedProcess[str]:
         """Run snakemake, with the tiny configuration unless told otherwise."""
-        return subprocess.run(self._command(arguments, tiny), timeout=600, **self.options())
+        return subprocess.run(self._command(arguments, tiny), timeout=1200, **self.options())
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """Jobs by rule that a dry run shows; the total stands under ``total``."""
         done = self.run("--dry-run", *arguments)
         assert done.returncode == 0, done.stdout
         return dict(plan.counts(done.stdout))
+
+    def jobs(self, *arguments: str) -> list[Planned]:
+        """The jobs that a dry run shows."""
+        done = self.run("--dry-run", *arguments)
+        assert done.returncode == 0, done.stdout
+        job = r"^(?:local)?(?:rule|checkpoint) (\w+):\n((?: .+\n)+)"
+        return [
+            Planned(rule, _told(text, "input"), _told(text, "output"))
+            for rule, text in re.findall(job, done.stdout, re.MULTILINE)
+        ]
 
     def edit(self, path: str, change: Callable[[str], str]) -> None:
         """Rewrite a file of this copy."""
@@ -89,6 +128,11 @@ class Workflow:
         }
 
 
+def _told(job: str, name: str) -> list[str]:
+    found = re.search(rf"^    {name}: (.*)$", job, re.MULTILINE)
+    return found[1].split(", ") if found else []
+
+
 def copy_workflow(to: Path) -> Workflow:
     """Copy what a user clones (without results) into a folder."""
     for part in PARTS:
@@ -104,18 +148,34 @@ def copy_workflow(to: Path) -> Workflow:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """The tiny workflow after a run, in a folder with spaces and umlauts; not to be changed."""
-    workflow = copy_workflow(tmp_path_factory.mktemp("run") / "a földer with späces")
-    done = workflow.run()
-    assert done.returncode == 0, done.stdout
-    return workflow
+    """The tiny workflow after a run, in a folder with spaces and umlauts; not to be changed.
+
+    It runs once, for whichever worker wants it first.
+    """
+    base = tmp_path_factory.getbasetemp()
+    run = (base.parent if WORKER else base) / "run"
+    folder, failure = run / "a földer with späces", run / "failure"
+    run.mkdir(exist_ok=True)
+    with (run / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not failure.exists():
+            done = copy_workflow(folder).run()
+            failure.write_text(done.stdout if done.returncode else "")
+    said = failure.read_text()
+    assert not said, said
+    return Workflow(folder)
+
+
+def copy_run(finished: Workflow, to: Path) -> Workflow:
+    """Copy a finished run, metadata included; not what other workers write into it meanwhile."""
+    shutil.copytree(finished.folder, to, ignore=shutil.ignore_patterns("__pycache__", "log"))
+    return Workflow(to)
 
 
 @pytest.fixture
 def copied(finished: Workflow, tmp_path: Path) -> Workflow:
-    """A copy of the finished run, metadata included, to change at will."""
-    shutil.copytree(finished.folder, tmp_path / "copy")
-    return Workflow(tmp_path / "copy")
+    """A copy of the finished run, to change at will."""
+    return copy_run(finished, tmp_path / "copy")
 
 
 @pytest.fixture
@@ -124,68 +184,39 @@ def fresh(tmp_path: Path) -> Workflow:
     return copy_workflow(tmp_path / "fresh")
 
 
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    """A figure that a test draws and does not save is closed."""
-    yield
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded sample, as the workflow fetches it."""
+    import fetch_dataset  # torch, for those who learn
+
+    path = tmp_path_factory.mktemp("data") / "dataset.safetensors"
+    settings = json.dumps({"size": "sample", "folder": None})
+    fetch_dataset.main(["--settings", settings, "--output", str(path)])
+    return path
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, bool, bool]:
+    """What a test leaves in its process is gone: figures, torch's threads and its precision."""
+    torch = sys.modules.get("torch")
+    switches = _switches(torch) if torch else ()
+    before = [switch.fp32_precision for switch in switches]
+    threads = torch.get_num_threads() if torch else 0
+    done = yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+    if torch:
+        torch.set_num_threads(threads)
+    for switch, precision in zip(switches, before, strict=True):
+        if switch.fp32_precision != precision:  # else it follows a more general one
+            switch.fp32_precision = precision
+    return done
 
 
-PROTOCOL: Mapping[str, Any] = {
-    "confidence": 0.95,
-    "rounds_least": 20,
-    "rounds_most": 100,
-    "look_every": 10,
-    "cap_s": 4,
-    "patience": 1,
-    "operand_sets": 2,
-    "operand_sets_least": 2,
-    "operand_bytes": 0,
-    "void_delay_share": 0.02,
-    "void_clock_share": 0.75,
-}
-
-
-def make_record(study: str, axes: dict[str, Any], trials: list[Trial], **changes: Any) -> Record:
-    """A record that a test makes up."""
-    values: dict[str, Any] = {
-        "study": study,
-        "axes": axes,
-        "status": Status.OK,
-        "reason": None,
-        "settings": {"protocol": dict(PROTOCOL), "anchor": 1024},
-        "trials": trials,
-        "conditions": Conditions(
-            threads_asked=2,
-            threads_used=2,
-            contention={
-                "delay_share": 0.0,
-                "cpu_per_thread": 1.0,
-                "steal_share": 0.0,
-                "pressure_share": 0.0,
-            },
-            gpu=None,
-        ),
-        "provenance": Provenance(
-            commit=None,
-            dirty=None,
-            versions={"python": "3"},
-            machine_id="synthetic",
-            started="2026-01-01T00:00:00+00:00",
-            duration_s=1.0,
-        ),
-    }
-    return Record(**(values | changes))
-
-
-def with_status(made: Record, status: Status, *which: int) -> Record:
-    """The record with some trials, or all, as they are when they end in another status."""
-    trials = [
-        t.model_copy(update={"status": status, "result": {}}) if not which or i in which else t
-        for i, t in enumerate(made.trials)
-    ]
-    return made.model_copy(update={"trials": trials})
+def _switches(torch: ModuleType) -> tuple[Any, ...]:
+    """Where torch keeps the precision of products of float32, the general ones first."""
+    cudnn = torch.backends.cudnn
+    return torch.backends, torch.backends.cuda.matmul, cudnn, cudnn.conv, cudnn.rnn
 
 
 # Words that the page has room for, by the field of an answer.

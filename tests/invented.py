@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from assay.record import DatasetInfo, Record, Status, Trial
-from conftest import PROTOCOL, make_record
+from builders import PROTOCOL, make_record
 
 PLAIN = json.loads((Path(__file__).parent / "fixtures/plain.json").read_text(encoding="utf-8"))
 DATA = DatasetInfo(

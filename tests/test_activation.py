@@ -3,17 +3,15 @@
 import json
 
 import answer_activation as answer
-import fetch_dataset as fetch
 import measure_activation as measure
 import measure_steps
 import numpy as np
 import pytest
-import torch
 from assay import record
 from assay.answer import accuracy, model, occasion
 from assay.answer.model import State
 from assay.record import DatasetInfo, Status, Trial
-from conftest import PROTOCOL, make_record, with_status
+from builders import PROTOCOL, QUICK, make_record, with_status
 
 SETTINGS = {
     "hidden": [256],
@@ -307,15 +305,6 @@ def test_data_sets_are_not_mixed(tmp_path):
     assert "gelu.json" in str(error.value)
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "dataset.safetensors"
-    fetch.main(
-        ["--settings", json.dumps({"size": "sample", "folder": None}), "--output", str(path)]
-    )
-    return path
-
-
 def small(**changes):
     values = {"seed": 1, "hidden": [16], "epochs": 2, "seeds": 2}
     return json.dumps(SETTINGS | values | changes)
@@ -329,9 +318,7 @@ def run(tmp_path, data, name, **changes):
 
 
 def test_a_real_placebo_is_relu_bit_for_bit(tmp_path, data):
-    before = torch.get_num_threads()
     records = [run(tmp_path, data, name) for name in ("relu", "placebo", "tanh")]
-    torch.set_num_threads(before)
     assert answer.answer(records).numbers["cpu"]["placebo_difference"] == 0.0
     relu, _, tanh = map(accuracy.runs, records)
     assert relu["weights_sha256"][0] != tanh["weights_sha256"][0]
@@ -359,16 +346,6 @@ def test_without_the_data_set_it_is_one_sentence(tmp_path):
 
 def test_real_steps_are_one_trial_of_every_activation(tmp_path, data):
     output = tmp_path / "steps.json"
-    pace = {
-        "half_width": 0.5,
-        "block_s": 1e-3,
-        "block_least_s": 1e-5,
-        "lead_in_s": 0,
-        "warmup_calls": 1,
-        "warmup_s": 0.0,
-        "settle_s": 0.0,
-    }
-    few = {"rounds_least": 6, "rounds_most": 6, "void_delay_share": 1.0}
     settings = {
         "seed": 1,
         "activations": ["relu", "tanh", "placebo"],
@@ -378,12 +355,10 @@ def test_real_steps_are_one_trial_of_every_activation(tmp_path, data):
         "operand_sets": 2,
         "cap_s": 20,
         "half_width": 0.5,
-        "protocol": {**PROTOCOL, **few, "cpu": pace, "gpu": pace},
+        "protocol": {**QUICK},
     }
-    before = torch.get_num_threads()
     measure_steps.main(["--occasion", "1", "--threads", "1", "--dataset", str(data),
                         "--settings", json.dumps(settings), "--output", str(output)])  # fmt: skip
-    torch.set_num_threads(before)
     seen = record.read(output)
     assert seen.axes == {"device": "cpu", "occasion": 1}
     (trial,) = seen.trials

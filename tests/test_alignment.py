@@ -11,7 +11,8 @@ from assay.answer import model, occasion, question
 from assay.answer.model import State
 from assay.record import Status, Trial
 from assay.timing import contrast, product, proof
-from conftest import PROTOCOL, ROOT, load, make_record
+from builders import QUICK, answered, make_record
+from conftest import ROOT, load
 
 measure = load(ROOT / "workflow/scripts/measure_alignment.py")
 answer = load(ROOT / "workflow/scripts/answer_alignment.py")
@@ -404,20 +405,10 @@ def test_when_nothing_could_be_measured_it_says_so():
 
 
 def test_the_files_of_an_answer(tmp_path):
-    paths = []
-    for i, each in enumerate(records(odd)):
-        paths.append(tmp_path / f"{i}.json")
-        record.write(paths[-1], each)
-    about = json.dumps({"title": "t", "exercise": "e"})
-    out = [
-        f"--{kind}={tmp_path / kind}.{end}"
-        for kind, end in (("table", "csv"), ("figure", "svg"), ("answer", "json"))
-    ]
-    answer.main(["--about", about, *out, *map(str, paths)])
+    found = answered(answer, tmp_path, records(odd))
     assert len((tmp_path / "table.csv").read_text().splitlines()) == len(SIZES) + 3 + 1
-    assert "<svg" in (tmp_path / "figure.svg").read_text()
     assert (tmp_path / "figure.png").stat().st_size > 1000
-    assert json.loads((tmp_path / "answer.json").read_text())["sentence"]
+    assert found.sentence
 
 
 def test_a_broken_record_is_one_sentence(tmp_path):
@@ -512,17 +503,7 @@ def test_a_dtype_without_a_kernel_is_unavailable_and_the_rest_goes_on(monkeypatc
     assert "Half" in seen.reason
 
 
-# Nothing is void: a busy neighbour of the tests must not change what they see.
 UNDISTURBED = {"rounds_least": 6, "rounds_most": 8, "cap_s": 20, "void_delay_share": 1}
-QUICK = {
-    "half_width": 0.5,
-    "block_s": 5e-4,
-    "block_least_s": 1e-5,
-    "lead_in_s": 0,
-    "warmup_calls": 1,
-    "warmup_s": 0.01,
-    "settle_s": 0.01,
-}
 SHORT, FEW = {"cap_s": 20, "half_width": 0.5}, {"rounds_most": 6}
 
 
@@ -559,7 +540,7 @@ def test_nothing_is_timed_after_a_profiler_ran(tmp_path, monkeypatch):
         "layouts": [{"n": 64, "layout": "offset"}],
         "shapes": {"kinds": ["vector"], "sizes": [64], "dtypes": ["float32"], "batch": 2, **FEW},
         **SHORT,
-        "protocol": {**PROTOCOL, **UNDISTURBED, "cpu": QUICK, "gpu": QUICK},
+        "protocol": {**QUICK, **UNDISTURBED},
     }
     output = tmp_path / "record.json"
     measure.main(["--n", "64", "--settings", json.dumps(settings), "--output", str(output)])
@@ -596,7 +577,7 @@ def test_a_number_format_that_a_device_lacks_is_unavailable(tmp_path, monkeypatc
     monkeypatch.setattr(torch, "empty", on_mps)
     shapes = {"kinds": ["vector"], "sizes": [65], "dtypes": ["float64"], "batch": 2, **FEW}
     formats = {"dtypes": ["float64", "float32"], "layouts": [], "shapes": shapes}
-    protocol = {**PROTOCOL, **UNDISTURBED, "cpu": QUICK, "gpu": QUICK}
+    protocol = {**QUICK, **UNDISTURBED}
     settings = {"seed": 1, "anchor": 64, **formats, **SHORT, "protocol": protocol}
     output = tmp_path / "record.json"
     measure.main(["--n", "65", "--settings", json.dumps(settings), "--output", str(output)])
@@ -625,7 +606,7 @@ def test_other_shapes_are_trials_of_the_same_job(tmp_path):
             **FEW,
         },
         **SHORT,
-        "protocol": {**PROTOCOL, **UNDISTURBED, "cpu": QUICK, "gpu": QUICK},
+        "protocol": {**QUICK, **UNDISTURBED},
     }
     seen = {}
     for n in (65, 66):
@@ -664,7 +645,7 @@ def test_a_number_format_that_is_too_slow_is_tried_once(tmp_path, monkeypatch):
     settings = {
         **{"seed": 1, "anchor": 64, "dtypes": ["float16"], "layouts": layouts, "shapes": shapes},
         **SHORT,
-        "protocol": {**PROTOCOL, **UNDISTURBED, "cpu": QUICK, "gpu": QUICK},
+        "protocol": {**QUICK, **UNDISTURBED},
     }
     output = tmp_path / "record.json"
     measure.main(["--n", "65", "--settings", json.dumps(settings), "--output", str(output)])

@@ -12,7 +12,7 @@ from assay.answer.model import Cell, Main, State
 from assay.answer.verdict import Comparison, Word
 from assay.record import Status, Trial
 from assay.statistic import Interval
-from conftest import make_record
+from builders import make_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -16,37 +16,21 @@ import pandas as pd
 import pytest
 import torch
 from assay import contention, record
-from assay.answer import model, occasion, question
-from assay.answer.model import State
+from assay.answer import occasion, question
+from assay.answer.model import Answer, State
 from assay.probe import working_sets
 from assay.probe.items import Item
 from assay.probe.working_sets import Point
 from assay.record import Record, Status, Trial
 from assay.timing import sampling
-from conftest import PROTOCOL, make_record
+from builders import QUICK, answered, make_record
 from hypothesis import given
 from hypothesis import strategies as st
 
 GB = 1e9
-QUICK = {
-    "half_width": 0.5,
-    "block_s": 5e-4,
-    "block_least_s": 1e-5,
-    "lead_in_s": 0,
-    "warmup_calls": 1,
-    "warmup_s": 0.01,
-    "settle_s": 0.01,
-}
 SETTINGS = {
     "seed": 1,
-    # Nothing is void: a busy neighbour of the tests must not change what they see.
-    "protocol": {
-        **PROTOCOL,
-        "rounds_least": 6,
-        "void_delay_share": 1,
-        "cpu": QUICK,
-        "gpu": QUICK,
-    },
+    "protocol": {**QUICK, "rounds_most": 100},
     "smallest_bytes": 2**14,
     "largest_bytes": 2**20,
     "points_per_doubling": 1,
@@ -224,12 +208,12 @@ def test_threads_are_as_before_afterwards() -> None:
 
 
 def test_this_machine_is_answered(here: Record, tmp_path: Path) -> None:
-    found = answered(tmp_path, [here])
+    found = told(tmp_path, [here])
     assert found.sentence.startswith("Memory gives ")
     assert len(found.sentence.split()) <= 25
     assert found.state == State.ANSWERED
     assert "nan" not in found.model_dump_json().lower()
-    table = pd.read_csv(tmp_path / "bandwidth.csv")
+    table = pd.read_csv(tmp_path / "table.csv")
     assert len(table) == 7 * len(here.trials)
 
 
@@ -242,14 +226,14 @@ def test_contention_is_a_status_of_the_curve(tmp_path: Path) -> None:
     curve = busy.trials[0]
     assert "0 samples of a point could be kept, 6 are needed" in str(curve.reason)
     assert curve.result["rounds_void"] == curve.result["rounds"] == 8 * 6 * 3
-    found = answered(tmp_path, [busy])
+    found = told(tmp_path, [busy])
     assert (found.sentence, found.state) == (question.NOTHING, State.NONE)
 
 
 def test_a_missing_device_is_a_reason(tmp_path: Path) -> None:
     missing = measured(tmp_path, "cuda:7")
     assert missing.status == Status.UNAVAILABLE
-    found = answered(tmp_path, [missing])
+    found = told(tmp_path, [missing])
     assert (found.sentence, found.state) == (question.NOTHING, State.NONE)
     assert found.so == ""
 
@@ -422,24 +406,9 @@ def products(device: str, study: str, scale: float) -> list[Record]:
     return made
 
 
-def answered(folder: Path, records: list[Record]) -> model.Answer:
-    """Write the records and answer from them."""
-    folder.mkdir(exist_ok=True)
-    paths = [folder / f"{i}.json" for i in range(len(records))]
-    for path, each in zip(paths, records, strict=True):
-        record.write(path, each)
-    table, figure, out = (folder / f"bandwidth.{kind}" for kind in ("csv", "svg", "json"))
-    answer.main(
-        [
-            *("--about", '{"title": "How fast is memory, really?", "exercise": "Measure …"}'),
-            *("--between", "{}"),
-            *("--table", str(table), "--figure", str(figure), "--answer", str(out)),
-            *map(str, paths),
-        ]
-    )
-    assert "<svg" in figure.read_text()
-    assert figure.with_suffix(".png").exists()
-    return model.read(out)
+def told(folder: Path, records: list[Record]) -> Answer:
+    """The answer to records, as if nothing were known of occasions."""
+    return answered(answer, folder, records, "--between", "{}")
 
 
 def both() -> list[Record]:
@@ -455,7 +424,7 @@ def both() -> list[Record]:
 
 
 def test_a_gpu_machine(tmp_path: Path) -> None:
-    found = answered(tmp_path, both())
+    found = told(tmp_path, both())
     assert found.sentence.startswith("cpu: Memory gives 19.97 [")
     assert "(read with 2 threads)" in found.sentence
     assert "gpu: Memory gives 28" in found.sentence
@@ -479,7 +448,7 @@ def test_a_gpu_machine(tmp_path: Path) -> None:
 
 
 def test_one_device_is_not_named(tmp_path: Path) -> None:
-    found = answered(tmp_path, [cpu_rows(), cpu()])
+    found = told(tmp_path, [cpu_rows(), cpu()])
     assert found.sentence.startswith("Memory gives 19.97 [")
     assert len(found.sentence.split()) <= 25
     assert len(found.short.split()) <= 12
@@ -492,29 +461,29 @@ def test_one_device_is_not_named(tmp_path: Path) -> None:
 def test_the_figure_leaves_out_where_a_call_decides(tmp_path: Path) -> None:
     """And says nothing of knees where none was seen: no advice."""
     flat = bandwidths("cpu", [curve("read", 1, scan({2**30: 10.0}, overhead_to=2**16))])
-    found = answered(tmp_path, [flat])
+    found = told(tmp_path, [flat])
     assert found.so == ""
     assert (found.views[0].svg or "").count("<title>") == 33 - 4
     short = bandwidths("cpu", [curve("read", 1, scan({2**30: 10.0}, overhead_to=2**31))])
-    assert "Nothing was measured" in answered(tmp_path, [short]).views[0].alternative
+    assert "Nothing was measured" in told(tmp_path, [short]).views[0].alternative
 
 
 def test_a_lost_operation_is_named_and_lowers_the_state(tmp_path: Path) -> None:
     busy = cpu()
     busy.trials[3].status, busy.trials[3].reason = Status.CONTENDED, "busy"
-    found = answered(tmp_path, [busy])
+    found = told(tmp_path, [busy])
     assert found.sentence.endswith(" Disturbed: read.")
     assert found.state == State.PART
     cut = cpu()
     cut.trials[3] = curve("read", 2, scan(LEVELS)[:-4], contended=4)
     points: Any = cut.trials[3].result["points"]
     points[-1]["working_set_bytes"] = 2**30
-    assert answered(tmp_path, [cut]).sentence.endswith(" Disturbed: read.")
+    assert told(tmp_path, [cut]).sentence.endswith(" Disturbed: read.")
 
 
 def test_the_frame_is_tidy(tmp_path: Path) -> None:
-    answered(tmp_path, both())
-    table = pd.read_csv(tmp_path / "bandwidth.csv")
+    told(tmp_path, both())
+    table = pd.read_csv(tmp_path / "table.csv")
     assert len(table) == 9 * 33 + 4 + 16 + 3
     claims = table[table["operation"] == "against a GPU"]
     assert set(claims["verdict"]) == {"slower"}
@@ -545,13 +514,13 @@ def test_every_word_about_bandwidth(rate: float, words: str, tmp_path: Path) -> 
     if words.startswith("cannot"):
         wide = [point(2**29, rate), point(2**30, rate, spread=0.1)]
         card = bandwidths("gpu", [curve("read", None, wide)])
-    found = answered(tmp_path, [processor, card])
+    found = told(tmp_path, [processor, card])
     assert f"GPUs against CPUs: {words} in bandwidth." in found.sentence
     assert found.state == (State.PART if words.startswith("cannot") else State.ANSWERED)
 
 
 def test_without_a_gpu_the_claims_cannot_be_told(tmp_path: Path) -> None:
-    found = answered(tmp_path, [cpu_rows(), cpu(), *products("cpu", "crossover", 1)])
+    found = told(tmp_path, [cpu_rows(), cpu(), *products("cpu", "crossover", 1)])
     assert any("cannot be told: no GPU was measured" in text for text in found.why)
     assert "GPU" not in found.sentence
     assert found.numbers["claims"] == []
@@ -560,7 +529,7 @@ def test_without_a_gpu_the_claims_cannot_be_told(tmp_path: Path) -> None:
 
 def test_a_single_point_cannot_tell(tmp_path: Path) -> None:
     card = bandwidths("gpu", [curve("read", None, [point(2**20, 2900.0)])])
-    found = answered(tmp_path, [cpu(), card])
+    found = told(tmp_path, [cpu(), card])
     assert found.sentence.endswith("GPUs against CPUs: cannot tell.")
     assert found.state == State.PART
 
@@ -569,7 +538,7 @@ def test_what_limits_an_answer_is_said(tmp_path: Path) -> None:
     busy = cpu()
     busy.trials[0] = curve("read", 1, scan(LEVELS)[:-4], contended=4)
     nodes = {"nodes": [{"cpus": "0", "memory_bytes": 1}, {"cpus": "1", "memory_bytes": 1}]}
-    found = answered(tmp_path, [cpu_rows(l3=300 * 2**20 * 2, NUMA=nodes), busy])
+    found = told(tmp_path, [cpu_rows(l3=300 * 2**20 * 2, NUMA=nodes), busy])
     text = "\n".join(found.caveats)
     assert "4 of 198 points were disturbed" in text
     assert "not clearly beyond the reported 600 MiB L3" in text
@@ -617,7 +586,7 @@ def test_no_scan_but_products(tmp_path: Path) -> None:
     gone = make_record(
         "bandwidth", {"device": "cpu"}, [], status=Status.OUT_OF_MEMORY, reason="full"
     )
-    found = answered(tmp_path, [gone, *products("cpu", "alignment", 1)])
+    found = told(tmp_path, [gone, *products("cpu", "alignment", 1)])
     assert (found.sentence, found.state) == (question.NOTHING, State.NONE)
     assert found.missing[0].status == Status.OUT_OF_MEMORY
     assert found.numbers["cpu"]["best_products_flops"]["float32"] > 1e11
@@ -635,7 +604,7 @@ def test_products_of_several_occasions_stand_in_the_roofline() -> None:
 
 
 def test_products_alone_compare_gpus_and_cpus(tmp_path: Path) -> None:
-    found = answered(
+    found = told(
         tmp_path,
         [cpu_rows(), *products("cpu", "alignment", 1), *products("gpu", "crossover", 100)],
     )

@@ -14,7 +14,8 @@ import pytest
 import torch
 from assay.learning import dataset, training
 from assay.record import Trial
-from conftest import PROTOCOL, ROOT, make_record
+from builders import QUICK, make_record
+from conftest import ROOT
 from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.append(str(ROOT / "benchmarks"))
@@ -268,14 +269,7 @@ def test_the_spread_between_occasions_is_found():
 TINY_TRIAL = {
     **{"seed": 1, "anchor": 32, "layouts": [], "cap_s": 20, "half_width": 0.5},
     "shapes": {"kinds": [], "sizes": [], "dtypes": [], "batch": 1, "rounds_most": 6},
-    "protocol": {
-        **PROTOCOL,
-        **{"rounds_least": 6, "rounds_most": 6, "void_delay_share": 1, "cap_s": 20},
-        "cpu": {
-            **{"half_width": 0.5, "block_s": 5e-4, "block_least_s": 1e-5, "lead_in_s": 0},
-            **{"warmup_calls": 1, "warmup_s": 0.01, "settle_s": 0.01},
-        },
-    },
+    "protocol": {**QUICK, "cap_s": 20},
 }
 
 

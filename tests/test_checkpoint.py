@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import answer_checkpoint as answer
-import fetch_dataset as fetch
 import measure_formats as measure
 import measure_resume as resume
 import measure_transfer as transfer
@@ -21,22 +20,14 @@ from assay.answer.model import State
 from assay.learning import training
 from assay.modules import checkpoint, formats, process
 from assay.record import Status, Trial
-from conftest import PROTOCOL, ROOT, make_record, with_status
+from builders import QUICK, make_record, with_status
+from conftest import ROOT
 from torch import nn
 
 CPU = torch.device("cpu")
-PACE = {
-    "half_width": 0.5,
-    "block_s": 1e-3,
-    "block_least_s": 1e-5,
-    "lead_in_s": 0,
-    "warmup_calls": 1,
-    "warmup_s": 0.0,
-    "settle_s": 0.0,
-}
 SHARED = {
     "seed": 1,
-    "protocol": {**PROTOCOL, "rounds_least": 6, "rounds_most": 6, "cpu": PACE, "gpu": PACE},
+    "protocol": {**QUICK},
 }
 RESUME = {
     "examples": 100,
@@ -67,10 +58,8 @@ FORMATS = {
 @pytest.fixture(autouse=True)
 def threads_and_seeds():
     """Measuring changes torch's threads and seed."""
-    before = torch.get_num_threads()
     with torch.random.fork_rng():
         yield
-    torch.set_num_threads(before)
 
 
 def run(module, tmp_path, settings, *arguments):
@@ -175,15 +164,6 @@ def test_what_an_arm_takes_and_what_it_does(arm, weights, biases, donor_moves, l
     assert (training.digest(donor) != before) == donor_moves
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "dataset.safetensors"
-    fetch.main(
-        ["--settings", json.dumps({"size": "sample", "folder": None}), "--output", str(path)]
-    )
-    return path
-
-
 TRANSFER = {
     "hidden": [16, 16],
     "batch": 50,
@@ -225,7 +205,6 @@ def test_images_must_be_a_number_or_all():
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
     """Real jobs of three formats."""
-    before = torch.get_num_threads()
     found = {}
     temporary = tmp_path_factory.mktemp("temporary")
     with pytest.MonkeyPatch.context() as patch:
@@ -233,7 +212,6 @@ def stored(tmp_path_factory):
         for name in ("state_dict", "module", "safetensors"):
             path = tmp_path_factory.mktemp(name)
             found[name] = answer.stored(run(measure, path, FORMATS, "--format", name))
-    torch.set_num_threads(before)
     assert list(temporary.iterdir()) == []  # nothing is left behind
     return found
 

@@ -20,7 +20,8 @@ from assay.ladder import rungs
 from assay.timing import clock, cuda, trial
 from assay.timing.clock import Block, CudaClock, HostClock, NotAhead
 from assay.timing.trial import Protocol, Work
-from conftest import PROTOCOL, ROOT
+from builders import PROTOCOL
+from conftest import ROOT
 
 GPU = torch.device("cuda:0")
 KERNEL_S = 2e-6

@@ -3,7 +3,6 @@
 import json
 
 import answer_composition as answer
-import fetch_dataset as fetch
 import measure_composition as measure
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from assay.answer import model, question
 from assay.answer.model import Main, State
 from assay.answer.verdict import Word
 from assay.record import DatasetInfo, Status, Trial
-from conftest import make_record, with_status
+from builders import make_record, with_status
 
 SETTINGS = {
     "seed": 1,
@@ -347,22 +346,11 @@ def test_structures_begin_alike():
 # ---- a real job ----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "dataset.safetensors"
-    fetch.main(
-        ["--settings", json.dumps({"size": "sample", "folder": None}), "--output", str(path)]
-    )
-    return path
-
-
 def measured(tmp_path, data, structure, **changes):
-    before = torch.get_num_threads()
     output = tmp_path / "record.json"
     arguments = ["--structure", structure, "--threads", "1", "--dataset", str(data)]
     arguments += ["--settings", json.dumps(SETTINGS | changes), "--output", str(output)]
     measure.main(arguments)
-    torch.set_num_threads(before)
     return record.read(output)
 
 

@@ -7,7 +7,8 @@ import pytest
 from assay import record
 from assay.record import Status
 from assay.timing import contrast
-from conftest import PROTOCOL, ROOT, load
+from builders import QUICK
+from conftest import ROOT, load
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,18 +60,13 @@ def test_what_slows_a_whole_round_is_no_contrast():
 
 
 # Nothing is void: a busy neighbour of the tests must not change what they see.
-UNDISTURBED = {"rounds_least": 6, "rounds_most": 8, "void_delay_share": 1}
-PACE = {
-    **{"half_width": 0.5, "block_s": 5e-4, "block_least_s": 1e-5, "lead_in_s": 0},
-    **{"warmup_calls": 1, "warmup_s": 0.01, "settle_s": 0.01},
-}
 SETTINGS = {
     "seed": 1,
     "anchor": 64,
     "sizes": [48, 63, 65, 80],
     "dtypes": ["float32", "tf32", "bfloat16"],
     "cap_s": 20,
-    "protocol": {**PROTOCOL, **UNDISTURBED, "cpu": PACE, "gpu": PACE},
+    "protocol": {**QUICK, "rounds_most": 8},
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,34 +15,18 @@ import pytest
 import torch
 from assay import record
 from assay.answer import model, question
-from assay.answer.model import Answer, State
+from assay.answer.model import State
+from assay.device import usable_cores
 from assay.record import Record, Status, Trial
 from assay.timing.clock import Block
 from assay.timing.trial import Work
-from conftest import PROTOCOL, make_record
+from builders import PROTOCOL, QUICK, answered, make_record
 
 CPU = torch.device("cpu")
 SIZES = [2**i for i in range(13)]
-QUICK = {
-    "half_width": 0.5,
-    "block_s": 5e-4,
-    "block_least_s": 1e-5,
-    "lead_in_s": 0,
-    "warmup_calls": 1,
-    "warmup_s": 0.01,
-    "settle_s": 0.01,
-}
 SETTINGS: dict[str, Any] = {
     "seed": 1,
-    # Nothing is void: a busy neighbour of the tests must not change what they see.
-    "protocol": {
-        **PROTOCOL,
-        "rounds_least": 6,
-        "rounds_most": 6,
-        "void_delay_share": 1,
-        "cpu": QUICK,
-        "gpu": QUICK,
-    },
+    "protocol": {**QUICK},
     "operations": {"product": ["float32", "bfloat16"], "elementwise": ["float32"]},
     "cell_s": 20,
     "half_width": 0.5,
@@ -437,24 +421,11 @@ def test_the_figure_names_its_sides_and_holds_two_points_or_more() -> None:
     assert not single.views[0].figure.axes if single.views[0].figure else False
 
 
-def answered(folder: Path, records: Sequence[Record]) -> Answer:
-    """Write the records, answer from them, and read the answer."""
-    paths = [folder / f"{i}.json" for i in range(len(records))]
-    for path, each in zip(paths, records, strict=True):
-        record.write(path, each)
-    about = json.dumps({"title": "t", "exercise": "e"})
-    ends = (("table", "csv"), ("figure", "svg"), ("answer", "json"))
-    out = [f"--{kind}={folder / kind}.{end}" for kind, end in ends]
-    answer.main(["--about", about, *out, *map(str, paths)])
-    return model.read(folder / "answer.json")
-
-
 def test_the_files_of_an_answer(tmp_path: Path) -> None:
-    seen = answered(tmp_path, [*cpu(), *gpu(unsynchronised_s=5e-6, device_s=1e-6)])
+    seen = answered(answer, tmp_path, [*cpu(), *gpu(unsynchronised_s=5e-6, device_s=1e-6)])
     lines = (tmp_path / "table.csv").read_text().splitlines()
     ways = len(SIZES) * (2 + 3 + 2 + 3)
     assert len(lines) == 1 + ways
-    assert "<svg" in (tmp_path / "figure.svg").read_text()
     assert (tmp_path / "figure.png").stat().st_size > 10_000
     assert len(seen.table.rows) == ways
     assert seen.folded[0].table
@@ -479,9 +450,8 @@ def task(operation: str = "product", n: int = 48, dtype: str = "float32") -> mea
 
 def test_a_real_job_leaves_the_threads_as_they_were(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
-    before = torch.get_num_threads()
     measure.main(["--n", "40", "--settings", json.dumps(SETTINGS), "--output", str(path)])
-    assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == usable_cores()
     seen = record.read(path)
     assert seen.axes == {"device": "cpu", "n": 40, "occasion": 1}
     assert [each.status for each in seen.trials] == [Status.OK] * 3
@@ -495,7 +465,7 @@ def test_a_real_job_leaves_the_threads_as_they_were(tmp_path: Path) -> None:
         assert set(result["ratios"]) == {"twin", "all_threads"}
     arms: Any = small.result["arms"]
     assert arms["printed"]["time_median_s"] > arms["anchor"]["time_median_s"]
-    found = answered(tmp_path, [seen])
+    found = answered(answer, tmp_path, [seen])
     assert found.numbers["best_products"]
 
 

@@ -3,7 +3,6 @@
 import json
 
 import answer_custom_layers as answer
-import fetch_dataset as fetch
 import measure_fourier as fourier
 import measure_reduction as reduction
 import numpy as np
@@ -15,28 +14,11 @@ from assay.answer.model import State
 from assay.learning.training import Examples
 from assay.modules import layers
 from assay.record import DatasetInfo, Status, Trial
-from conftest import PROTOCOL, make_record, with_status
+from builders import QUICK, answered, make_record, with_status
 
-PACE = {
-    "half_width": 0.5,
-    "block_s": 5e-4,
-    "block_least_s": 1e-5,
-    "lead_in_s": 0,
-    "warmup_calls": 1,
-    "warmup_s": 0.0,
-    "settle_s": 0.0,
-}
-TINY = {
-    **PROTOCOL,
-    "rounds_least": 6,
-    "rounds_most": 6,
-    "void_delay_share": 1,  # a busy neighbour of the tests must not change what they see
-    "cpu": PACE,
-    "gpu": PACE,
-}
 REDUCTION = {
     "seed": 1,
-    "protocol": TINY,
+    "protocol": {**QUICK},
     "base": {"batch": 4, "n": 8, "k": 3},
     "sizes": {"batch": [1, 4], "n": [4, 8, 16], "k": [1, 3]},
     "dtype": "float32",
@@ -46,7 +28,7 @@ REDUCTION = {
 }
 FOURIER = {
     "seed": 1,
-    "protocol": TINY,
+    "protocol": {**QUICK},
     "kept": [0.1, 1],
     "checked_sizes": [7, 8],
     "hidden": [8],
@@ -279,34 +261,24 @@ def test_a_control_that_differs_with_all_coefficients_is_told():
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory):
+def here(data, tmp_path_factory):
     """The records of one small job of each study and selection."""
     folder = tmp_path_factory.mktemp("here")
-    data = folder / "dataset.safetensors"
-    fetch.main(["--settings", json.dumps({"size": "sample", "folder": None}),
-                "--output", str(data)])  # fmt: skip
-    before = torch.get_num_threads()
     paths = [folder / f"{name}.json" for name in ("n", "leading", "random")]
     reduction.main(["--sweep", "n", "--threads", "1", "--settings", json.dumps(REDUCTION),
                     "--output", str(paths[0])])  # fmt: skip
     for path in paths[1:]:
         fourier.main(["--selection", path.stem, "--threads", "1", "--dataset", str(data),
                       "--settings", json.dumps(FOURIER), "--output", str(path)])  # fmt: skip
-    torch.set_num_threads(before)
     return paths
 
 
 def test_the_files_of_an_answer(here, tmp_path):
-    out = {kind: tmp_path / f"x.{end}" for kind, end in
-           (("table", "csv"), ("figure", "svg"), ("answer", "json"))}  # fmt: skip
-    about = json.dumps({"title": "t", "exercise": "e"})
-    answer.main(["--about", about, *(f"--{k}={p}" for k, p in out.items()), *map(str, here)])
-    seen = model.read(out["answer"])
+    seen = answered(answer, tmp_path, map(record.read, here))
     assert len(seen.table.rows) == 18
     assert seen.numbers["disagreement"] < 1e-12
     assert seen.numbers["same_at_all"] is True
     assert any("gradcheck accepts all" in text for text in seen.why)
-    assert "<svg" in out["figure"].read_text()
 
 
 def test_only_the_symmetric_part_is_felt(here):
@@ -329,7 +301,7 @@ def test_an_implementation_that_computes_something_else_is_refused(monkeypatch):
     wrong = layers.Implementation(lambda w: (w,), lambda x, w: layers.einsum(x, w) * 1.001)
     monkeypatch.setitem(layers.IMPLEMENTATIONS, "outer", wrong)
     at = reduction.Sizes(4, 8, 3, torch.float32, torch.device("cpu"))
-    protocol = reduction.Protocol.from_settings(TINY, at.place)
+    protocol = reduction.Protocol.from_settings(QUICK, at.place)
     seen = reduction.compare(at, protocol, 1)
     assert seen.status == Status.REFUSED
     assert "outer computes something else" in seen.reason

@@ -9,13 +9,13 @@ from typing import Any
 import answer_decade as answer
 import pandas as pd
 import pytest
-from assay import record
 from assay.answer import model
 from assay.answer.model import State
 from assay.answer.verdict import Word
 from assay.probe.items import Item
 from assay.record import Record, Status, Trial
-from conftest import ROOT, make_record
+from builders import answered, make_record
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -243,20 +243,10 @@ def test_devices_have_their_own_points() -> None:
 
 
 def test_the_files_of_an_answer(tmp_path: Path) -> None:
-    paths = []
-    for i, each in enumerate(records(product("float32", 1024, 3e11))):
-        paths.append(tmp_path / f"{i}.json")
-        record.write(paths[-1], each)
-    out = [
-        f"--{kind}={tmp_path / kind}.{end}"
-        for kind, end in (("table", "csv"), ("figure", "svg"), ("answer", "json"))
-    ]
-    answer.main(["--about", '{"title": "t", "exercise": "e"}', *out, *map(str, paths)])
+    found = answered(answer, tmp_path, records(product("float32", 1024, 3e11)))
     rows = len(TABLE) + 1 + len(answer.trends(TABLE))
     assert len((tmp_path / "table.csv").read_text().splitlines()) == rows + 1
-    assert "<svg" in (tmp_path / "figure.svg").read_text()
     assert (tmp_path / "figure.png").stat().st_size > 10_000
-    found = model.read(tmp_path / "answer.json")
     assert found.numbers["this_machine"][0]["dtype"] == "float32"
 
 

@@ -11,7 +11,8 @@ from fnmatch import fnmatchcase
 import pytest
 from assay import device, environment, job, record
 from assay.answer import question
-from conftest import ROOT, copy_workflow, make_record
+from builders import make_record
+from conftest import ROOT, copy_workflow
 
 SCRIPTS = ROOT / "workflow/scripts"
 HARM = {

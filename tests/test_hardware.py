@@ -19,30 +19,14 @@ from assay.answer.model import State
 from assay.probe import items
 from assay.probe.items import Item
 from assay.record import Record, Status, Trial
-from conftest import PROTOCOL, check_budgets, make_record
+from builders import QUICK, make_record
+from conftest import check_budgets
 from hypothesis import given
 from hypothesis import strategies as st
 
-QUICK = {
-    "half_width": 0.5,
-    "block_s": 5e-4,
-    "block_least_s": 1e-5,
-    "lead_in_s": 0,
-    "warmup_calls": 1,
-    "warmup_s": 0.01,
-    "settle_s": 0.01,
-}
 SETTINGS = {
     "seed": 1,
-    # Nothing is void: a busy neighbour of the tests must not change what they see.
-    "protocol": {
-        **PROTOCOL,
-        "rounds_least": 6,
-        "rounds_most": 6,
-        "void_delay_share": 1,
-        "cpu": QUICK,
-        "gpu": QUICK,
-    },
+    "protocol": {**QUICK},
     "cpu_memory_bus": None,
     "smallest_bytes": 2**18,
     "largest_bytes": 2**24,

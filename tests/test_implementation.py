@@ -18,7 +18,6 @@ import pytest
 import torch
 from assay import configuration, record
 from assay.answer import model
-from assay.answer.model import Answer
 from assay.answer.question import NOTHING
 from assay.job import Job
 from assay.ladder import counting, pieces, rungs, shapes
@@ -30,30 +29,14 @@ from assay.record import DatasetInfo, Record, Status, Trial
 from assay.timing import allocation
 from assay.timing.clock import Block
 from assay.timing.trial import Work
-from conftest import PROTOCOL, check_budgets, make_record
+from builders import PACE, QUICK, answered, make_record
+from conftest import check_budgets
 from test_configuration import DEFAULT, changed, complaint
 
 CPU = torch.device("cpu")
-PACE = {
-    "half_width": 0.5,
-    "block_s": 5e-4,
-    "block_least_s": 1e-5,
-    "lead_in_s": 0,
-    "warmup_calls": 1,
-    "warmup_s": 0.001,
-    "settle_s": 0.01,
-}
 SETTINGS: dict[str, Any] = {
     "seed": 1,
-    # Nothing is void: a busy neighbour of the tests must not change what they see.
-    "protocol": {
-        **PROTOCOL,
-        "rounds_least": 6,
-        "rounds_most": 6,
-        "void_delay_share": 1,
-        "cpu": PACE,
-        "gpu": PACE,
-    },
+    "protocol": {**QUICK},
     "perceptron": {"hidden": [12, 8], "batch": 16},
     "convolution": {"channels": [3, 4], "kernel": 3, "batch": 4},
     "recurrent": {"hidden": 6, "batch": 4},
@@ -415,10 +398,8 @@ def measured(folder: Path, data: Path, shape: str, device: str = "cpu", **change
     """The record of a run of the measuring script, on one thread: a busy core stops two."""
     path = folder / f"{shape}.json"
     settings = json.dumps(SETTINGS | changes)
-    before = torch.get_num_threads()
     arguments = ["--dataset", str(data), "--settings", settings, "--output", str(path)]
     measure.main(["--shape", shape, "--device", device, "--threads", "1", *arguments])
-    torch.set_num_threads(before)
     return record.read(path)
 
 
@@ -446,7 +427,7 @@ def test_a_real_job_times_every_rung_and_its_pieces(here: list[Record]) -> None:
 
 
 def test_this_machine_is_answered(here: list[Record], tmp_path: Path) -> None:
-    found = answered(tmp_path, here)
+    found = answered(answer, tmp_path, here)
     assert "simple perceptron" in found.sentence
     assert "cpu" not in found.sentence  # there is one device
     assert found.numbers["cpu"]["claims"]["a framework converges faster"] == "does not hold"
@@ -707,18 +688,6 @@ def test_one_point_is_no_figure() -> None:
     assert "Fewer than two" in found.views[0].alternative
 
 
-def answered(folder: Path, records: Sequence[Record]) -> Answer:
-    """Write the records, answer from them, and read the answer."""
-    paths = [folder / f"{i}.json" for i in range(len(records))]
-    for path, each in zip(paths, records, strict=True):
-        record.write(path, each)
-    about = json.dumps({"title": "t", "exercise": "e"})
-    ends = (("table", "csv"), ("figure", "svg"), ("answer", "json"))
-    out = [f"--{kind}={folder / kind}.{end}" for kind, end in ends]
-    answer.main(["--about", about, *out, *map(str, paths)])
-    return model.read(folder / "answer.json")
-
-
 def test_the_files_of_an_answer(tmp_path: Path) -> None:
     gone = make_record(
         "implementation",
@@ -729,10 +698,9 @@ def test_the_files_of_an_answer(tmp_path: Path) -> None:
     )
     beside = made_up("depth-1", 1.4, device="other")
     records = [*by_batch(lambda n: 1.3), made_up("recurrent-1", 2.0), beside, gone]
-    seen = answered(tmp_path, records)
+    seen = answered(answer, tmp_path, records)
     lines = (tmp_path / "table.csv").read_text().splitlines()
     assert len(lines) == 1 + 3 * 8 + 1 + 2 * 8  # trials, the absent device, implementations
-    assert "<svg" in (tmp_path / "figure.svg").read_text()
     assert seen.missing[0].reason == "no GPU"
     assert [view.name for view in seen.views] == ["cpu"]  # two points at least
 

@@ -5,7 +5,6 @@ import math
 import re
 
 import answer_initialization as answer
-import fetch_dataset as fetch
 import measure_initialization as measure
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ from assay.answer.model import State
 from assay.learning import network
 from assay.learning.training import Examples
 from assay.record import DatasetInfo, Status, Trial
-from conftest import PROTOCOL, make_record, with_status
+from builders import PROTOCOL, make_record, with_status
 from torch import nn
 
 WIDTHS = [784, 256, 256, 10]
@@ -523,19 +522,9 @@ def test_without_a_run_it_says_so(status, trials):
 # ---- real jobs -----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "dataset.safetensors"
-    fetch.main(
-        ["--settings", json.dumps({"size": "sample", "folder": None}), "--output", str(path)]
-    )
-    return path
-
-
 @pytest.fixture
 def run(tmp_path, data):
-    """Runs a small real job and reads its record; the number of threads is put back."""
-    threads = torch.get_num_threads()
+    """Runs a small real job and reads its record."""
 
     def run(name, depth=2, **changes):
         output = tmp_path / f"{name}.json"
@@ -545,8 +534,7 @@ def run(tmp_path, data):
                       "--output", str(output)])  # fmt: skip
         return record.read(output)
 
-    yield run
-    torch.set_num_threads(threads)
+    return run
 
 
 def test_a_real_placebo_is_the_default_bit_for_bit(run):

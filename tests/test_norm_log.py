@@ -14,33 +14,16 @@ import pytest
 import torch
 from assay import record
 from assay.answer import model, question
-from assay.answer.model import Answer, Main, State
+from assay.answer.model import Main, State
 from assay.record import Record, Status, Trial
 from assay.timing.reads import reads
 from assay.timing.trial import Work
-from conftest import PROTOCOL, make_record
+from builders import QUICK, answered, make_record
 
 CPU = torch.device("cpu")
-QUICK = {
-    "half_width": 0.5,
-    "block_s": 5e-4,
-    "block_least_s": 1e-5,
-    "lead_in_s": 0,
-    "warmup_calls": 1,
-    "warmup_s": 0.01,
-    "settle_s": 0.01,
-}
 SETTINGS: dict[str, Any] = {
     "seed": 1,
-    # Nothing is void: a busy neighbour of the tests must not change what they see.
-    "protocol": {
-        **PROTOCOL,
-        "rounds_least": 6,
-        "rounds_most": 6,
-        "void_delay_share": 1,
-        "cpu": QUICK,
-        "gpu": QUICK,
-    },
+    "protocol": {**QUICK},
     "products": 1000,
     "n": 100,
     "cap_s": 60,
@@ -52,9 +35,7 @@ def measured(folder: Path, **changes: Any) -> Record:
     """The record of a run of the measuring script, on one thread: a busy core stops two."""
     path = folder / "record.json"
     settings = json.dumps(SETTINGS | changes)
-    before = torch.get_num_threads()
     measure.main(["--threads", "1", "--settings", settings, "--output", str(path)])
-    torch.set_num_threads(before)
     return record.read(path)
 
 
@@ -95,7 +76,7 @@ def test_the_published_loop_overflows(here: Record) -> None:
 
 
 def test_this_machine_is_answered(here: Record, tmp_path: Path) -> None:
-    found = answered(tmp_path, here)
+    found = answered(answer, tmp_path, [here])
     assert found.state != State.NONE
     assert [row[0] for row in found.table.rows] == [
         ".item() each",
@@ -171,7 +152,7 @@ def test_what_does_not_fit_is_out_of_memory(
     seen = measured(tmp_path)
     assert seen.trials[0].status == Status.OUT_OF_MEMORY
     assert "GB of cpu are free" in str(seen.trials[0].reason)
-    assert "Nothing could be measured" in answered(tmp_path, seen).sentence
+    assert "Nothing could be measured" in answered(answer, tmp_path, [seen]).sentence
 
 
 def test_an_absent_device_is_a_record_not_a_crash(tmp_path: Path) -> None:
@@ -283,20 +264,7 @@ def test_a_contended_trial_is_not_judged() -> None:
     assert "contended" in set(found.frame["status"])
 
 
-def answered(folder: Path, *records: Record) -> Answer:
-    """Write the records, answer from them, and read the answer."""
-    paths = [folder / f"{i}.json" for i in range(len(records))]
-    for path, each in zip(paths, records, strict=True):
-        record.write(path, each)
-    about = json.dumps({"title": "t", "exercise": "e"})
-    ends = (("table", "csv"), ("figure", "svg"), ("answer", "json"))
-    out = [f"--{kind}={folder / kind}.{end}" for kind, end in ends]
-    answer.main(["--about", about, *out, *map(str, paths)])
-    return model.read(folder / "answer.json")
-
-
 def test_the_files_of_an_answer(tmp_path: Path) -> None:
-    seen = answered(tmp_path, made_up("cpu", CPU_MS), made_up("gpu", GPU_MS))
+    seen = answered(answer, tmp_path, [made_up("cpu", CPU_MS), made_up("gpu", GPU_MS)])
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 1 + 2 * 2 + 5 + 6
-    assert "<svg" in (tmp_path / "figure.svg").read_text()
     assert len(seen.table.rows) == 11

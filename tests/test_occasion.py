@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from assay.answer import occasion
 from assay.record import Record, Status, Trial
-from conftest import make_record
+from builders import make_record
 from hypothesis import given
 from hypothesis import strategies as st
 

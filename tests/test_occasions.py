@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from assay import grid, job, record
 from assay.record import Status, Trial
-from conftest import ROOT, load, make_record
+from builders import make_record
+from conftest import ROOT, load
 
 sys.path.append(str(ROOT / "workflow/scripts"))
 again = load(ROOT / "workflow/again.py")

@@ -13,7 +13,7 @@ from assay.answer import model, question
 from assay.answer.model import Main, State
 from assay.modules import weights
 from assay.record import Trial
-from conftest import PROTOCOL, make_record, with_status
+from builders import PROTOCOL, answered, make_record, with_status
 from scipy import stats
 
 SETTINGS = {
@@ -32,10 +32,8 @@ SETTINGS = {
 
 def measured(folder, topic):
     path = folder / f"{topic}.json"
-    before = torch.get_num_threads()
     measure.main(["--topic", topic, "--threads", "1", "--settings", json.dumps(SETTINGS),
                   "--output", str(path)])  # fmt: skip
-    torch.set_num_threads(before)
     return record.read(path)
 
 
@@ -274,22 +272,13 @@ def test_the_optimiser_needs_its_own_state(here):
 
 
 def test_the_files_of_an_answer(here, tmp_path):
-    paths = []
-    for name, each in here.items():
-        paths.append(tmp_path / f"{name}.json")
-        record.write(paths[-1], each)
-    out = {kind: tmp_path / f"x.{end}" for kind, end in
-           (("table", "csv"), ("figure", "svg"), ("answer", "json"))}  # fmt: skip
-    about = json.dumps({"title": "t", "exercise": "e"})
-    answer.main(["--about", about, *(f"--{k}={p}" for k, p in out.items()), *map(str, paths)])
-    seen = model.read(out["answer"])
+    seen = answered(answer, tmp_path, here.values())
     assert seen.state == State.ANSWERED
     assert "the claim is false" in seen.sentence
     assert "A state_dict holds every registered parameter." in seen.sentence
     assert len(seen.sentence.split()) <= 25
     assert ";" not in seen.sentence
     assert len(seen.table.rows) == 11
-    assert "<svg" in out["figure"].read_text()
     assert not seen.missing
 
 

@@ -5,12 +5,11 @@ import json
 import answer_placement as answer
 import measure_placement as measure
 import pytest
-import torch
 from assay import record
 from assay.answer import model, question
 from assay.answer.model import State
 from assay.record import Status, Trial
-from conftest import PROTOCOL, make_record, with_status
+from builders import PROTOCOL, make_record, with_status
 
 SETTINGS = {"features": 8, "seed": 1, "protocol": dict(PROTOCOL)}
 
@@ -18,10 +17,8 @@ SETTINGS = {"features": 8, "seed": 1, "protocol": dict(PROTOCOL)}
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
     """One real job on the CPU."""
-    before = torch.get_num_threads()
     output = tmp_path_factory.mktemp("placement") / "cpu.json"
     measure.main(["--threads", "1", "--settings", json.dumps(SETTINGS), "--output", str(output)])
-    torch.set_num_threads(before)
     return record.read(output)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from assay.answer import question
 from assay.record import RecordError, Status, Trial
-from conftest import make_record
+from builders import make_record
 
 
 def test_what_could_not_be_measured_is_named_with_its_reason():

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from assay import record
-from conftest import ROOT, make_record
+from builders import make_record
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -3,7 +3,6 @@
 import json
 
 import answer_registration as answer
-import fetch_dataset as fetch
 import measure_registration as measure
 import pytest
 import torch
@@ -13,7 +12,7 @@ from assay.answer.model import Main, State
 from assay.answer.verdict import Word
 from assay.modules import blocks, operations
 from assay.record import DatasetInfo, Status, Trial
-from conftest import make_record, with_status
+from builders import make_record, with_status
 from torch import nn
 
 SETTINGS = {
@@ -329,22 +328,11 @@ def test_only_errors_of_torch_are_outcomes():
 # ---- a real job ----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "dataset.safetensors"
-    fetch.main(
-        ["--settings", json.dumps({"size": "sample", "folder": None}), "--output", str(path)]
-    )
-    return path
-
-
 def measured(tmp_path, data, storage, **changes):
-    before = torch.get_num_threads()
     output = tmp_path / "record.json"
     arguments = ["--storage", storage, "--threads", "1", "--dataset", str(data)]
     arguments += ["--settings", json.dumps(SETTINGS | changes), "--output", str(output)]
     measure.main(arguments)
-    torch.set_num_threads(before)
     return record.read(output)
 
 

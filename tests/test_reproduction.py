@@ -5,7 +5,6 @@ import json
 import math
 
 import answer_reproduction as answer
-import fetch_dataset as fetch
 import measure_reproduction as measure
 import pytest
 import torch
@@ -20,7 +19,8 @@ from assay.published.bars import ACTIVATIONS, RATES
 from assay.published.figures import AS_PUBLISHED, CORRECTED
 from assay.record import Status, Trial
 from assay.statistic import Interval
-from conftest import PROTOCOL, check_budgets, make_record
+from builders import PROTOCOL, QUICK, make_record
+from conftest import check_budgets
 from torch import nn
 
 TABLE = answer.published()
@@ -374,26 +374,9 @@ def test_an_epoch_counts_every_batch():
     assert seen == [(1, 2), (3, 4), (5, 6)]
 
 
-PACE = {
-    "half_width": 0.5,
-    "block_s": 1e-4,
-    "block_least_s": 1e-5,
-    "lead_in_s": 0,
-    "warmup_calls": 1,
-    "warmup_s": 0.0,
-    "settle_s": 0.0,
-}
 SMALL = {
     "seed": 1,
-    # No round is void: a busy machine must not decide what a test sees.
-    "protocol": {
-        **PROTOCOL,
-        "rounds_least": 6,
-        "rounds_most": 6,
-        "void_delay_share": 1.0,
-        "cpu": PACE,
-        "gpu": PACE,
-    },
+    "protocol": {**QUICK},
     "loader_images": 512,
     "epochs": 1,
     "batch": 256,
@@ -452,21 +435,10 @@ def test_what_is_done_with_gpus_gives_the_figures_that_were_published():
 # ---- real jobs -----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "dataset.safetensors"
-    fetch.main(
-        ["--settings", json.dumps({"size": "sample", "folder": None}), "--output", str(path)]
-    )
-    return path
-
-
 def run(tmp_path, data, exercise):
     output = tmp_path / f"{exercise}.json"
-    threads = torch.get_num_threads()
     measure.main(["--exercise", exercise, "--threads", "1", "--dataset", str(data),
                   "--settings", json.dumps(SMALL), "--output", str(output)])  # fmt: skip
-    torch.set_num_threads(threads)
     return record.read(output)
 
 

@@ -9,7 +9,8 @@ import sys
 import pytest
 from assay import grid, record
 from assay.answer import other_runs
-from conftest import ROOT, make_record
+from builders import make_record
+from conftest import ROOT
 
 # What is asked of a machine, not of a training on it.
 REFERENCED = {"hardware", "bandwidth", "alignment", "crossover", "norm_log", "two_devices"}

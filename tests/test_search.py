@@ -3,16 +3,14 @@
 import json
 
 import answer_rate as answer
-import fetch_dataset as fetch
 import measure_search as measure
 import numpy as np
 import pytest
-import torch
 from assay import record
 from assay.answer import verdict
 from assay.answer.arms import Role
 from assay.record import Trial
-from conftest import PROTOCOL, make_record
+from builders import PROTOCOL, make_record
 from hypothesis import given
 from hypothesis import strategies as st
 from test_sweep import cell
@@ -60,19 +58,13 @@ def test_what_is_no_strategy_is_one_sentence(capsys):
 
 
 @pytest.fixture(scope="module")
-def searches(tmp_path_factory):
+def searches(data, tmp_path_factory):
     """A real search by each strategy."""
     folder = tmp_path_factory.mktemp("search")
-    data = folder / "dataset.safetensors"
-    fetch.main(
-        ["--settings", json.dumps({"size": "sample", "folder": None}), "--output", str(data)]
-    )
-    before = torch.get_num_threads()
     for name in measure.STRATEGIES:
         measure.main(["--strategy", name, "--threads", "1", "--dataset", str(data),
                       "--settings", json.dumps(SETTINGS),
                       "--output", str(folder / f"{name}.json")])  # fmt: skip
-    torch.set_num_threads(before)
     return [record.read(folder / f"{name}.json") for name in measure.STRATEGIES]
 
 

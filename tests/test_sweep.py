@@ -7,7 +7,6 @@ import answer_bottleneck
 import answer_depth
 import answer_rate
 import answer_width
-import fetch_dataset as fetch
 import measure_perceptron as measure
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from assay.answer import model, sweep, verdict
 from assay.answer.model import State
 from assay.learning import training
 from assay.record import DatasetInfo, Status, Trial
-from conftest import PROTOCOL, make_record, with_status
+from builders import PROTOCOL, make_record, with_status
 
 SETTINGS = {
     "batch": 256,
@@ -389,21 +388,11 @@ def test_a_rate_that_is_unsteady_is_told(falls, told):
 # ---- measuring ----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "dataset.safetensors"
-    settings = json.dumps({"size": "sample", "folder": None})
-    fetch.main(["--settings", settings, "--output", str(path)])
-    return path
-
-
 def run(tmp_path, data, hidden, rate="0.1"):
     output = tmp_path / f"{hidden}-at-{rate}.json"
     settings = SETTINGS | {"seed": 1, "epochs": 1, "seeds": 2}
-    before = torch.get_num_threads()
     measure.main(["--hidden", hidden, "--rate", rate, "--threads", "1", "--dataset", str(data),
                   "--settings", json.dumps(settings), "--output", str(output)])  # fmt: skip
-    torch.set_num_threads(before)
     return record.read(output)
 
 

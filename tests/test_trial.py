@@ -14,7 +14,7 @@ from assay.record import Status
 from assay.timing import trial
 from assay.timing.clock import Block, HostClock
 from assay.timing.trial import Protocol, Work
-from conftest import PROTOCOL
+from builders import PROTOCOL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -20,33 +20,15 @@ from assay.answer.verdict import Comparison, Word
 from assay.record import Record, Status, Trial
 from assay.timing import proof
 from assay.timing.lanes import TURN
-from conftest import PROTOCOL, check_budgets, make_record
+from builders import PROTOCOL, QUICK, answered, make_record
+from conftest import check_budgets
 from hypothesis import given
 from hypothesis import strategies as st
 
 CPU = torch.device("cpu")
-QUICK = {
-    "half_width": 0.5,
-    "block_s": 5e-4,
-    "block_least_s": 1e-5,
-    "lead_in_s": 0,
-    "warmup_calls": 1,
-    "warmup_s": 0.01,
-    "settle_s": 0.01,
-}
 SETTINGS = {
     "seed": 1,
-    # Nothing is void: a busy neighbour of the tests must not change what they see.
-    "protocol": {
-        **PROTOCOL,
-        "rounds_least": 6,
-        "rounds_most": 8,
-        "look_every": 2,
-        "cap_s": 20,
-        "void_delay_share": 1,
-        "cpu": QUICK,
-        "gpu": QUICK,
-    },
+    "protocol": {**QUICK, "rounds_most": 8, "look_every": 2, "cap_s": 20},
     "dtype": "float32",
     "work_s": 0.002,
 }
@@ -571,18 +553,8 @@ def test_a_job_without_any_trial() -> None:
 
 def test_the_files_of_an_answer(tmp_path: Path) -> None:
     made = records(trial(512, 1.2), trial(8192, 1.98)) + records(stand_in(512, 1.7), device="cpu")
-    paths = []
-    for i, each in enumerate(made):
-        paths.append(tmp_path / f"{i}.json")
-        record.write(paths[-1], each)
-    out = [
-        f"--{kind}={tmp_path / kind}.{end}"
-        for kind, end in (("table", "csv"), ("figure", "svg"), ("answer", "json"))
-    ]
-    answer.main(["--about", '{"title": "t", "exercise": "e"}', *out, *map(str, paths)])
+    found = answered(answer, tmp_path, made)
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 1 + 2 * 3
-    assert "<svg" in (tmp_path / "figure.svg").read_text()
     assert (tmp_path / "figure.png").stat().st_size > 5_000
-    found = model.read(tmp_path / "answer.json")
     assert [view.name for view in found.views] == ["gpu0"]  # one size is no figure
     assert "n = 8192: 1.98" in found.views[0].alternative
