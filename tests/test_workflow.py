@@ -452,6 +452,12 @@ def test_one_answer_can_be_asked_for(fresh):
     }  # fmt: skip
 
 
+def test_looking_at_a_run_needs_no_cores(fresh):
+    """As in a workflow that uses this one as a module, and so has no profile."""
+    done = fresh.run("--summary", "--workflow-profile", "none")
+    assert done.returncode == 0, done.stdout
+
+
 def test_lint_finds_nothing(fresh):
     done = fresh.run("--lint", tiny=False)
     assert done.returncode == 0, done.stdout

@@ -80,8 +80,10 @@ def cores(wildcards):
     """
     if wildcards.get("exercise") in TRAINED:
         return 1
-    everywhere = workflow.cores if workflow.resource_settings.cores else None
-    return DEVICES.get(wildcards.device, {}).get("threads") or everywhere
+    try:
+        return DEVICES.get(wildcards.device, {}).get("threads") or workflow.cores
+    except WorkflowError:
+        return None
 
 
 def every_core(wildcards):
