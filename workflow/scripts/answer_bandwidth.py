@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -300,17 +300,13 @@ def answer(records: list[Record]) -> Findings:
     cells = [*told.cells, *(arm.main for arm in made)]
     if against(found, made) and not made:
         cells.append(Main("GPUs against CPUs", Word.UNKNOWN))
-    sentence = told.sentence
-    if made and sentence == question.NOTHING:
-        sentence = "The bandwidth of memory was not measured."
+    unknown = told.sentence == question.NOTHING and bool(made)
+    sentence = "The bandwidth of memory was not measured." if unknown else told.sentence
     if sentence != question.NOTHING:
         more = [against(found, made), model.lost_told(cells)]
         sentence = " ".join(filter(None, [sentence, *more]))
     return Findings(
-        short=told.short,
-        cells=cells,
-        sentence=sentence,
-        so=told.so,
+        **vars(replace(told, sentence=sentence, cells=cells)),
         numbers=_numbers(found, made),
         why=_why(found),
         method=METHOD,

@@ -210,10 +210,7 @@ def answer(records: list[Record]) -> Findings:
     measured = [each for each in records if each.trials]
     told = question.joined({name: _tell(own) for name, own in machines.items()})
     return Findings(
-        short=told.short,
-        cells=told.cells,
-        sentence=told.sentence,
-        so="",
+        **vars(told),
         numbers={label(each): _numbers(each) for each in measured},
         why=[text for each in measured for text in _bound(each)],
         method=_method(measured),

@@ -260,11 +260,10 @@ def answer(records: list[Record]) -> Findings:
     devices = [side.device for side in found]
     everything = [arm for side in found for arm in side.found]
     told = question.joined({side.device: _tell(side, len(found) > 1) for side in found})
+    if not any(side.lead for side in found):
+        told = replace(told, sentence=question.NOTHING)
     return Findings(
-        short=told.short,
-        cells=told.cells,
-        sentence=told.sentence if any(side.lead for side in found) else question.NOTHING,
-        so=told.so,
+        **vars(told),
         numbers={side.device: _numbers(side) for side in timed},
         why=[text for side in timed for text in _why(side, say.on(side.device, devices))],
         method=_method(records),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -208,12 +208,10 @@ def answer(records: list[Record]) -> Findings:
     found, names = laws(records), trials.devices(records)
     devices = [Device(n, [e for e in records if e.axes["device"] == n], found) for n in names]
     told = question.joined({each.name: _tell(each) for each in devices})
-    known = bool(found or checks(records, "layer"))
+    if not found and not checks(records, "layer"):
+        told = replace(told, short="Not measured", sentence=question.NOTHING)
     return Findings(
-        short=told.short if known else "Not measured",
-        cells=told.cells,
-        sentence=told.sentence if known else question.NOTHING,
-        so=_so(records),
+        **vars(told),
         numbers={
             "laws": [row for law in found for row in _law_rows(law)],
             "items": matrix(records),
@@ -277,7 +275,7 @@ def _tell(device: Device) -> Told:
     cells = [Main(NAMES[TARGET], unknown, device.no_law), Main("state_dict", lost=device.no_state)]
     cells += device.lost_modules
     cells += [Main("control", lost="failed")] if device.control_failed else []
-    return Told(say.capital(short), f"{begin} {_saved(device)}", "", cells)
+    return Told(say.capital(short), f"{begin} {_saved(device)}", _so(device.records), cells)
 
 
 def _by(law: Law) -> str:

@@ -279,10 +279,7 @@ def findings(
             absent[device] = Told("", f"{why_not}.", "", [Main(device, lost=why_not)])
     together = question.joined(told | absent)
     return Findings(
-        short=together.short,
-        cells=together.cells,
-        sentence=together.sentence if told else NOTHING,
-        so=together.so,
+        **vars(together if told else replace(together, sentence=NOTHING)),
         numbers={each.device: numbers(each) for each in found},
         why=[*why, *(say.on(each.device, devices) + t for each in found for t in each.resolution)],
         method=[*_method(records, found, reference), *method],
