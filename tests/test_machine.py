@@ -624,6 +624,13 @@ def test_conditions_never_raise(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch)
     assert machine.throttled(GPU) is None
 
 
+def test_what_an_old_driver_lacks_is_no_answer() -> None:
+    def missing() -> int:
+        raise pynvml.NVMLLibraryMismatchError("Unversioned function called …")
+
+    assert machine.ask(missing) is None
+
+
 def test_heat_throttles_but_a_power_cap_does_not(nvml: FakeNvml) -> None:
     assert machine.throttled(GPU) is None
     nvml.reasons = pynvml.nvmlClocksEventReasonSwPowerCap | pynvml.nvmlClocksEventReasonGpuIdle

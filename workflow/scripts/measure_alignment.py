@@ -14,7 +14,7 @@ from assay import job
 from assay.job import Job
 from assay.record import Status, Trial
 from assay.timing import proof, trial
-from assay.timing.clock import Clock, CudaClock, clock_for, cuda_graph_s, host_visible_s
+from assay.timing.clock import Clock, CudaClock, HostClock, clock_for, cuda_graph_s
 from assay.timing.product import (
     DTYPES,
     LAYOUTS,
@@ -142,7 +142,7 @@ def _launch_times(call: Callable[[], Any], clock: CudaClock) -> dict[str, float 
     """What a host sees and what a CUDA graph needs, beside the device time of the trial."""
     block = clock.calibrate(call, LAUNCH_BLOCK_S)
     return {
-        "host_visible_s": host_visible_s(call, block, clock.device),
+        "host_visible_s": HostClock(clock.device).time(call, block),
         "cuda_graph_s": cuda_graph_s(call, block, clock),
     }
 

@@ -21,6 +21,7 @@ from assay.timing import proof, trial
 from assay.timing.clock import Call, HostClock, clock_for
 from assay.timing.sampling import Probe, Sampler
 from assay.timing.threads import on_threads
+from assay.timing.trial import Work
 from pydantic import JsonValue
 
 BYTES = 4  # of a float32
@@ -93,7 +94,9 @@ def scan(job: Job, sampler: Sampler, threads: int | None) -> list[Trial]:
         settings["points_per_doubling"],
     )
     arena = normal(sizes[-1] // BYTES + ROOM, device, settings["seed"])
-    _settle(arena, sampler)
+    halves = arena[: len(arena) // 2], arena[-(len(arena) // 2) :]
+    copying: Work[Any] = Work(lambda _: halves, lambda pair: pair[1].copy_(pair[0]))
+    trial.settle(copying, sampler.protocol, sampler.clock)
     probes = {}
     for name in settings["operations"]:
         operation = OPERATIONS[name]
@@ -122,13 +125,6 @@ def normal(count: int, device: torch.device, seed: int) -> torch.Tensor:
     """
     generator = torch.Generator(device).manual_seed(seed)
     return torch.empty(count, device=device).fill_(0).normal_(generator=generator)
-
-
-def _settle(arena: torch.Tensor, sampler: Sampler) -> None:
-    half = len(arena) // 2
-    trial.settle(
-        lambda: arena[half : 2 * half].copy_(arena[:half]), sampler.protocol, sampler.clock
-    )
 
 
 def _curve(

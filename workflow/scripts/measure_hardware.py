@@ -19,7 +19,7 @@ from assay.probe import accelerator, system, working_sets
 from assay.probe.items import Item, Reading, rate
 from assay.record import Status, Trial
 from assay.timing import trial
-from assay.timing.clock import Clock, clock_for
+from assay.timing.clock import clock_for
 from assay.timing.trial import Protocol, Work
 from pydantic import JsonValue
 
@@ -99,19 +99,13 @@ def copy_by_working_set(job: Job, cache: int) -> Trial:
     )
     anchor, clock = copying(largest, device), clock_for(device)
     targets = {str(size): copying(size, device) for size in (ONE_ELEMENT, *sizes)}
-    _settle(anchor, scan, clock, settings["seed"])
+    trial.settle(anchor, scan, clock, settings["seed"])
     what: dict[str, JsonValue] = {
         "item": Item.WORKING_SETS.value,
         "operation": "copy",
         "working_set_bytes": largest,
     }
     return trial.compare(what, anchor, targets, scan, clock, settings["seed"])
-
-
-def _settle(work: Work[Pair], protocol: Protocol, clock: Clock, seed: int) -> None:
-    """Bring the device to its clock; the operands are given back before anything is measured."""
-    operands = work.prepare(torch.Generator(clock.device).manual_seed(seed))
-    trial.settle(lambda: work.run(operands), protocol, clock)
 
 
 def bandwidth(copies: Trial, least_rate: float | None) -> Trial:

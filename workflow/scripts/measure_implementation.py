@@ -210,8 +210,7 @@ def paired(
     arms: Mapping[str, Work[Any]], anchor: str, protocol: Protocol, clock: Clock, seed: int
 ) -> Trial:
     """One paired trial of the arms."""
-    ready = arms[anchor].prepare(torch.Generator(clock.device))
-    trial.settle(lambda: arms[anchor].run(ready), protocol, clock)
+    trial.settle(arms[anchor], protocol, clock)
     targets = {name: work for name, work in arms.items() if name != anchor}
     what: dict[str, JsonValue] = {"measured": "step", "anchor": anchor}
     measured = trial.compare(what, arms[anchor], targets, protocol, clock, seed)

@@ -221,8 +221,7 @@ def _compare(works: dict[str, Work[Any]], job: Job) -> Trial:
     if lack := machine.lack_of_memory(size, place):
         return Trial(what=what, status=Status.OUT_OF_MEMORY, reason=lack)
     clock = HostClock(place)
-    ready = works[ANCHOR].prepare(torch.Generator(place).manual_seed(seed))
-    trial.settle(lambda: works[ANCHOR].run(ready), protocol, clock)
+    trial.settle(works[ANCHOR], protocol, clock, seed)
     targets = {name: work for name, work in works.items() if name != ANCHOR}
     measured = trial.compare(what, works[ANCHOR], targets, protocol, clock, seed)
     _prove(measured, works, job)

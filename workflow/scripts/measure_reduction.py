@@ -79,16 +79,10 @@ def measure(job: Job) -> list[Trial]:
         Sizes(**(settings["base"] | {sweep: size}), dtype=dtype, place=job.device)
         for size in settings["sizes"][sweep]
     ]
-    settle(swept[-1], protocol, settings["seed"])
+    anchor = work(swept[-1], IMPLEMENTATIONS[ANCHOR])
+    trial.settle(anchor, protocol, clock_for(job.device), settings["seed"])
     timed = [compare(sizes, protocol, settings["seed"]) for sizes in swept]
     return [*checks(settings["seed"]), *timed]
-
-
-def settle(sizes: Sizes, protocol: Protocol, seed: int) -> None:
-    """Bring the device to its clock with the work of such sizes."""
-    anchor = work(sizes, IMPLEMENTATIONS[ANCHOR])
-    ready = anchor.prepare(torch.Generator(device=sizes.place).manual_seed(seed))
-    trial.settle(lambda: anchor.run(ready), protocol, clock_for(sizes.place))
 
 
 def compare(sizes: Sizes, protocol: Protocol, seed: int) -> Trial:

@@ -42,8 +42,7 @@ def measure(job: Job) -> list[Trial]:
     # What a person waits for, who does not care whether the host or the device is late.
     clock, seed = HostClock(job.device), settings["seed"]
     anchor = step(ANCHOR, settings["hidden"], batch)
-    ready = anchor.prepare(torch.Generator(device=job.device).manual_seed(seed))
-    trial.settle(lambda: anchor.run(ready), protocol, clock)
+    trial.settle(anchor, protocol, clock, seed)
     targets = {
         name: step(name, settings["hidden"], batch)
         for name in settings["activations"]

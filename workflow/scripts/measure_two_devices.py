@@ -230,17 +230,12 @@ def _compare(what: dict[str, JsonValue], lanes: Lanes, job: Job) -> Trial:
     repeats = enough_repeats(lanes[0], n, dtype, settings["work_s"], clock, seed)
     in_sequence = products((lanes[0], lanes[0]), n, dtype, repeats)
     at_once = products(lanes, n, dtype, repeats)
-    _settle(at_once, protocol, clock, seed)
+    trial.settle(at_once, protocol, clock, seed)
     measured = trial.compare(what, in_sequence, {AT_ONCE: at_once}, protocol, clock, seed)
     measured.result |= {"repeats": repeats, "lanes": [lane.described() for lane in lanes]}
     if measured.status in (Status.OK, Status.CONTENDED):
         _prove(measured, at_once, lanes, clock, seed, protocol.rounds_least)
     return measured
-
-
-def _settle(work: Work[Any], protocol: trial.Protocol, clock: LanesClock, seed: int) -> None:
-    sets = work.prepare(torch.Generator(clock.device).manual_seed(seed))
-    trial.settle(lambda: work.run(sets), protocol, clock)
 
 
 def _prove(

@@ -203,7 +203,7 @@ def ask(call: Callable[..., T], *arguments: Any) -> T | None:
     """What NVML answers, or None where it does not."""
     try:
         return call(*arguments)
-    except pynvml.NVMLError:
+    except (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError):  # the latter of an old driver
         return None
 
 

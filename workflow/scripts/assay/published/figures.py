@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
 from pydantic import JsonValue
 
 from assay.job import Job
@@ -41,8 +40,7 @@ def compare(job: Job, clock: Clock, works: Mapping[str, Work[Any]], per_call: fl
         half_width=settings["half_width"],
     )
     (anchor, first), *others = works.items()
-    ready = first.prepare(torch.Generator(clock.device).manual_seed(settings["seed"]))
-    trial.settle(lambda: first.run(ready), protocol, clock)
+    trial.settle(first, protocol, clock, settings["seed"])
     what: dict[str, JsonValue] = {"method": CORRECTED, "anchor": anchor}
     measured = trial.compare(what, first, dict(others), protocol, clock, settings["seed"])
     # The protocol calls the budget by its own name; here it is the study's.

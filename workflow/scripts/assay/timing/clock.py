@@ -185,11 +185,6 @@ def clock_for(device: torch.device) -> Clock:
     return CudaClock(device) if device.type == "cuda" else HostClock(device)
 
 
-def host_visible_s(call: Call, block: Block, device: torch.device) -> float:
-    """Seconds per call that a host sees which waits for the end of the block."""
-    return HostClock(device).time(call, Block(block.calls))
-
-
 def cuda_graph_s(call: Call, block: Block, clock: CudaClock) -> float | None:
     """Seconds per call when the block is replayed as one CUDA graph; None if it won't capture."""
 

@@ -133,17 +133,19 @@ def compare(
     return TrialRecord(what=what, **rounds.outcome(), result=rounds.result(stopped))
 
 
-def settle(call: Callable[[], Any], protocol: Protocol, clock: Clock) -> None:
+def settle(work: Work[Any], protocol: Protocol, clock: Clock, seed: int = 0) -> None:
     """Once per process: bring the device to its working clock with the same kind of work.
 
     A CPU is given ``settle_s``; a GPU works until its SM clock moves less than 1 % over a second.
+    The operands are given back before anything is measured.
     """
+    operands = work.prepare(torch.Generator(device=clock.device).manual_seed(seed))
     deadline = time.perf_counter() + protocol.settle_s
     clocks: list[float | None] = []
     while time.perf_counter() < deadline:
         pause = min(deadline, time.perf_counter() + 1.0)
         while time.perf_counter() < pause:
-            call()
+            work.run(operands)
             clock.synchronize()
         clocks.append(machine.sm_clock_hz(clock.device))
         last, before = clocks[-1], clocks[-2] if len(clocks) > 1 else None
