@@ -166,16 +166,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     return Workflow(folder)
 
 
-def copy_run(finished: Workflow, to: Path) -> Workflow:
-    """Copy a finished run, metadata included; not what other workers write into it meanwhile."""
-    shutil.copytree(finished.folder, to, ignore=shutil.ignore_patterns("__pycache__", "log"))
-    return Workflow(to)
-
-
 @pytest.fixture
 def copied(finished: Workflow, tmp_path: Path) -> Workflow:
-    """A copy of the finished run, to change at will."""
-    return copy_run(finished, tmp_path / "copy")
+    """A copy of the finished run, metadata included, to change at will."""
+    written = shutil.ignore_patterns("__pycache__", "log")  # what other workers write meanwhile
+    shutil.copytree(finished.folder, tmp_path / "copy", ignore=written)
+    return Workflow(tmp_path / "copy")
 
 
 @pytest.fixture

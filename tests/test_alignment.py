@@ -623,15 +623,6 @@ def test_other_shapes_are_trials_of_the_same_job(tmp_path):
     assert seen[65] == [*seen[66], *others, ("batched", "bfloat16"), ("vector", "bfloat16")]
 
 
-def test_an_absent_device_is_a_record_not_a_crash(tmp_path):
-    output = tmp_path / "record.json"
-    measure.main(["--n", "64", "--device", "cuda:7", "--label", "gpu7", "--output", str(output)])
-    seen = record.read(output)
-    assert seen.status == Status.UNAVAILABLE
-    assert seen.reason
-    assert seen.axes == {"device": "gpu7", "n": 64, "occasion": 1}
-
-
 def test_a_number_format_that_is_too_slow_is_tried_once(tmp_path, monkeypatch):
     tried = []
 

@@ -469,13 +469,6 @@ def test_a_real_job_leaves_the_threads_as_they_were(tmp_path: Path) -> None:
     assert found.numbers["best_products"]
 
 
-def test_an_absent_device_is_a_record_not_a_crash(tmp_path: Path) -> None:
-    path = tmp_path / "record.json"
-    settings = json.dumps(SETTINGS)
-    measure.main(["--n", "8", "--device", "cuda:7", "--settings", settings, "--output", str(path)])
-    assert record.read(path).status == Status.UNAVAILABLE
-
-
 def test_a_cell_over_its_budget_is_skipped_with_its_estimate(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     settings = json.dumps({**SETTINGS, "cell_s": 0.001})

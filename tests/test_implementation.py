@@ -438,11 +438,6 @@ def test_this_machine_is_answered(here: list[Record], tmp_path: Path) -> None:
     check_budgets(found)
 
 
-def test_an_absent_device_is_a_record_not_a_crash(tmp_path: Path, data: Path) -> None:
-    seen = measured(tmp_path, data, "depth-1", device="cuda:7")
-    assert (seen.status, seen.trials) == (Status.UNAVAILABLE, [])
-
-
 def test_a_shape_over_its_budget_is_skipped_with_its_estimate(tmp_path: Path, data: Path) -> None:
     eager = {
         **SETTINGS["protocol"],

@@ -140,6 +140,7 @@ def test_a_device_that_is_absent_is_a_record_with_the_reason(
     )
     seen = record.read(output)
     assert (seen.status, seen.trials) == (Status.UNAVAILABLE, [])
+    assert seen.axes == measured.axes | {"device": "gpu"}
     assert seen.reason
 
 

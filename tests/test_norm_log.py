@@ -155,13 +155,6 @@ def test_what_does_not_fit_is_out_of_memory(
     assert "Nothing could be measured" in answered(answer, tmp_path, [seen]).sentence
 
 
-def test_an_absent_device_is_a_record_not_a_crash(tmp_path: Path) -> None:
-    path = tmp_path / "record.json"
-    settings = json.dumps(SETTINGS)
-    measure.main(["--device", "cuda:7", "--settings", settings, "--output", str(path)])
-    assert record.read(path).status == Status.UNAVAILABLE
-
-
 # ---- made-up records -------------------------------------------------------------------------
 
 

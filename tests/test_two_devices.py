@@ -328,12 +328,6 @@ def test_a_bug_is_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             measured(tmp_path)
 
 
-def test_an_absent_device_is_a_record(tmp_path: Path) -> None:
-    seen = measured(tmp_path, device="cuda:7")
-    assert seen.status == Status.UNAVAILABLE
-    assert seen.reason
-
-
 # ---- made-up records -------------------------------------------------------------------------
 
 
