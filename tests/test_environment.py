@@ -179,6 +179,12 @@ def test_the_page_tells_what_was_measured_with():
     assert said.startswith("Measured with LD_PRELOAD=libjemalloc.so.2")
 
 
+def test_the_page_tells_that_a_card_does_not_exist():
+    [said] = noticed(gpu={"name": "Simulated H100"})
+    assert said.startswith("Simulated H100 is no GPU: these figures test the program")
+    assert noticed(gpu={"name": "NVIDIA H100"}) == []
+
+
 def test_the_page_tells_of_threads_that_were_not_there():
     [fewer] = noticed(threads_asked=64, threads_used=2)
     assert fewer == "Some jobs were given 64 threads and could use 2."

@@ -265,6 +265,20 @@ def test_two_gpus_stand_in_one_line() -> None:
     assert line.count("5120 bits") == 2
 
 
+def simulated() -> Record:
+    """The same of a card that does not exist."""
+    seen = h100()
+    seen.trials[0].result["name"] = "Simulated H100"
+    return seen
+
+
+def test_a_simulated_card_is_not_called_a_gpu(tmp_path: Path) -> None:
+    assert items.four_lines([simulated()])[3] == "No GPU: Simulated H100 does not exist"
+    found = answered(tmp_path, {"cpu.json": board_with_bus(), "gpu.json": simulated()}).answer
+    assert "that of the simulated card has 5120 bits" in found.sentence
+    assert "GPU" not in found.sentence + found.short
+
+
 def test_four_lines_without_any_record() -> None:
     lines = items.four_lines([])
     assert len(lines) == 4

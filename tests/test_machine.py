@@ -589,6 +589,7 @@ def test_conditions(nvml: FakeNvml) -> None:
     nvml.reasons = pynvml.nvmlClocksEventReasonSwPowerCap
     assert machine.gpu_conditions(GPU) == {
         "gpu_id": None,
+        "name": None,
         "sm_clock_hz": 1755e6,
         "memory_clock_hz": 2619e6,
         "temperature_c": 41,

@@ -136,8 +136,12 @@ def facts(records: Sequence[Record]) -> dict[str, str]:
 def gpus(records: Sequence[Record], there: bool = True) -> dict[str, Record]:
     """The GPUs that were asked for, by what a reader calls them; of those, what is there."""
     asked = items.of_gpus(records)
-    named = {"GPU" if len(asked) == 1 else f"GPU {label(each)}": each for each in asked}
+    named = {_kind(each) + (f" {label(each)}" if asked[1:] else ""): each for each in asked}
     return {k: v for k, v in named.items() if items.values(v, Item.GPU) or not there}
+
+
+def _kind(record: Record) -> str:
+    return "simulated card" if items.is_simulated(record) else "GPU"
 
 
 def _link(link: dict[str, Any]) -> str:

@@ -149,6 +149,7 @@ def gpu_conditions(device: torch.device) -> dict[str, JsonValue] | None:
     now = pynvml.nvmlDeviceGetClockInfo
     return {
         "gpu_id": gpu_id(handle),
+        "name": ask(pynvml.nvmlDeviceGetName, handle),
         "sm_clock_hz": clock_hz(now, handle, pynvml.NVML_CLOCK_SM),
         "memory_clock_hz": clock_hz(now, handle, pynvml.NVML_CLOCK_MEM),
         "temperature_c": ask(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),

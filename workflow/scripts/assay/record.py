@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 FORMAT = 1  # also the literal in Record
+SIMULATED = "Simulated "  # begins the name of a card that does not exist (tests/gpu_sim)
 
 
 class InputError(ValueError):

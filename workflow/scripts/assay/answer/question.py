@@ -275,6 +275,9 @@ def notices(records: Iterable[Record]) -> list[str]:
 
 def _conditions(seen: record.Conditions) -> Iterator[str]:
     """What of a job's conditions is not as it should be."""
+    name = str((seen.gpu or {}).get("name"))
+    if name.startswith(record.SIMULATED):
+        yield f"{name} is no GPU: these figures test the program, and tell nothing of any hardware."
     if seen.environment:
         named = [f"{name}={value}" for name, value in seen.environment.items()]
         yield f"Measured with {say.listed(named)} in the shell, which can change numbers."

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from assay.record import Record, Status, Trial
+from assay.record import SIMULATED, Record, Status, Trial
 
 
 class Item(StrEnum):
@@ -97,6 +97,11 @@ def is_cpu(record: Record) -> bool:
     return row(record, Item.CPU) is not None or str(record.axes["device"]).startswith("cpu")
 
 
+def is_simulated(record: Record) -> bool:
+    """Whether a record is of a card that does not exist."""
+    return str(values(record, Item.GPU).get("name")).startswith(SIMULATED)
+
+
 # ---- quantities in words ---------------------------------------------------------------------
 
 BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -167,7 +172,7 @@ def caches_and_memory(record: Record) -> str:
 
 def _gpus(records: Sequence[Record]) -> str:
     there = [record for record in of_gpus(records) if values(record, Item.GPU)]
-    if there:
+    if there and not any(map(is_simulated, there)):
         texts = [f"{gpu_name(record)}, memory bus {gpu_bus(record)}" for record in there]
         return f"{'GPU' if len(texts) == 1 else 'GPUs'}: {'; '.join(texts)}"
     return no_gpu(records)
@@ -176,6 +181,8 @@ def _gpus(records: Sequence[Record]) -> str:
 def no_gpu(records: Sequence[Record]) -> str:
     """Why there is no GPU, from the record of one that is missing or from that of the CPU."""
     reasons = [record.reason for record in of_gpus(records) if record.reason]
+    simulated = filter(is_simulated, of_gpus(records))
+    reasons += [f"{values(each, Item.GPU)['name']} does not exist" for each in simulated]
     for record in of_cpu(records):
         trial = row(record, Item.GPUS)
         if trial and trial.reason:
