@@ -298,7 +298,7 @@ def bandwidth(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
             for size in sizes
         ]
         found = {"overhead_s": 1e-6, "points_contended": 0, "points": points, "rounds": 20}
-        what = {"operation": operation, "threads": threads}
+        what = {"operation": operation} | ({"threads": threads} if threads else {})
         yield Trial(what=what, result={**found, "rounds_void": 0})
     for direction, kind in product(["host_to_device", "device_to_host"], ["pageable", "pinned"]):
         if on_gpu(axes):

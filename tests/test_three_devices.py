@@ -66,7 +66,9 @@ def check(drawn: Figure, title: str) -> None:
 
 def texts(drawn: Figure) -> Iterator[tuple[str, Bbox]]:
     """Every text with the box of its letters, in points from the lower left."""
-    renderer = FigureCanvasAgg(drawn).get_renderer()
+    canvas = FigureCanvasAgg(drawn)
+    canvas.draw()
+    renderer = canvas.get_renderer()
     for artist in drawn.findobj(Text):
         if artist.get_visible() and artist.get_text().strip():
             box = artist.get_window_extent(renderer)

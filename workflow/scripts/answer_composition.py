@@ -171,12 +171,15 @@ def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and structures."""
     everywhere = devices(records)
     found = [each for each in everywhere if each.checks or each.arms or each.instances]
-    told = [(say.on(e.name, trials.devices(records)), e) for e in everywhere if found]
+    names = trials.devices(records)
+    told = [(say.on(each.name, names), each) for each in everywhere if found]
+    # What holds of the block everywhere is said once, before what each device says of instances.
+    sentences = say.together((on + _parallel(each) for on, each in told), names)
+    sentences += [on + _slip(each) for on, each in told]
     return Findings(
         short="; ".join(on + say.capital(_short(each)) for on, each in told) or "Not measured",
         cells=[main for each in everywhere for main in _mains(each)],
-        sentence=" ".join(f"{on}{_parallel(each)} {_slip(each)}" for on, each in told)
-        or question.NOTHING,
+        sentence=" ".join(sentences) or question.NOTHING,
         so=_so(found),
         numbers={each.name: _numbers(each) for each in found},
         why=[on + text for on, each in told for text in _why(each)],
@@ -238,7 +241,8 @@ def _slip(device: Device) -> str:
             cost = say.bracketed(*(-100 * each for each in (lost.value, lost.high, lost.low)))
             return f"One instance used again costs {cost} points of accuracy."
         case Word.BETTER:
-            return f"One instance used again gains {points} points of accuracy."
+            gain = points.removeprefix("+")
+            return f"One instance used again gains {gain} points of accuracy."
         case Word.SAME:
             return f"One instance used again is as accurate ({points} points)."
     return f"Cannot tell whether one instance used again costs accuracy: {points} points."

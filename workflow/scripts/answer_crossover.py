@@ -183,6 +183,12 @@ class Crossover:
         return math.isinf(high) if self.case == "crosses" else low != high
 
     @property
+    def place(self) -> str:
+        """Between which sizes n* lies, where it crosses."""
+        low, high = map(say.count, self.ends)
+        return f"{low} and {high}" if self.ends[0] else f"{high} or less"
+
+    @property
     def told(self) -> str:
         """From where on it is faster, and whether that cannot be told."""
         if self.doubtful:
@@ -191,10 +197,7 @@ class Crossover:
             right = f">{self.sizes[-1]}" if math.isinf(high) else say.count(high)
             return f"cannot tell: n* is in [{left}, {right}]"
         if self.case == "crosses":
-            low, high = self.ends
-            return f"from n between {say.count(low)} and {say.count(high)}" if low else (
-                f"from n = {say.count(high)} or less"
-            )  # fmt: skip
+            return f"from n {'between' if self.ends[0] else '='} {self.place}"
         if len(self.sizes) == 1:
             return f"{'' if self.case == 'always' else 'not '}at n = {self.sizes[0]}"
         if self.case == "always":
@@ -372,19 +375,20 @@ def _sentence(found: Sequence[Arm], main: Sequence[Crossover], lost: Sequence[Ma
 
 def _clauses(here: Sequence[Crossover], devices: Sequence[str]) -> list[str]:
     """Of one device: what is told of each task, then what cannot be told."""
-    first, group, parts = here[0].first, "", []
-    for each in here:
-        if not each.doubtful:
-            words = f"with transfer {each.told}" if each.first.name == "transfer" else each.told
-            new = each.first.group.removeprefix(f"{first.extras['dtype']} " if parts else "")
-            parts.append(words if each.first.group == group else f"for {new} {words}")
-            group = each.first.group
-    on = say.on(first.device, devices)
+    first, parts = here[0].first, []
+    clear = [each for each in here if not each.doubtful]
+    for group in dict.fromkeys(each.first.group for each in clear):
+        ways = {each.first.name: each.told for each in clear if each.first.group == group}
+        texts = [f"with transfer {w}" if name == "transfer" else w for name, w in ways.items()]
+        if len(ways) > 1 and len(set(ways.values())) == 1:
+            texts = [f"{texts[0]}, with or without transfer"]
+        task = group.removeprefix(f"{first.extras['dtype']} ") if parts else group
+        parts.append(f"for {task} {', '.join(texts)}")
     subject = say.capital(_threads(first)) if on_cpu(first) else "The GPU is worth it"
     told = [f"{subject} {', '.join(parts)}."] if parts else []
     doubtful = [each.name for each in here if each.doubtful]
     told += [f"{say.capital(say.listed(doubtful))}: cannot tell."] if doubtful else []
-    return [on + " ".join(told)]
+    return [say.on(first.device, devices) + " ".join(told)]
 
 
 def _threads(arm: Arm) -> str:
@@ -507,7 +511,7 @@ def _view(device: str, crossed: Sequence[Crossover], main: Sequence[Crossover]) 
         Axis("rows and columns of the matrices, n", say.count, log=True, ticks=sizes),
         Axis(f"time of {own} over that of {other}", lambda y: f"{say.short(y)} ×", log=True),
         marks=[
-            Mark(each.estimate, "between {:g} and {:g}".format(*each.ends))
+            Mark(each.estimate, each.told.removeprefix("from n "))
             for each in mine
             if each.estimate and not each.doubtful
         ][:1],
