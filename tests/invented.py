@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from assay.ladder import shapes
 from assay.record import DatasetInfo, Record, Status, Trial
 from builders import PROTOCOL, make_record
 
@@ -239,20 +240,17 @@ def two_devices(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
 
 def implementation(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
     """A step in every implementation, and whether the losses are equal."""
-    import measure_implementation as measure
-
-    shape = measure.shape_of(axes["shape"])
-    hidden = measure.hidden(shape, own) if shape.is_perceptron else None
+    shape = shapes.Shape(axes["shape"], own)
     key = (world.place(axes["device"]), axes["shape"])
-    rungs = ["module", "torch", "scratch", "fused", "data"]
-    rungs += ["graph"] if on_gpu(axes) else ["numpy"] if shape.is_perceptron else []
-    rungs += ["compiled"] if axes["shape"] in own["compiled"] else []
+    absent = "numpy" if on_gpu(axes) else "graph"
+    rungs = ["module", *(name for name in shape.kinds if name not in ("module", absent)), "data"]
     result = world.paired(key, world.times(key, rungs))
     parts = {"forward_s": 3e-4, "backward_s": 5e-4, "update_s": 2e-4, "sum_share": 1.0}
     known = [rung for rung in rungs if rung != "data"]
     detailed = axes["shape"] in own["detailed"]
     result |= {"parts": dict.fromkeys(["scratch", "module"], parts) if detailed else {}}
-    result |= {"family": shape.family, "number": shape.number, "hidden": hidden, "batch": 64}
+    result |= {"family": shape.family, "number": shape.number, "batch": shape.batch}
+    result |= {"hidden": shape.hidden if shape.is_perceptron else None}
     result |= {"parameters": 1000, "flops": 10**6, "lines": dict.fromkeys(known, 30)}
     result |= {"operations": dict.fromkeys(known, 50), "memory_bytes": dict.fromkeys(known, 3e6)}
     result |= {"first_step_s": dict.fromkeys(known, 0.1)}

@@ -24,9 +24,8 @@ from matplotlib.transforms import Bbox
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 DEVICES = ["cpu", "gpu0", "gpu1"]
 WORLDS = {
-    "apart": World(seed=3, effect=0.5),
+    "apart": World(seed=3, effect=0.5, failing=0.1),
     "alike": World(seed=4, effect=0.05, width=0.05, equal=True),
-    "lost": World(seed=5, effect=0.5, failing=0.3),
 }
 TOLERANCE = 1.5  # points by which letters may touch
 

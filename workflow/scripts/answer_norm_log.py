@@ -62,10 +62,11 @@ def answer(records: list[Record]) -> Findings:
     found = ways(records)
     by_device = arms.grouped(found, lambda arm: arm.device)
     told = question.joined({device: _tell(here) for device, here in by_device.items()})
+    lost = _lost(records)
     return Findings(
         short=told.short,
-        cells=[*told.cells, *_lost(records)],
-        sentence=told.sentence,
+        cells=[*told.cells, *lost],
+        sentence=f"{told.sentence} {model.lost_told(lost) if found else ''}".rstrip(),
         so=told.so,
         numbers={"ways": [arms.flat(arm) for arm in found]}
         | {str(each.axes["device"]): _norms(each) | published(each) for each in records},
