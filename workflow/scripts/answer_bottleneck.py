@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from assay.answer import model, question, say, sweep
 from assay.answer.arms import Arm
@@ -85,10 +86,7 @@ def _classes(level: Arm) -> model.Cell | None:
     return model.Cell(text=say.short(named), value=named)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("bottleneck", answer, argv)
-
+main = partial(question.run, "bottleneck", answer)
 
 if __name__ == "__main__":
     main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from assay.answer import question, sweep
 from assay.answer.question import Findings
@@ -54,10 +55,7 @@ def tell(found: Sweep) -> Told:
     return sweep.effect(SECOND, found.at(2), ADVICE, lost and f"one hidden layer: {lost}")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("depth", answer, argv)
-
+main = partial(question.run, "depth", answer)
 
 if __name__ == "__main__":
     main()

@@ -101,7 +101,7 @@ def _tell(here: Sequence[Arm]) -> Told:
     kept = [arm for arm in here if arm.name in LOOP and arm.seen]
     words = {arm.word for arm in kept}
     costs = "Costs time" if Word.FASTER in words else (
-        "Costs nothing" if words <= {Word.SAME, Word.SLOWER} else "Cannot tell"
+        "Costs nothing" if kept and words <= {Word.SAME, Word.SLOWER} else "Cannot tell"
     )  # fmt: skip
     faster = [arm for arm in here if arm.word == Word.FASTER]
     fastest = min(faster, key=lambda arm: arm.value.value, default=None)

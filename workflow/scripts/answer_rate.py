@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -216,10 +217,7 @@ def _search_method(searches: Sequence[Record]) -> list[str]:
     ]
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("rate", answer, argv)
-
+main = partial(question.run, "rate", answer)
 
 if __name__ == "__main__":
     main()

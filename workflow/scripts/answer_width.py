@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from assay.answer import question, say, sweep
 from assay.answer.arms import Arm
@@ -79,10 +80,7 @@ def _against_the_one_before(found: Sequence[Sweep]) -> Show:
     return show
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer from the records that the command line names."""
-    question.run("width", answer, argv)
-
+main = partial(question.run, "width", answer)
 
 if __name__ == "__main__":
     main()
