@@ -136,6 +136,25 @@ def floor(network: nn.Sequential, data: Data, turns: Turns) -> None:
             torch.mm(hidden_gradient[:n].T, inputs, out=first_gradient)
 
 
+def drawing(network: nn.Sequential, data: Data, turns: Turns) -> None:
+    """No training: the batches of the trainer's steps alone."""
+    examples, order = data.examples, torch.Generator()
+    for _ in turns:
+        for rows in torch.randperm(len(examples.labels), generator=order).split(BATCH):
+            examples.rows(rows)
+
+
+@torch.no_grad()
+def updating(network: nn.Sequential, data: Data, turns: Turns) -> None:
+    """No training: the updates of the trainer's steps alone, by gradients that are there."""
+    weights = [*network.parameters()]
+    gradients = [torch.zeros_like(weight) for weight in weights]
+    for _ in turns:
+        for _ in data.examples.labels.split(BATCH):
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight.sub_(gradient, alpha=RATE)
+
+
 # ---- other libraries -----------------------------------------------------------------------------
 
 
@@ -255,9 +274,11 @@ class Contestant:
 
 
 FLOOR, OURS, TEXTBOOK, DATALOADER = "floor", "ours", "textbook", "DataLoader"
+PARTS = ("drawing", "updating")  # what a step of ours consists of beside the floor, as far as known
 CONTESTANTS: Mapping[str, Contestant] = {
     FLOOR: Contestant(floor),
     OURS: Contestant(ours),
+    **dict(zip(PARTS, map(Contestant, (drawing, updating)), strict=True)),
     DATALOADER: Contestant(dataloader),
     "scikit-learn": Contestant(scikit_learn, "sklearn"),
     "Keras": Contestant(keras, "keras"),
