@@ -276,6 +276,14 @@ def test_a_product_beyond_the_budget_is_skipped_with_its_estimate():
     assert "protocol.cap_s" in seen.reason
 
 
+def test_what_a_study_sets_goes_before_the_protocol():
+    block = {**PROTOCOL, "cpu": PACE, "gpu": PACE}
+    own = Protocol.of_study({"protocol": block, "cell_s": 3, "half_width": 0.5, "n": 64}, CPU)
+    assert (own.cap_s, own.budget, own.half_width) == (3, "cell_s", 0.5)
+    assert own.rounds_least == PROTOCOL["rounds_least"]
+    assert Protocol.of_study({"protocol": block, "cap_s": 4}, CPU).budget == "cap_s"
+
+
 def test_a_slow_first_call_is_no_reason_to_give_up():
     """Libraries start in it; the estimate is made again."""
     slow = iter([0.1])

@@ -60,8 +60,7 @@ def works(what: Mapping[str, Any], job: Job) -> tuple[Work[Any], Work[Any]]:
 def measure(job: Job) -> list[Trial]:
     """One trial per dtype, and one per dtype and layout or shape asked for this size."""
     settings, place = job.settings, job.device
-    own = {key: settings[key] for key in ("cap_s", "half_width")}
-    protocol = replace(Protocol.from_settings(settings["protocol"], place), **own)
+    protocol = Protocol.of_study(settings, place)
     clock = clock_for(place)
     settle(settings["anchor"], protocol, clock)
     trials = []

@@ -6,7 +6,7 @@ python workflow/scripts/measure_contrast.py --device cpu --occasion 1 --output c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from assay import job
@@ -30,8 +30,7 @@ from assay.timing.trial import ANCHOR, Protocol, Work
 def measure(job: Job) -> list[Trial]:
     """One trial per dtype; its arms are the anchor and all sizes."""
     settings, place = job.settings, job.device
-    protocol = Protocol.from_settings(settings["protocol"], place)
-    protocol = replace(protocol, cap_s=settings["cap_s"])
+    protocol = Protocol.of_study(settings, place)
     clock = clock_for(place)
     settle(settings["anchor"], protocol, clock)
     names = precisions(settings["dtypes"], place)

@@ -232,12 +232,7 @@ def lack_of_memory(task: Task, names: Sequence[str]) -> str | None:
 def measure(job: Job) -> list[Trial]:
     """One trial per operation and number format."""
     settings, place = job.settings, job.device
-    protocol = replace(
-        Protocol.from_settings(settings["protocol"], place),
-        cap_s=settings["cell_s"],
-        half_width=settings["half_width"],
-        operand_sets_least=settings["operand_sets_least"],
-    )
+    protocol = Protocol.of_study(settings, place)
     torch.backends.cuda.matmul.fp32_precision = "ieee"  # float32 means float32
     tasks = [
         Task(operation, dtype, job.axes["n"], place)
@@ -297,8 +292,6 @@ def _compare(
         seed,
     )
     if measured.status not in (Status.OK, Status.CONTENDED):
-        # The protocol calls the budget by its own name; here it is the cell's.
-        measured.reason = (measured.reason or "").replace("protocol.cap_s", "cell_s")
         return measured
     measured.result |= {"bytes_per_call": task.bytes, "transfer": route(task.place)}
     for name, work in works.items():

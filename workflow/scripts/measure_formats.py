@@ -231,12 +231,7 @@ def times(case: Case) -> list[Trial]:
     """Saving and loading, relative to a state_dict, in two paired trials."""
     device, settings = torch.device("cpu"), case.settings
     # Few operand sets: a file lies in the system's cache, wherever its tensors lay in memory.
-    protocol = replace(
-        Protocol.from_settings(settings["protocol"], device),
-        operand_sets=1,
-        cap_s=settings["cap_s"],
-        half_width=settings["half_width"],
-    )
+    protocol = replace(Protocol.of_study(settings, device), operand_sets=1)
     anchor = replace(case, name=ANCHOR)
     trials = []
     for what, work in (("save", saving), ("load", loading)):

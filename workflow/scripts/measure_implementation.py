@@ -185,11 +185,10 @@ def compare(
     alone = using("numpy", works(of_numpy, network, batches, split), clock)
     arms = using("torch", arms, clock) | {name: alone[name] for name in of_numpy}
     sets = operand_sets(len(kinds) + 1, network, batches[0], settings)
+    own = Protocol.of_study(settings, job.device)
     protocol = replace(
-        Protocol.from_settings(settings["protocol"], job.device),
-        cap_s=settings["cell_s"],
-        rounds_most=max(settings["rounds_most"], settings["protocol"]["rounds_least"]),
-        half_width=settings["half_width"],
+        own,
+        rounds_most=max(own.rounds_most, own.rounds_least),
         operand_sets=sets,
         operand_sets_least=sets,
     )
@@ -213,9 +212,7 @@ def paired(
     trial.settle(arms[anchor], protocol, clock)
     targets = {name: work for name, work in arms.items() if name != anchor}
     what: dict[str, JsonValue] = {"measured": "step", "anchor": anchor}
-    measured = trial.compare(what, arms[anchor], targets, protocol, clock, seed)
-    measured.reason = measured.reason and measured.reason.replace("protocol.cap_s", "cell_s")
-    return measured
+    return trial.compare(what, arms[anchor], targets, protocol, clock, seed)
 
 
 def operand_sets(

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Any, TextIO
@@ -210,11 +209,7 @@ def _no_graph(reason: str) -> Trial:
 
 def _compare(works: dict[str, Work[Any]], job: Job) -> Trial:
     settings, place = job.settings, job.device
-    protocol = replace(
-        Protocol.from_settings(settings["protocol"], place),
-        cap_s=settings["cap_s"],
-        operand_sets=settings["operand_sets"],
-    )
+    protocol = Protocol.of_study(settings, place)
     products, n, seed = settings["products"], settings["n"], settings["seed"]
     what: dict[str, JsonValue] = {"products": products, "n": n, "anchor": ANCHOR}
     size = (len(works) + 1) * (products + 1) * n**2 * torch.float32.itemsize

@@ -67,12 +67,7 @@ def work(sizes: Sizes, way: Implementation) -> Work[Operands]:
 def measure(job: Job) -> list[Trial]:
     """The checks on the layer, then one trial of all implementations per size."""
     settings, sweep = job.settings, job.axes["sweep"]
-    protocol = replace(
-        Protocol.from_settings(settings["protocol"], job.device),
-        cap_s=settings["cell_s"],
-        half_width=settings["half_width"],
-        operand_sets_least=settings["operand_sets_least"],
-    )
+    protocol = Protocol.of_study(settings, job.device)
     torch.backends.cuda.matmul.fp32_precision = "ieee"  # float32 means float32
     dtype = getattr(torch, settings["dtype"])
     swept = [
@@ -103,10 +98,7 @@ def compare(sizes: Sizes, protocol: Protocol, seed: int) -> Trial:
             proof.refuse(seen, wrong)
         return seen
 
-    measured = proof.attempt(what, tried)
-    if measured.reason:  # the protocol calls the budget by its own name; here it is the cell's
-        measured.reason = measured.reason.replace("protocol.cap_s", "cell_s")
-    return measured
+    return proof.attempt(what, tried)
 
 
 def disagreement(sizes: Sizes, seed: int) -> dict[str, float]:

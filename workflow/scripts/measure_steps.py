@@ -33,12 +33,9 @@ def measure(job: Job) -> list[Trial]:
     settings = job.settings
     data = experiment.parts(job.data, settings["validation_share"], settings["seed"], job.device)
     batch = data.training.head(settings["batch"])
-    protocol = replace(
-        Protocol.from_settings(settings["protocol"], job.device),
-        cap_s=settings["cap_s"],
-        half_width=settings["half_width"],
-        operand_sets=settings["operand_sets"],
-    )
+    own = Protocol.of_study(settings, job.device)
+    # Who reads of it reads an answer to another study's question.
+    protocol = replace(own, budget="studies.steps.settings.cap_s")
     # What a person waits for, who does not care whether the host or the device is late.
     clock, seed = HostClock(job.device), settings["seed"]
     anchor = step(ANCHOR, settings["hidden"], batch)
@@ -49,10 +46,7 @@ def measure(job: Job) -> list[Trial]:
         if name != ANCHOR
     }
     what = {"phase": "step time", "anchor": ANCHOR}
-    measured = trial.compare({**what}, anchor, targets, protocol, clock, seed)
-    if measured.reason:  # the protocol calls the budget by its own name
-        measured.reason = measured.reason.replace("protocol.cap_s", "studies.steps.settings.cap_s")
-    return [measured]
+    return [trial.compare({**what}, anchor, targets, protocol, clock, seed)]
 
 
 def step(activation: str, hidden: Sequence[int], batch: Examples) -> Work[Any]:

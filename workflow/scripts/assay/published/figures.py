@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from pydantic import JsonValue
@@ -33,18 +32,11 @@ def compare(job: Job, clock: Clock, works: Mapping[str, Work[Any]], per_call: fl
         works: The works by the names of their figures.
         per_call: How many calls one figure stands for.
     """
-    settings = job.settings
-    protocol = replace(
-        Protocol.from_settings(settings["protocol"], job.device),
-        cap_s=settings["cap_s"],
-        half_width=settings["half_width"],
-    )
+    protocol, seed = Protocol.of_study(job.settings, job.device), job.settings["seed"]
     (anchor, first), *others = works.items()
-    trial.settle(first, protocol, clock, settings["seed"])
+    trial.settle(first, protocol, clock, seed)
     what: dict[str, JsonValue] = {"method": CORRECTED, "anchor": anchor}
-    measured = trial.compare(what, first, dict(others), protocol, clock, settings["seed"])
-    # The protocol calls the budget by its own name; here it is the study's.
-    measured.reason = measured.reason and measured.reason.replace("protocol.cap_s", "cap_s")
+    measured = trial.compare(what, first, dict(others), protocol, clock, seed)
     arms: Any = measured.result.get("arms", {})
     measured.result["figures"] = {
         anchor if name == trial.ANCHOR else name: {

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -79,12 +79,27 @@ class Protocol:
     warmup_calls: int
     warmup_s: float
     settle_s: float  # seconds at most
+    budget: str = "protocol.cap_s"  # what the configuration calls cap_s
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], device: torch.device) -> Protocol:
         """The protocol block of a configuration, with the values for that kind of device."""
         shared = {key: value for key, value in settings.items() if not isinstance(value, dict)}
         return cls(**shared, **settings["cpu" if device.type == "cpu" else "gpu"])
+
+    @classmethod
+    def of_study(cls, settings: Mapping[str, Any], device: torch.device) -> Protocol:
+        """The protocol of a study, whose own settings go before those of the same name.
+
+        Args:
+            settings: The study's, and ``protocol``. Its budget is ``cap_s``, or ``cell_s`` where it
+                has several cells.
+            device: Where it measures.
+        """
+        budget = "cell_s" if "cell_s" in settings else "cap_s"
+        own = {each.name: settings[each.name] for each in fields(cls) if each.name in settings}
+        own |= {"cap_s": settings[budget], "budget": budget}
+        return replace(cls.from_settings(settings["protocol"], device), **own)
 
 
 @dataclass
@@ -176,7 +191,7 @@ def _too_long(
         if estimate_s <= GRACE * protocol.cap_s:
             return None
     reason = f"{protocol.rounds_least} rounds would take {estimate_s:.0f} s or more, over the "
-    reason += f"budget of {GRACE * protocol.cap_s:g} s a trial ({GRACE} × protocol.cap_s)"
+    reason += f"budget of {GRACE * protocol.cap_s:g} s a trial ({GRACE} × {protocol.budget})"
     return {
         "reason": reason + (", beside another program" if seen.disturbed else ""),
         "result": {
