@@ -107,7 +107,7 @@ def lines(
         if missing:
             yield f"Not answered: {', '.join(missing)}."
     if sentence := lost(answers):
-        yield paint(sentence, YELLOW)
+        yield paint(textwrap.fill(sentence, width), YELLOW)
         yield "Close them, then measure that again, and nothing else:"
         yield f"  {again}"
     page = results / "report.html"
