@@ -15,6 +15,7 @@ from typing import Any
 import invented
 import pytest
 import yaml
+from assay import configuration
 from assay.answer import model, occasion, say, trials
 from assay.answer.model import Cell, Main, State, Table
 from assay.answer.question import Findings
@@ -137,6 +138,7 @@ def test_every_legal_configuration_is_answered_and_no_answer_contradicts_its_tab
 
 def check(name: str, config: dict[str, Any], world: World) -> None:
     """The law, of one question."""
+    configuration.check({**config, "ask": [name]}, memory_bytes=2**40)
     records = invented.of_question(config, name, world)
     pooled = occasion.pooled(records, {})
     found = import_module(f"answer_{name}").answer(pooled)

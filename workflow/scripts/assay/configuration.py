@@ -3,7 +3,7 @@
 ``python workflow/reference.py`` writes the schema that editors read, and the reference for people.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -210,6 +210,40 @@ class Configuration(Block):
                     f"allowed: {', '.join(sorted(known)) or 'nothing'}."
                 )
         return self
+
+    @model_validator(mode="after")
+    def _each_question_varies_one_thing(self) -> Self:
+        """What else differed between two networks would be laid to what is asked."""
+        study = self.studies.perceptron.axes
+        for name, allowed in VARIED.items():
+            own = self.questions[name].axes
+            hidden, rates = own.hidden or study.hidden, own.rate or study.rate
+            if name in self.ask and not _varies_one_thing(name, [*map(str, hidden)], len(rates)):
+                raise ValueError(
+                    f"questions.{name} is asked of networks that differ in more than its {name}; "
+                    f"allowed: {allowed} (questions.{name}.axes, studies.perceptron.axes)."
+                )
+        return self
+
+
+# What may differ between the networks of a question.
+VARIED: dict[Question, str] = {
+    "width": "one rate, and networks of one hidden layer or none",
+    "depth": "one rate, and one network of each depth",
+    "bottleneck": "one rate, and one network with and without a last layer",
+    "rate": "one network",
+}
+
+
+def _varies_one_thing(question: str, hidden: Sequence[str], rates: int) -> bool:
+    layers = [[] if each == "none" else each.split("-") for each in hidden]
+    if question == "rate":
+        return len(layers) == 1
+    if question == "width":
+        return rates == 1 and max(map(len, layers)) <= 1
+    if question == "depth":
+        return rates == 1 and len({len(each) for each in layers}) == len(layers)
+    return rates == 1 and len({tuple(each[:-1] or each) for each in layers}) == 1
 
 
 # ---- the check -----------------------------------------------------------------------------------
