@@ -1,4 +1,5 @@
-"""How modules behave: blocks, custom layers, checkpoints, and processes that are killed.
+"""How modules behave: blocks, custom layers, ties, operations, formats, checkpoints, processes.
 
-For the measuring scripts of the questions about modules.
+What is looked at, and what is done to it; the measuring scripts of the questions about modules do
+the looking.
 """
