@@ -86,12 +86,12 @@ class Findings:
     sentence: str  # the answer in the question's own words, at most 25, with one number
     so: str  # what to do here, in at most 20 words; empty unless the verdict carries it
     numbers: dict[str, Any]  # for programs
-    why: list[str]  # what supports it and stands in no row of the table
     method: list[str]  # how it was measured, beyond what all questions share
-    caveats: list[str]  # what limits it, beyond what all questions share
     views: Sequence[Shown]  # shown one at a time; the first is the figure in the files
     table: Table  # all numbers
     frame: DataFrame  # tidy: one row per trial
+    why: Sequence[str] = ()  # what supports it and stands in no row of the table
+    caveats: Sequence[str] = ()  # what limits it, beyond what all questions share
     switch: str = ""  # what the views differ by
     folded: Sequence[Shown] = ()  # views that support it, shown on request
 
