@@ -17,6 +17,7 @@ import pytest
 import torch
 from assay import contention, device, machine
 from assay.ladder import rungs
+from assay.record import Status
 from assay.timing import clock, cuda, trial
 from assay.timing.clock import Block, CudaClock, HostClock, NotAhead
 from assay.timing.trial import Protocol, Work
@@ -205,6 +206,42 @@ def test_all_arms_of_a_trial_are_timed_by_one_clock_which_is_named(
     ratios: Any = seen.result["ratios"]
     assert ratios["target"]["ratio"] == pytest.approx(kernels / 10, rel=0.03)
     assert seen.result["clock"] == name
+
+
+@pytest.mark.usefixtures("without_a_gpu")
+def test_a_host_that_waits_disturbs_no_gpu_that_is_ahead_of_it(
+    simulated: Callable[..., Simulation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what is in the time can be wrong with it."""
+    monkeypatch.setattr(contention, "longest_wait", lambda *_: 1e6)
+    protocol = Protocol.from_settings({**PROTOCOL, "cap_s": 0.2, "gpu": PACE}, GPU)
+    seen = {}
+    for made in (CudaClock, HostClock):
+        gpu = simulated()
+        arms = work(gpu.kernels(10)), {"target": work(gpu.kernels(20))}
+        seen[made] = trial.compare({}, *arms, protocol, made(GPU), seed=1)
+    assert seen[CudaClock].status == Status.OK
+    assert seen[HostClock].status == Status.CONTENDED
+
+
+@pytest.mark.usefixtures("without_a_gpu")
+def test_rounds_with_late_launches_are_void(
+    simulated: Callable[..., Simulation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = simulated()
+    target = work(gpu.kernels(20))
+    protocol = Protocol.from_settings({**PROTOCOL, "cap_s": 0.2, "gpu": PACE}, GPU)
+    calibrate = trial._calibrate
+
+    def then_full(*given: Any) -> Any:
+        found = calibrate(*given)
+        gpu.depth = 10  # somebody else's work fills the queue
+        return found
+
+    monkeypatch.setattr(trial, "_calibrate", then_full)
+    seen = trial.compare({}, target, {"target": target}, protocol, CudaClock(GPU), seed=1)
+    assert seen.status == Status.CONTENDED
+    assert "late launches" in str(seen.reason)
 
 
 def test_the_host_counts_what_a_person_waits_for(simulated: Callable[..., Simulation]) -> None:

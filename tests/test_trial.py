@@ -38,7 +38,7 @@ def protocol(**changes: Any) -> Protocol:
 class ScriptedClock:
     """A clock whose readings are written down beforehand: seconds by the name of the work."""
 
-    device = CPU
+    device, late = CPU, None
 
     def __init__(self, seconds: dict[str, float], noise: float = 0.0) -> None:
         self.seconds, self.noise, self.draw = seconds, noise, np.random.default_rng(0)

@@ -48,6 +48,7 @@ class Clock(Protocol):
 
     device: torch.device
     name: str  # for the record
+    late: bool | None  # whether the last block was launched too late; None: the host itself counts
 
     def synchronize(self) -> None:
         """Wait until the device did everything it was given."""
@@ -67,6 +68,7 @@ class HostClock:
     """Wall-clock time on the host, synchronised at both ends where the device is not the CPU."""
 
     name = "host, with synchronisation"
+    late: bool | None = None
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -122,6 +124,7 @@ class CudaClock:
         self.device = device
         self._queue = Queue(device)
         self._cycles_per_s = CYCLES_PER_S
+        self.late: bool | None = False
 
     def synchronize(self) -> None:
         """Wait until the device did everything it was given."""
@@ -150,7 +153,9 @@ class CudaClock:
 
     def time(self, call: Call, block: Block) -> float:
         """Seconds per call on the device."""
-        return self._ahead(call, block.calls, block.lead_s, MOST_LEAD_S).call_s
+        seen = self._ahead(call, block.calls, block.lead_s, MOST_LEAD_S)
+        self.late = not seen.ahead
+        return seen.call_s
 
     def _ahead(self, call: Call, calls: int, lead_s: float, most_s: float) -> _Reading:
         """A block that was launched ahead of the device; if that cannot be, one that was not."""
@@ -175,6 +180,19 @@ class CudaClock:
         slept_s = before.elapsed_time(start) * 1e-3
         self._cycles_per_s = max(self._cycles_per_s, cycles / slept_s)
         return _Reading(start.elapsed_time(end) * 1e-3 / calls, launch_s, ahead)
+
+
+def disturbed(clock: Clock, waited_s: float | None, limit_s: float) -> bool:
+    """Whether something else is in the time of the last block.
+
+    Args:
+        clock: What timed it. Ahead of a GPU, the host may wait: only a late launch is in the time.
+        waited_s: Longest wait of a thread of ours for a core meanwhile; None where none tells.
+        limit_s: What it may have waited.
+    """
+    if clock.late is not None:
+        return clock.late
+    return waited_s is not None and waited_s > limit_s
 
 
 def clock_for(device: torch.device) -> Clock:

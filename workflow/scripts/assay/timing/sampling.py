@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from assay import contention, machine, statistic
 from assay.job import Job
 from assay.record import Status
-from assay.timing.clock import Block, Call, Clock
+from assay.timing.clock import Block, Call, Clock, disturbed
 from assay.timing.trial import Protocol
 
 
@@ -92,8 +92,8 @@ class Sampler:
         waited_s = contention.longest_wait(before, waits.read())
         delay = None if waited_s is None else waited_s / wall_s
         probe.delays.append(delay)
-        delayed = delay is not None and delay > self.protocol.void_delay_share
-        probe.void.append(delayed or machine.throttled(self.clock.device) is not None)
+        spoilt = disturbed(self.clock, waited_s, self.protocol.void_delay_share * wall_s)
+        probe.void.append(spoilt or machine.throttled(self.clock.device) is not None)
 
     def _unfinished(self, probe: Probe) -> bool:
         most = self.attempts * probe.wanted

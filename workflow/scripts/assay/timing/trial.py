@@ -6,7 +6,8 @@ A/A control that shows what difference this machine makes up today. Each arm own
 sets at different addresses, and every block draws one, because where operands lie decides, too.
 
 A block during which one of our threads waited for a core is *disturbed* and timed again. Only that
-wait decides, never the time, so that what is kept is a fair sample of the undisturbed machine.
+wait decides, never the time, so that what is kept is a fair sample of the undisturbed machine. (A
+GPU's own clock does not see the host wait; there it is a block that was launched too late.)
 Where much is disturbed, blocks shrink until some fit between two wakes of a neighbour.
 """
 
@@ -25,7 +26,7 @@ from pydantic import JsonValue
 from assay import contention, machine, statistic
 from assay.record import Status
 from assay.record import Trial as TrialRecord
-from assay.timing.clock import Block, Clock, HostClock, NotAhead
+from assay.timing.clock import Block, Clock, HostClock, NotAhead, disturbed
 
 T = TypeVar("T")
 
@@ -399,17 +400,17 @@ class _Rounds:
             seconds = self.clock.time(call, arm.block.scaled(self.scale))
             wall_s = time.perf_counter() - start
             waited_s = contention.longest_wait(before, waits.read())
-            disturbed = waited_s is not None and waited_s > self.protocol.void_delay_share * wall_s
-            self._adapt(disturbed)
-            if not disturbed or not left:
+            spoilt = disturbed(self.clock, waited_s, self.protocol.void_delay_share * wall_s)
+            self._adapt(spoilt)
+            if not spoilt or not left:
                 break
             own.repeated += 1
             self.lost_s += wall_s
         arm.times.append(float(f"{seconds:.6g}"))  # the record need not hold what no clock sees
         if waited_s is not None:
             own.delay_share = max(waited_s / wall_s, own.delay_share or 0.0)
-        if disturbed:
-            own.why_void = "run-queue delay"
+        if spoilt:
+            own.why_void = "late launches" if self.clock.late else "run-queue delay"
 
     def _adapt(self, disturbed: bool) -> None:
         """Halve the blocks where many were disturbed of late."""
