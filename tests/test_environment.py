@@ -134,6 +134,7 @@ def test_jobs_of_the_workflow_start_in_a_known_environment(fresh, monkeypatch):
     path = "results/records/hardware/device-cpu.json"
     done = fresh.run("--cores", "all", path)
     assert done.returncode == 0, done.stdout
+    assert "OMP_PROC_BIND" in done.stdout.partition("Jobs start without ")[2].partition("\n")[0]
     conditions = record.read(fresh.folder / path).conditions
     assert conditions.threads_asked == conditions.threads_used == device.usable_cores()
     assert conditions.environment == {"LD_LIBRARY_PATH": "lib"}

@@ -19,14 +19,17 @@ def require_a_plain_folder():
 
 
 def start_jobs_in_a_known_environment():
-    """Take out the shell's variables that would break a job or change its numbers.
+    """Take out the shell's variables that would break a job or change its numbers; name them.
 
     A workflow that uses this one as a module keeps its own; measuring scripts then start again
     without them.
     """
-    if workflow.modifier.is_main_snakefile():
-        for name in os.environ.keys() - environment.known(os.environ).keys():
-            del os.environ[name]
+    if not workflow.modifier.is_main_snakefile():
+        return []
+    names = sorted(os.environ.keys() - environment.known(os.environ).keys())
+    for name in names:
+        del os.environ[name]
+    return names
 
 
 def require_python():
@@ -43,10 +46,12 @@ def require_python():
         ) from None
 
 
+def say_what_was_taken_out():
+    """Name the variables without which jobs start."""
+    if TAKEN_OUT:
+        logger.info(f"Jobs start without {', '.join(TAKEN_OUT)} (docs/method.md says why).")
+
+
 require_a_plain_folder()
-start_jobs_in_a_known_environment()
+TAKEN_OUT = start_jobs_in_a_known_environment()
 environment.name_user()
-
-
-onstart:
-    require_python()

@@ -34,6 +34,8 @@ def tell(*options):
 
 
 onstart:
+    require_python()
+    say_what_was_taken_out()
     if not workflow.touch:
         remember()
         if workflow.local_exec:
