@@ -13,7 +13,7 @@ from assay.answer.verdict import Comparison, Word
 from assay.record import Status, Trial
 from assay.statistic import Interval
 from builders import make_record
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 LABELS = {"item": "each", "list": "list", "twin": "again"}
@@ -89,7 +89,6 @@ arm = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=50)
 @given(st.lists(arm, max_size=5))
 def test_word_state_row_and_cell_agree(made: list[Arm]) -> None:
     found = arms.judged(made)
@@ -114,7 +113,6 @@ def test_word_state_row_and_cell_agree(made: list[Arm]) -> None:
             assert one.told.startswith("−") or "×" in one.told
 
 
-@settings(max_examples=50)
 @given(st.lists(arm, max_size=5))
 def test_the_state_is_that_of_what_the_headline_rests_on(made: list[Arm]) -> None:
     cells = [one.main for one in arms.judged(made)]

@@ -6,7 +6,7 @@ import pytest
 from assay.answer import verdict
 from assay.answer.verdict import Comparison, Word
 from assay.statistic import Interval
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 
@@ -67,7 +67,6 @@ comparisons = st.builds(
 )
 
 
-@settings(max_examples=60)
 @given(comparisons)
 def test_a_verdict_never_contradicts_its_interval(seen):
     (word,) = verdict.judge([seen])
@@ -78,7 +77,6 @@ def test_a_verdict_never_contradicts_its_interval(seen):
         assert 1 - seen.margin <= seen.low <= seen.high <= 1 + seen.margin
 
 
-@settings(max_examples=60)
 @given(comparisons, st.floats(0, 4), st.floats(0, 0.5))
 def test_more_noise_or_doubt_never_makes_sameness(seen, more, wider):
     """Whatever was not the same does not become so by a worse twin or a wider interval."""
