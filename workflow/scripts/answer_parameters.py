@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay.answer import accuracy, inference, model, question, say, trials, verdict
+from assay.answer import inference, model, question, say, trials, verdict
 from assay.answer.inference import PowerLaw
 from assay.answer.model import Cell, Main, Table
 from assay.answer.question import Findings, Shown, Told
@@ -445,7 +445,7 @@ def _law_rows(law: Law) -> list[dict[str, Any]]:
             "bound_sqrt_fan_in_least": bound.low if bound else None,
             "bound_sqrt_fan_in_most": bound.high if bound else None,
             "factor": name,
-            **{k: accuracy.finite(v) for k, v in verdict.ends("exponent", seen).items()},
+            **verdict.ends("exponent", seen),
             "exponent_bound": NEGLIGIBLE,
             "verdict": DEPENDS[law.depends_on(name)],
         }

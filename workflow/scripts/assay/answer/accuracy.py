@@ -29,30 +29,17 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class Standing:
-    """An arm beside the reference.
+    """An arm beside the reference."""
 
-    Attributes:
-        accuracy: On the test images, over seeds.
-        difference: To the reference; None for the reference itself, and where nothing was compared.
-        is_reference: Whether the others are compared with this one.
-    """
-
-    accuracy: Interval
-    difference: Comparison | None = None
+    accuracy: Interval  # on the test images, over seeds
+    difference: Comparison | None = None  # None for the reference, and where none was compared
     is_reference: bool = False
 
 
 def verdict_numbers(seen: Comparison | None, word: Word | None) -> dict[str, Any]:
     """A difference with all that its verdict rests on, for programs and tables."""
-    if seen is None:
-        return {"word": None}
-    ends = {name: finite(end) for name, end in verdict.ends("difference", seen).items()}
-    return {**ends, **seen.fields, "word": word.value if word else None}
-
-
-def level(seen: Interval) -> dict[str, float | None]:
-    """A test accuracy with its interval, for programs and tables."""
-    return {name: finite(end) for name, end in verdict.ends("test_accuracy", seen).items()}
+    row: dict[str, Any] = verdict.row(seen) if seen else {}
+    return row | {"word": word.value if word else None}
 
 
 def finite(value: float | None) -> float | None:

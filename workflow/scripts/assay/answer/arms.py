@@ -174,7 +174,7 @@ def learned(
                 value=accuracy.mean(runs[name]),
                 seen=standing.difference,
                 role=Role.ANCHOR if name == reference else Role.TARGET,
-                extras=accuracy.level(standing.accuracy) | dict(arm.extras),
+                extras=verdict.ends("test_accuracy", standing.accuracy) | dict(arm.extras),
             )
         else:
             lost = accuracy.lost(runs[name]) or (missing or {}).get(name) or "not measured"

@@ -364,7 +364,7 @@ def numbers(found: Sweep) -> dict[str, Any]:
 
 def numbers_of(arm: Arm) -> dict[str, Any]:
     """What is known of an arm, its accuracy and the verdict on it, for programs."""
-    own = accuracy.level(arm.value) if arm.value else {}
+    own = verdict.ends("test_accuracy", arm.value) if arm.value else {}
     return {**arm.extras, **own, **accuracy.verdict_numbers(arm.seen, arm.word)}
 
 

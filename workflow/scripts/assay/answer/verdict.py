@@ -153,9 +153,15 @@ def judge(family: Sequence[Comparison]) -> list[Word]:
 
 
 def ends(name: str, seen: Interval | None, unit: str = "") -> dict[str, float | None]:
-    """An interval as three columns of a table for programs: ``time_s``, ``time_low_s``."""
-    three = {"": "value", "_low": "low", "_high": "high"}
-    return {f"{name}{end}{unit}": getattr(seen, key, None) for end, key in three.items()}
+    """An interval as three columns of a table for programs: ``time_s``, ``time_low_s``, and so on.
+
+    None stands where there is none, or where it is endless: JSON holds no such number.
+    """
+    three = (seen.value, seen.low, seen.high) if seen else (math.nan,) * 3
+    return {
+        f"{name}{end}{unit}": value if math.isfinite(value) else None
+        for end, value in zip(("", "_low", "_high"), three, strict=True)
+    }
 
 
 def row(seen: Comparison) -> dict[str, float | None]:
