@@ -143,6 +143,20 @@ def test_a_late_launch_is_timed_again(simulated: Callable[..., Simulation]) -> N
     assert own.time(call, block) == pytest.approx(20 * KERNEL_S, rel=0.02)
 
 
+@pytest.mark.parametrize("at", [1, 3, 40])
+def test_a_hiccup_while_it_is_calibrated_makes_no_block_short(
+    simulated: Callable[..., Simulation], at: int
+) -> None:
+    gpu = simulated()
+    launch, calls = gpu.kernels(5), iter(range(1, 10**6))
+
+    def call() -> None:
+        gpu.now += 0.004 * (next(calls) == at)
+        launch()
+
+    assert CudaClock(GPU).calibrate(call, 1e-3).calls == pytest.approx(100, rel=0.1)
+
+
 @pytest.mark.parametrize("why", ["the queue is full", "it waits for the device"])
 def test_a_call_that_cannot_be_launched_ahead_is_not_for_this_clock(
     simulated: Callable[..., Simulation], why: str

@@ -24,6 +24,7 @@ Call = Callable[[], Any]
 LEAD = 1.5  # how long the device is kept waiting, in times that the host needs to launch a block
 LEAST_LEAD_S = 1e-4
 MOST_LEAD_S = 0.2  # launches that take longer are blocked: the queue is full, or the call waits
+HICCUP_S = 0.02  # that a busy host may be late
 CYCLES_PER_S = 1e9  # of a GPU, until it was seen
 
 
@@ -140,7 +141,8 @@ class CudaClock:
         while (seen := self._ahead(call, calls, 2 * block.lead_s, most_s)).ahead:
             launch_s = min(launch_s, seen.launch_s / calls)  # of a call; a hiccup only adds to it
             block = Block(calls, LEAD * launch_s * calls)
-            most_s = 4 * block.lead_s  # for twice the calls: if that does not do, the queue is full
+            # For twice the calls; if that does not do, and was no hiccup, the queue is full.
+            most_s = max(4 * block.lead_s, HICCUP_S)
             calls = min(2 * calls, math.ceil(block_s / max(seen.call_s, 1e-9)))
             if calls < 1.1 * block.calls:
                 break
