@@ -143,15 +143,15 @@ def test_a_late_launch_is_timed_again(simulated: Callable[..., Simulation]) -> N
     assert own.time(call, block) == pytest.approx(20 * KERNEL_S, rel=0.02)
 
 
-@pytest.mark.parametrize("at", [1, 3, 40])
-def test_a_hiccup_while_it_is_calibrated_makes_no_block_short(
-    simulated: Callable[..., Simulation], at: int
+def test_hiccups_while_it_is_calibrated_make_no_block_short(
+    simulated: Callable[..., Simulation],
 ) -> None:
     gpu = simulated()
     launch, calls = gpu.kernels(5), iter(range(1, 10**6))
+    late_s = {2: 2e-4, 3: 2e-4, 4: 4e-4, 5: 4e-4}  # twice in a row, by the number of the call
 
     def call() -> None:
-        gpu.now += 0.004 * (next(calls) == at)
+        gpu.now += late_s.get(next(calls), 0.0)
         launch()
 
     assert CudaClock(GPU).calibrate(call, 1e-3).calls == pytest.approx(100, rel=0.1)
