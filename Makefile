@@ -22,7 +22,7 @@ python = $(in_venv) .venv/bin/python
 snakemake = $(python) -m snakemake
 resources = --cores all --resources gpu=1
 
-.PHONY: quick test bench bench-instrument bench-repeatability bench-startup bench-trainer bench-scale plan again compare accept lint gallery lock clean help
+.PHONY: quick test test-gpu-sim bench bench-instrument bench-repeatability bench-startup bench-trainer bench-scale plan again compare accept lint gallery lock clean help
 
 quick: .venv/.installed ## Set up and run the quick preset (the default target)
 	@$(python) workflow/live.py $(resources) --configfile workflow/presets/quick.yaml $(ARGS)

@@ -1,0 +1,191 @@
+"""Every measuring script on two simulated cards, and what the scripts make of faulty ones.
+
+``make test-gpu-sim`` runs this; ``make test`` does not, as it takes minutes. It shows that the
+scripts launch, wait, capture and fail as they should, not how fast anything is: the cards' kernels
+compute nothing (``cuda.cpp``).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from assay import record
+from assay.record import Record, Status
+
+SOURCES = Path(__file__).parent
+ROOT = SOURCES.parents[1]
+TORCH = Path(torch.__file__).parent
+PRODUCT_S = 4e-6  # what cuda.cpp has a small product take
+LEFT_OUT = {"resume"}  # divides by the norm of what a card computed, which is zero here
+ENDINGS = {Status.OK, Status.REFUSED, Status.SKIPPED}  # wrong results are to be refused
+TRUE = {"alignment", "contrast"}  # studies whose anchor is one small product
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The runtime, NVML and an empty driver, compiled; the variables that put them in front."""
+    headers = sorted(TORCH.parent.glob("nvidia/cu*/include"))
+    if not (headers and torch.version.cuda and shutil.which("g++") and shutil.which("nm")):
+        pytest.skip("a simulated card needs g++, nm and torch's CUDA build with its headers")
+    to = tmp_path_factory.mktemp("built")
+    includes = [f"-I{each}" for each in (*headers, TORCH.parent / "triton/backends/nvidia/include")]
+    shared = ["-O1", "-shared", "-fPIC"]
+    cuda, nvml, driver = (
+        to / name for name in ("libsimulated_cuda.so", "libnvidia-ml.so.1", "libcuda.so.1")
+    )
+    (to / "driver.c").write_text(driver_source())
+    for command in (
+        ["g++", "-std=c++17", *shared, *includes, SOURCES / "cuda.cpp", "-o", cuda],
+        ["cc", *shared, SOURCES / "nvml.c", "-o", nvml],
+        ["cc", *shared, to / "driver.c", "-o", driver],
+    ):
+        subprocess.run(command, check=True)
+    # Torch's calls of cuBLASLt, which is not simulated, are left out.
+    return {
+        "LD_PRELOAD": str(cuda),
+        "LD_LIBRARY_PATH": str(to),
+        "DISABLE_ADDMM_CUDA_LT": "1",
+    }
+
+
+def driver_source() -> str:
+    """The functions of the driver that torch links, doing nothing."""
+    linked = subprocess.run(
+        ["nm", "-D", "--undefined-only", TORCH / "lib/libcaffe2_nvrtc.so"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    names = re.findall(r" U (cu[A-Z]\w+)", linked)
+    return "".join(f"int {name}(void) {{ return 0; }}\n" for name in names)
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The images that come with the project, as the measuring scripts read them."""
+    path = tmp_path_factory.mktemp("data") / "dataset"
+    command = [sys.executable, ROOT / "workflow/scripts/fetch_dataset.py", "--output", path]
+    settings = '{"size": "sample", "folder": null}'
+    subprocess.run([*command, "--settings", settings], check=True)
+    return path
+
+
+def measure(
+    variables: Mapping[str, str], device: str, folder: Path, *studies: str
+) -> dict[str, Record]:
+    """The records of these studies, of all when none is named."""
+    done = subprocess.run(
+        [sys.executable, SOURCES / "measure.py", device, folder, *studies],
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=1800,
+    )
+    assert done.returncode == 0, done.stdout[-8000:]
+    return {path.stem: record.read(path) for path in folder.glob("*.json")}
+
+
+# ---- every measuring script ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session", params=["cuda", "cuda:1"])
+def measured(
+    request: pytest.FixtureRequest,
+    built: dict[str, str],
+    dataset: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Record]:
+    """One cell of every study on a card."""
+    folder = tmp_path_factory.mktemp("records")
+    shutil.copy(dataset, folder / "dataset")
+    return measure(built, request.param, folder)
+
+
+def test_every_script_leaves_a_record_that_names_the_card(measured: dict[str, Record]) -> None:
+    scripts = {path.stem[8:] for path in (ROOT / "workflow/scripts").glob("measure_*.py")}
+    assert measured.keys() == scripts - LEFT_OUT
+    for study, each in measured.items():
+        assert each.status in ENDINGS, (study, each.reason)
+        assert each.conditions.gpu, study
+        assert str(each.conditions.gpu["name"]).startswith(record.SIMULATED), study
+        assert "simulated" in each.conditions.environment["LD_PRELOAD"], study
+
+
+@pytest.mark.parametrize("study", sorted(TRUE))
+def test_a_small_product_takes_what_it_takes(measured: dict[str, Record], study: str) -> None:
+    """However slowly a busy host launches it."""
+    anchors = [anchor_s(trial.result) for trial in measured[study].trials if trial.result]
+    assert min(anchors) == pytest.approx(PRODUCT_S, rel=0.2)
+
+
+def anchor_s(result: Mapping[str, Any]) -> float:
+    return float(result["arms"]["anchor"]["time_median_s"])
+
+
+# ---- faults --------------------------------------------------------------------------------------
+
+
+def faulty(built: dict[str, str], folder: Path, device: str = "cuda", **variables: str) -> Record:
+    """An alignment cell on a card with a fault."""
+    return measure(built | variables, device, folder, "alignment")["alignment"]
+
+
+@pytest.mark.parametrize(
+    ("device", "driver", "reason"),
+    [
+        ("cuda", "old", "may want a newer driver"),
+        ("cuda", "none", "the NVIDIA driver shows none"),
+        ("cuda:5", "", "needs GPU 5, but torch sees 2"),
+    ],
+)
+def test_no_card(
+    built: dict[str, str], tmp_path: Path, device: str, driver: str, reason: str
+) -> None:
+    seen = faulty(built, tmp_path, device, SIM_DRIVER=driver)
+    assert seen.status == Status.UNAVAILABLE
+    assert reason in str(seen.reason)
+
+
+def test_a_part_of_a_card_tells_what_the_whole_does(built: dict[str, str], tmp_path: Path) -> None:
+    seen = faulty(built, tmp_path, SIM_MIG="1")
+    assert seen.status == Status.OK
+    assert (seen.conditions.gpu or {})["sm_clock_hz"] == 1980e6
+
+
+def test_missing_functions_cost_their_values_only(built: dict[str, str], tmp_path: Path) -> None:
+    missing = ("ClockInfo", "ProcessUtilization", "CurrentClocksEventReasons")
+    names = ",".join(f"nvmlDeviceGet{each}" for each in missing)
+    seen = faulty(built, tmp_path, SIM_MISSING=names)
+    assert seen.status == Status.OK
+    assert (seen.conditions.gpu or {})["sm_clock_hz"] is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"SIM_EVENTS": "0x20"}, "software thermal slowdown"),
+        ({"SIM_PROCESSES": "self:60:c,4000001:30:c"}, "another process on the GPU"),
+    ],
+)
+def test_what_spoils_a_round_voids_it(
+    built: dict[str, str], tmp_path: Path, fault: dict[str, str], reason: str
+) -> None:
+    seen = faulty(built, tmp_path, **fault)
+    assert {trial.status for trial in seen.trials} == {Status.CONTENDED}
+    assert reason in str(seen.trials[0].samples["void"] + [seen.trials[0].reason])
+
+
+def test_no_graphs_cost_their_time_only(built: dict[str, str], tmp_path: Path) -> None:
+    seen = faulty(built, tmp_path, SIM_GRAPHS="fail")
+    assert seen.status == Status.OK
+    assert all(trial.result["cuda_graph_s"] is None for trial in seen.trials)
