@@ -6,7 +6,6 @@ Every claim about the parallel block is a check that was run. Of several instanc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -145,11 +144,7 @@ def _decays(device: str, logs: Mapping[str, NDArray[np.float64]]) -> list[Arm]:
             value=(factor := exponential(inference.mean(own))),
             seen=None if base is None or name == REFERENCE else verdict.paired_ratio(own, base),
             role=Role.ANCHOR if name == REFERENCE else Role.TARGET,
-            extras={
-                "factor": factor.value,
-                "factor_low": accuracy.finite(factor.low),
-                "factor_high": accuracy.finite(factor.high),
-            },
+            extras={n: accuracy.finite(end) for n, end in verdict.ends("factor", factor).items()},
         )
         for name, own in per_block.items()
     ]
@@ -312,9 +307,7 @@ def _curves(device: Device) -> list[dict[str, Any]]:
             "check": DISTANCE,
             "blocks": blocks,
             "draws": len(column),
-            "relative_distance": math.exp(level.value),
-            "relative_distance_low": math.exp(level.low),
-            "relative_distance_high": math.exp(level.high),
+            **verdict.ends("relative_distance", exponential(level)),
         }
         for name, own in device.logs.items()
         for blocks, column in enumerate(own.T)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -66,7 +66,7 @@ def _arm(each: Record, trial: Trial, name: str) -> Arm:
         "way": way,
         "how": f"all {threads} threads" if way == "all_threads" else WAYS[way],
         "threads": threads,
-        **dict(zip(("time_s", "time_low_s", "time_high_s"), astuple(time), strict=True)),
+        **verdict.ends("time", time, "_s"),
         "flop_per_call": arm["units_per_call"],
         "throughput_flops": arm["units_per_call"] / time.value,
         "throughput_bytes_per_s": size / time.value if size else None,

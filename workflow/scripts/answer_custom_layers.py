@@ -93,9 +93,8 @@ def _timed(each: Record, trial: Trial) -> list[Arm]:
 def _costs(arm: Arm, memory: Any) -> dict[str, Any]:
     if arm.value is None:
         return {}
-    keys = ("time_s", "time_low_s", "time_high_s", "memory_bytes")
     counted = memory.get(arm.name, {}).get("temporary")
-    return dict(zip(keys, (arm.value.value, arm.value.low, arm.value.high, counted), strict=True))
+    return {**verdict.ends("time", arm.value, "_s"), "memory_bytes": counted}
 
 
 def _behind(here: Sequence[Arm]) -> list[Arm]:
@@ -156,8 +155,8 @@ def _exponents(sizes: Sequence[int], own: Sequence[Arm]) -> dict[str, float | No
         inference.power_law(values, {"size": sizes}).exponents["size"]
         for values in ([times, memory] if all(memory) else [times])
     )
-    ends = {"time_low": accuracy.finite(time.low), "time_high": accuracy.finite(time.high)}
-    return {"time": time.value, **ends, "memory": counted[0].value if counted else None}
+    ends = {name: accuracy.finite(end) for name, end in verdict.ends("time", time).items()}
+    return {**ends, "memory": counted[0].value if counted else None}
 
 
 # ---- Fourier -------------------------------------------------------------------------------------

@@ -297,12 +297,7 @@ def _numbers(lines: Mapping[str, Trend], best: pd.DataFrame) -> dict[str, Any]:
     return {
         "claim_per_decade": CLAIM,
         "per_decade": {
-            name: {
-                "factor": line.growth.value,
-                "factor_low": line.growth.low,
-                "factor_high": line.growth.high,
-                "word": line.word.value,
-            }
+            name: {**verdict.ends("factor", line.growth), "word": line.word.value}
             for name, line in lines.items()
         },
         "this_machine": best.to_dict("records"),
@@ -421,9 +416,7 @@ def _frame(table: pd.DataFrame, lines: Mapping[str, Trend], best: pd.DataFrame) 
             "kind": "trend",
             "format": name,
             "peaks": line.chips,
-            "growth": line.growth.value,
-            "growth_low": line.growth.low,
-            "growth_high": line.growth.high,
+            **verdict.ends("growth", line.growth),
             **verdict.row(line.comparison),
             "verdict": line.word.value,
         }

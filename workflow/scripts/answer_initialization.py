@@ -22,7 +22,7 @@ from assay.answer.figure import Axis, Band, Row, Tone
 from assay.answer.model import Cell, Column, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Word
-from assay.record import Phase, Record, Status, Trial
+from assay.record import Phase, Record, Status
 from assay.statistic import Interval
 
 PLACEBO, IGNORED_AS = "placebo", "default"  # the arm that matches no layer, and what it then is
@@ -110,9 +110,7 @@ def extras(each: Record, runs: pd.DataFrame) -> dict[str, Any]:
     sigma = middle([std for start in starts for std in start.samples["weight_std"][1:-1]])
     seen = inference.mean(runs["test_accuracy"])
     return {
-        "test_accuracy": seen.value,
-        "test_accuracy_low": accuracy.finite(seen.low),
-        "test_accuracy_high": accuracy.finite(seen.high),
+        **accuracy.level(seen),
         "learned": seen.value >= LEARNED,
         "rate": float(runs["rate"].iloc[0]),
         "loss": middle([start.result.get("loss") for start in starts]),
@@ -530,17 +528,12 @@ def _diverged(runs: pd.DataFrame) -> list[int]:
 def _layer_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
     """The spreads before training, a row per layer, for the tidy table."""
     return [
-        {**each.axes, **trial.what, "layer": layer, **spreads}
+        {**each.axes, **trial.what, "layer": layer, **dict(zip(trial.samples, own, strict=True))}
         for each in records
         for trial in each.trials
         if trial.what["phase"] == "start"
-        for layer, spreads in enumerate(_spreads(trial), start=1)
+        for layer, own in enumerate(zip(*trial.samples.values(), strict=True), start=1)
     ]
-
-
-def _spreads(trial: Trial) -> list[dict[str, Any]]:
-    layers: Any = zip(*trial.samples.values(), strict=True)
-    return [dict(zip(trial.samples, layer, strict=True)) for layer in layers]
 
 
 def _method(records: Sequence[Record]) -> list[str]:
