@@ -171,20 +171,17 @@ def alignment(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
     """Every layout and shape of a size."""
     n, shapes = axes["n"], own["shapes"]
     for dtype in dtypes(axes, own):
-        same = {"dtype": dtype, "n": n}
-        plain = {**same, "layout": None, "anchor": own["anchor"]}
-        if n == own["anchor"]:
-            reference = product_of(world, axes, {**plain, "shape": "matrix"}, ["anchor"])
-            yield reference
-        else:
-            yield product_of(world, axes, {**plain, "shape": "matrix"}, ["anchor", "target"])
-        for each in own["layouts"]:
-            if each["n"] == n:
-                what = {**same, "layout": each["layout"], "anchor": n, "shape": "matrix"}
-                yield product_of(world, axes, what, ["anchor", "target"])
-        for kind in shapes["kinds"]:
-            if n in shapes["sizes"] and dtype in shapes["dtypes"] and n != own["anchor"]:
-                yield product_of(world, axes, {**plain, "shape": kind}, ["anchor", "target"])
+        kinds = [{"layout": None, "anchor": own["anchor"], "shape": "matrix"}]
+        kinds += [
+            {"layout": each["layout"], "anchor": n, "shape": "matrix"}
+            for each in own["layouts"]
+            if each["n"] == n
+        ]
+        if n in shapes["sizes"] and dtype in shapes["dtypes"]:
+            kinds += [{**kinds[0], "shape": shape} for shape in shapes["kinds"]]
+        for kind in kinds:
+            what = {"dtype": dtype, "n": n, **kind}
+            yield product_of(world, axes, what, ["anchor", "target"])
 
 
 def contrast(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
