@@ -74,7 +74,7 @@ def configurations(draw: st.DrawFn, name: str) -> dict[str, Any]:
         for axis, values in block["axes"].items():
             if axis == "occasion":
                 block["axes"][axis] = draw(st.sampled_from([[1], [1, 2]]))
-            elif axis not in asked.get("axes", {}) and (name, axis) != ("alignment", "n"):
+            elif axis not in asked.get("axes", {}):
                 block["axes"][axis] = draw(some([*values, *MORE.get(f"{study}.{axis}", [])]))
         own = block["settings"]
         for key in ("dtypes", "rates", "kept", "operations"):
@@ -87,6 +87,9 @@ def configurations(draw: st.DrawFn, name: str) -> dict[str, Any]:
             own["operations"] = {task: draw(some(["float32", "bfloat16"])) for task in tasks}
         if study == "reduction":
             own["sizes"] |= {"n": sorted(draw(some(MORE["reduction.sizes.n"])))}
+        if study == "alignment":
+            sizes = block["axes"]["n"]
+            sizes += [own["anchor"]] if own["anchor"] not in sizes else []
         if study == "composition":
             own |= {"draws": 3}
     return config
@@ -121,7 +124,7 @@ def test_every_legal_configuration_is_answered_and_no_answer_contradicts_its_tab
     name: str,
 ) -> None:
     examples = settings(
-        max_examples=8,
+        max_examples=15,
         deadline=None,
         derandomize=True,
         database=None,
