@@ -31,6 +31,9 @@ quick: .venv/.installed ## Set up and run the quick preset (the default target)
 test: .venv/.installed-test ## Set up, test tools included, and run every test
 	@$(python) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
+test-gpu-sim: .venv/.installed-test ## Every measuring script on two simulated GPUs, faulty ones too (Linux, g++)
+	@$(python) -m pytest tests/gpu_sim/simulated.py $(ARGS)
+
 # One after the other, whatever -j says: benchmarks want the machine for themselves.
 bench: ## Every benchmark, one after the other
 	@$(if $(ARGS),$(error ARGS is for one benchmark: make bench-instrument ARGS="…", make bench-trainer ARGS="…"))
