@@ -144,7 +144,7 @@ def _decays(device: str, logs: Mapping[str, NDArray[np.float64]]) -> list[Arm]:
             value=(factor := exponential(inference.mean(own))),
             seen=None if base is None or name == REFERENCE else verdict.paired_ratio(own, base),
             role=Role.ANCHOR if name == REFERENCE else Role.TARGET,
-            extras={n: accuracy.finite(end) for n, end in verdict.ends("factor", factor).items()},
+            extras=verdict.ends("factor", factor),
         )
         for name, own in per_block.items()
     ]

@@ -155,8 +155,7 @@ def _exponents(sizes: Sequence[int], own: Sequence[Arm]) -> dict[str, float | No
         inference.power_law(values, {"size": sizes}).exponents["size"]
         for values in ([times, memory] if all(memory) else [times])
     )
-    ends = {name: accuracy.finite(end) for name, end in verdict.ends("time", time).items()}
-    return {**ends, "memory": counted[0].value if counted else None}
+    return {**verdict.ends("time", time), "memory": counted[0].value if counted else None}
 
 
 # ---- Fourier -------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay.answer import accuracy, arms, figure, inference, model, question, say, trials
+from assay.answer import accuracy, arms, figure, inference, model, question, say, trials, verdict
 from assay.answer.accuracy import REST, Effect
 from assay.answer.arms import Arm, Role
 from assay.answer.figure import Axis, Band, Row, Tone
@@ -110,7 +110,7 @@ def extras(each: Record, runs: pd.DataFrame) -> dict[str, Any]:
     sigma = middle([std for start in starts for std in start.samples["weight_std"][1:-1]])
     seen = inference.mean(runs["test_accuracy"])
     return {
-        **accuracy.level(seen),
+        **verdict.ends("test_accuracy", seen),
         "learned": seen.value >= LEARNED,
         "rate": float(runs["rate"].iloc[0]),
         "loss": middle([start.result.get("loss") for start in starts]),
