@@ -118,6 +118,11 @@ def test_killed_trainings_and_writers(tmp_path):
     assert found.killed["atomic"] == (0, RESUME["kills"])
 
 
+def test_weights_that_are_no_numbers_diverged():
+    ends = {"sha256": "x", "weights": np.array([1.0, np.nan])}
+    assert resume.outcome({"phase": "resumed"}, ends, ends).status == Status.DIVERGED
+
+
 def test_a_file_cut_short_is_not_whole(tmp_path):
     path = tmp_path / "run.pt"
     resume.in_place(path, {"number": 3, "weights": torch.full((1000,), 3.0)})

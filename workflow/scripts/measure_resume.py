@@ -26,7 +26,7 @@ from assay.learning import training
 from assay.learning.training import Examples
 from assay.modules import checkpoint, process
 from assay.modules.checkpoint import PARTS, Order, Run
-from assay.record import Trial
+from assay.record import Status, Trial
 from torch import nn
 from torch.nn import functional
 
@@ -147,12 +147,16 @@ def continuing(job: Job, folder: Path) -> list[Trial]:
 def outcome(what: dict[str, Any], seen: dict[str, Any], whole: dict[str, Any]) -> Trial:
     """The final weights of a run beside those of the unbroken one."""
     distance = np.linalg.norm(seen["weights"] - whole["weights"])
+    relative = float(distance / np.linalg.norm(whole["weights"]))
+    if not np.isfinite(relative):
+        reason = "its weights, or those of the unbroken run, are no finite numbers"
+        return Trial(what=what, status=Status.DIVERGED, reason=reason)
     return Trial(
         what=what,
         result={
             "weights_sha256": seen["sha256"],
             "same": seen["sha256"] == whole["sha256"],
-            "relative_distance": float(distance / np.linalg.norm(whole["weights"])),
+            "relative_distance": relative,
         },
     )
 
