@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import answer_bandwidth as answer
@@ -17,7 +18,9 @@ import pytest
 import torch
 from assay import contention, record
 from assay.answer import occasion, question
+from assay.answer.arms import Arm
 from assay.answer.model import Answer, State
+from assay.answer.verdict import Word
 from assay.probe import working_sets
 from assay.probe.items import Item
 from assay.probe.working_sets import Point
@@ -612,3 +615,12 @@ def test_products_alone_compare_gpus_and_cpus(tmp_path: Path) -> None:
     assert "ahead in float32 and bfloat16." in found.sentence
     assert found.sentence.endswith("Not measured: cpu memory, gpu memory.")
     assert found.state == State.PART
+
+
+def test_gpus_that_are_not_alike_are_called_neither_ahead_nor_behind() -> None:
+    kinds = [SimpleNamespace(is_cpu=cpu, roof=True, products=[]) for cpu in (True, False)]
+    words = {"gpu0": Word.SLOWER, "gpu1": Word.FASTER}
+    made = [Arm("cpu", gpu, "float32", "float32", word=word) for gpu, word in words.items()]
+    made += [Arm("cpu", gpu, "bandwidth", "bandwidth", word=Word.SLOWER) for gpu in words]
+    said = answer.against(kinds, made)
+    assert said == "GPUs against CPUs: not alike in float32, ahead in bandwidth."

@@ -285,12 +285,14 @@ def _so(found: Sequence[Arm]) -> str:
     by_device = arms.grouped([arm for arm in _of(found, CONTRAST) if arm.seen], lambda a: a.device)
     parts = []
     for device, here in by_device.items():
-        advice = []
+        said: dict[str, list[str]] = {}
         for effect, text in ADVICE.items():
             slower = [a.group for a in here if a.name == effect and a.word == Word.SLOWER]
             everywhere = set(slower) == {arm.group for arm in here}
             where = "" if everywhere else f"in {say.listed(slower)} "
-            advice += [where + text.format(here[0].extras["anchor"])] if slower else []
+            if slower:
+                said.setdefault(where, []).append(text.format(here[0].extras["anchor"]))
+        advice = [where + ", and ".join(texts) for where, texts in said.items()]
         if advice:
             where, text = say.on(device, by_device), ", and ".join(advice[:2])
             parts.append(f"{where}{text if where else say.capital(text)}.")

@@ -278,8 +278,10 @@ def against(found: Sequence[Device], made: Sequence[Arm]) -> str:
     """Whether GPUs outperform CPUs; empty where only one kind of device was measured."""
     if len(_kinds(found)) < 2:
         return ""
-    said = arms.grouped(made, lambda arm: AGAINST[arm.word])
-    names = {word: dict.fromkeys(arm.label for arm in own) for word, own in said.items()}
+    names: dict[str, list[str]] = {}
+    for name, own in arms.grouped(made, lambda arm: arm.label).items():
+        words = {AGAINST[arm.word] for arm in own}
+        names.setdefault(words.pop() if len(words) == 1 else "not alike", []).append(name)
     told = [f"{word} in {say.listed(own)}" for word, own in names.items()]
     return f"GPUs against CPUs: {', '.join(told) or 'cannot tell'}."
 
