@@ -509,7 +509,7 @@ MODULE = """
 configfile: "merged.yaml"
 
 module assay:
-    snakefile: "a clone/Snakefile"
+    snakefile: "a clone/workflow/Snakefile"
     config: config
     pathvars:
         results="speed/results",
@@ -520,7 +520,10 @@ use rule * from assay as assay_*
 
 
 def test_as_a_module_of_another_workflow(tmp_path):
-    """Its rules under another name, its results in a folder of the other workflow's choice."""
+    """Its rules under another name, its results in a folder of the other workflow's choice.
+
+    The Snakefile is the one that the catalogue and snakedeploy name.
+    """
     clone = copy_workflow(tmp_path / "a clone")
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     update_config(config, yaml.safe_load((ROOT / "tests/config.yaml").read_text()))
