@@ -5,12 +5,15 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import pytest
 from assay import grid, record
 from assay.answer import other_runs
 from builders import make_record
-from conftest import ROOT
+from conftest import ROOT, load
+
+compare, share = (load(ROOT / f"workflow/{name}.py") for name in ("compare", "share"))
 
 # What is asked of a machine, not of a training on it.
 REFERENCED = {"hardware", "bandwidth", "alignment", "crossover", "norm_log", "two_devices"}
@@ -112,12 +115,11 @@ def test_two_runs_in_one_report(finished, tmp_path):
     for study in ("activation", "alignment", "bandwidth", "crossover"):
         shutil.rmtree(tmp_path / "lab/results/records" / study)
         shutil.rmtree(tmp_path / "laptop/results/records" / study)
-    command = [
-        sys.executable,
-        "workflow/compare.py",
-        str(tmp_path / "laptop"),
-        str(tmp_path / "lab"),
-    ]
+    (tmp_path / "laptop/results/report.html").write_text("a page")
+    archive = tmp_path / "laptop.zip"
+    share.main([str(tmp_path / "laptop/results"), f"--output={archive}"])
+    shutil.rmtree(tmp_path / "laptop")
+    command = [sys.executable, "workflow/compare.py", str(archive), str(tmp_path / "lab")]
     done = subprocess.run(
         [*command, "--output", str(tmp_path / "both")],
         **finished.options() | {"cwd": ROOT},
@@ -129,6 +131,37 @@ def test_two_runs_in_one_report(finished, tmp_path):
     assert "laptop: " in page
     assert "lab: " in page
     assert not (tmp_path / "both/results/records").exists()
+
+
+def test_an_archive_holds_page_and_records_and_asks_for_a_finished_run(tmp_path, capsys):
+    put(tmp_path / "results/records")
+    with pytest.raises(SystemExit, match="let the run finish first"):
+        share.main([str(tmp_path / "results"), f"--output={tmp_path / 'run.zip'}"])
+    (tmp_path / "results/report.html").write_text("a page")
+    share.main([str(tmp_path / "results"), f"--output={tmp_path / 'run.zip'}"])
+    assert "the page and 1 records" in capsys.readouterr().out
+    names = zipfile.ZipFile(tmp_path / "run.zip").namelist()
+    assert names[0] == "results/report.html"
+    assert all(name.startswith("results/") for name in names)
+
+
+def test_of_an_archive_only_records_are_written_and_only_where_they_belong(tmp_path):
+    with zipfile.ZipFile(tmp_path / "lab.zip", "w") as packed:
+        for name in (
+            "results/records/norm_log/device-cpu/occasion-1.json",
+            "results/records/../../outside.json",
+            "/results/records/norm_log/device-cpu/absolute.json",
+            "results/records/norm_log/device-cpu/script.py",
+            "results/report.html",
+        ):
+            packed.writestr(name, "{}")
+    folder = compare.unpacked(tmp_path / "lab.zip", tmp_path / "runs")
+    assert folder == tmp_path / "runs/lab/results/records"
+    written = [path.name for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert written == ["occasion-1.json"]
+    (tmp_path / "text.zip").write_text("no archive")
+    with pytest.raises(FileNotFoundError, match=r"text.zip: no archive of a run"):
+        compare.unpacked(tmp_path / "text.zip", tmp_path / "runs")
 
 
 def test_a_folder_without_records_is_named(tmp_path):

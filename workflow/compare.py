@@ -2,15 +2,18 @@
 
     python workflow/compare.py ../laptop ../cluster --output comparison
 
-A run is given by the folder it was made in, by its results, or by its records. Nothing is measured.
+A run is given by the folder it was made in, by its results, by its records, or by the archive that
+`make share` made of it. Nothing is measured.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
 from assay import grid  # noqa: E402
+
+RECORD = re.compile(r"results/records/(?:\w[\w+.=-]*/)+\w[\w+.=-]*\.json")
 
 
 def answerable(config: Mapping[str, Any], folders: Sequence[Path]) -> list[str]:
@@ -50,14 +55,35 @@ def measured(
     return any(all(cell.get(name) in axes[name] for name in axes) for cell in cells)
 
 
+def unpacked(archive: Path, to: Path) -> Path:
+    """The folder of an archived run's records, under a name that is the archive's.
+
+    Only what is named as a record is written, and only below that folder.
+
+    Raises:
+        FileNotFoundError: The archive is not there, is none, or holds no records.
+    """
+    folder = to / archive.stem
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            members = [name for name in packed.namelist() if RECORD.fullmatch(name)]
+            packed.extractall(folder, members)
+    except zipfile.BadZipFile as error:
+        raise FileNotFoundError(f"{archive}: no archive of a run ({error}).") from error
+    return grid.of_run(folder)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the configuration of the comparison, and run the workflow on it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("runs", type=Path, nargs="+", help="folders of runs")
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of runs, or archives")
     parser.add_argument("--output", type=Path, default=Path("comparison"), help="folder to write")
     arguments = parser.parse_args(argv)
     try:
-        folders = [grid.of_run(run).resolve() for run in arguments.runs]
+        folders = [
+            unpacked(run, arguments.output / "runs") if run.suffix == ".zip" else grid.of_run(run)
+            for run in arguments.runs
+        ]
     except FileNotFoundError as error:
         raise SystemExit(str(error)) from error
     defaults = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
@@ -65,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "preset": "comparison",
         "ask": answerable(defaults, folders),
         "devices": [],
-        "records": [folder.as_posix() for folder in folders],
+        "records": [folder.resolve().as_posix() for folder in folders],
     }
     arguments.output.mkdir(parents=True, exist_ok=True)
     file = arguments.output / "config.yaml"
