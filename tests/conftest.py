@@ -21,6 +21,7 @@ from assay import device
 from hypothesis import settings
 
 WORKER = "PYTEST_XDIST_WORKER" in os.environ
+APART = {"test_workflow.py", "test_faults.py"}  # tests that share nothing but the finished run
 if WORKER:  # before torch and NumPy are loaded: threads of several workers would fight for cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -59,10 +60,17 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 1 + min(7, device.usable_cores())
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side, files that run the workflow are begun first, because they take longest."""
+    """Side by side, a file stays together, and those that run the workflow are begun first.
+
+    The two files that take longest are taken apart, or one worker would end minutes after the others.
+    """
     if WORKER:
         items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+    for item in items:
+        if item.path.name not in APART or "every_job" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 @dataclass(frozen=True)
