@@ -64,10 +64,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Side by side, a file stays together, and those that run the workflow are begun first.
 
-    The two files that take longest are taken apart, or one worker would end minutes after the others.
+    The two files that take longest are taken apart, or one worker would end long after the others.
     """
-    if WORKER:
-        items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+    if not WORKER:
+        return
+    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
     for item in items:
         if item.path.name not in APART or "every_job" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group(item.path.name))

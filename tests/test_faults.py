@@ -67,12 +67,12 @@ def remount(folder: Path, options: str) -> None:
 
 def test_a_full_disk_fails_with_a_sentence_and_leaves_no_half_record(fresh):
     results = fresh.folder / "results"
-    with mounted(results, "-t", "tmpfs", "-o", "size=4k", "tmpfs"):
+    with mounted(results, "-t", "tmpfs", "-o", "size=8k", "tmpfs"):
         done = fresh.run(NORM_LOG)
         assert done.returncode != 0
         assert "cannot be written (No space left on device)" in done.stdout
         assert "make room" in done.stdout
-        assert not list(results.rglob("*.json*"))
+        assert not list((results / "records").rglob("*.json*"))
         remount(results, "size=16m")
         done = fresh.run(NORM_LOG)
         assert done.returncode == 0, done.stdout

@@ -53,7 +53,7 @@ def test_a_victim_that_ends_by_itself_is_an_error():
 
 HOLD = """
 import sys, time
-from assay import process
+from assay.modules import process
 with process.folder() as folder:
     (folder / "large").write_text("x")
     print(folder, flush=True)

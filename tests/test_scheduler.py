@@ -90,7 +90,7 @@ def test_snakemake_sleeps_while_a_job_runs(tmp_path, arguments):
     (tmp_path / "Snakefile").write_text(TOY.format(quiet=QUIET))
     seen = run(tmp_path, *arguments)
     assert seen.share < 0.01
-    assert seen.end_s < 2
+    assert seen.end_s < 5  # seconds where a worker tests beside it; timers would keep it for ten
 
 
 def test_snakemake_sleeps_when_the_rules_are_a_module(tmp_path):
@@ -98,7 +98,7 @@ def test_snakemake_sleeps_when_the_rules_are_a_module(tmp_path):
     (tmp_path / "Snakefile").write_text(AS_MODULE)
     seen = run(tmp_path)
     assert seen.share < 0.01
-    assert seen.end_s < 2
+    assert seen.end_s < 5  # seconds where a worker tests beside it; timers would keep it for ten
 
 
 def test_left_alone_snakemake_does_not_sleep(tmp_path):
