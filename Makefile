@@ -29,7 +29,7 @@ quick: .venv/.installed ## Set up and run the quick preset (the default target)
 	@echo "The full default run: . .venv/bin/activate && snakemake $(resources)"
 
 test: .venv/.installed-test ## Set up, test tools included, and run every test
-	@$(python) -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(python) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-gpu-sim: .venv/.installed-test ## Every measuring script on two simulated GPUs, faulty ones too (Linux, g++)
 	@$(python) -m pytest tests/gpu_sim/simulated.py $(ARGS)

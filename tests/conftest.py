@@ -60,18 +60,26 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 1 + min(7, device.usable_cores())
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side, a file stays together, and those that run the workflow are begun first.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Side by side, a file stays together; the two that take longest are taken apart.
 
-    The two files that take longest are taken apart, or one worker would end long after the others.
+    One worker would else end long after the others.
     """
-    if not WORKER:
-        return
-    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
-    for item in items:
-        if item.path.name not in APART or "every_job" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return nodeid if Path(file).name in APART else file
+
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side, files that run the workflow are begun first, because they take longest."""
+    if WORKER:
+        items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
 
 
 @dataclass(frozen=True)
