@@ -17,8 +17,9 @@ from assay import record
 from assay.answer import model, occasion, question
 from assay.answer.model import State
 from assay.answer.verdict import Word
-from assay.record import Record, Status, Trial
+from assay.record import Record, Status
 from conftest import ROOT, Workflow
+from invented import LOST, REASON, lost
 
 pytestmark = pytest.mark.workflow
 
@@ -27,8 +28,6 @@ QUESTIONS: list[str] = CONFIG["ask"]
 STUDIES = [name for name in CONFIG["studies"] if name != "search"]  # which the tiny run leaves out
 # Questions whose headline rests on what is timed beside a twin.
 TWINS = ["activation", "alignment", "crossover", "custom_layers", "implementation", "norm_log"]
-LOST = [status for status in Status if status != Status.OK]
-REASON = "lost by the test"
 ABOUT = {
     "preset": "lost",
     "command": "",
@@ -37,15 +36,6 @@ ABOUT = {
 }
 
 Damage = Callable[[Record, Status], Record]
-
-
-def lost(trial: Trial, status: Status) -> Trial:
-    """A trial as a measuring script leaves it when it ends in such a status."""
-    result = dict(trial.result) if status == Status.REFUSED else {}
-    if status == Status.CONTENDED:
-        neighbours = [{"name": "firefox", "cores": 0.6}]
-        result = {"rounds": 5, "rounds_void": 5, "arms": {}, "ratios": {}, "neighbours": neighbours}
-    return trial.model_copy(update={"status": status, "reason": REASON, "result": result})
 
 
 def a_whole_job(each: Record, status: Status) -> Record:
