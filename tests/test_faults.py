@@ -197,9 +197,8 @@ def test_a_busy_neighbour_is_in_the_record(tmp_path, tiny_settings):
     finally:
         for process in busy:
             process.kill()
-    lost = sum(int(str(trial.result.get("rounds_void", 0))) for trial in seen.trials)
-    contended = [trial for trial in seen.trials if trial.status == Status.CONTENDED]
-    assert lost or contended
+    ratios = [trial.result for trial in seen.trials if trial.status == Status.OK]
+    assert all(each["rounds_void"] or each["blocks_repeated"] for each in ratios)
     assert seen.conditions.contention["delay_share"] > 0.05
 
 
