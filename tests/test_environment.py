@@ -9,7 +9,7 @@ import sys
 from fnmatch import fnmatchcase
 
 import pytest
-from assay import device, environment, job, record
+from assay import device, environment, job, record, yardstick
 from assay.answer import question
 from builders import make_record
 from conftest import ROOT, copy_workflow
@@ -205,6 +205,12 @@ def test_threads_at_work_are_seen_by_their_cpu_time():
         assert job.threads_at_work(1) is None
     finally:
         device.use_threads(before)
+
+
+def test_the_yardstick_tells_seconds():
+    seen = yardstick.read()
+    assert {*seen} == {"product_s", "copy_s"}
+    assert all(0 < seconds < 10 for seconds in seen.values())
 
 
 def test_a_user_whom_the_system_does_not_know_gets_a_name(monkeypatch):

@@ -288,3 +288,44 @@ def test_the_configuration_knows_every_study() -> None:
         each for own in known.values() for each in (own, *own.values()) if isinstance(each, dict)
     ]
     assert all(0 <= each[kind] < 1 for each in spreads if each for kind in ("ratio", "time"))
+
+
+# ---- the yardstick -------------------------------------------------------------------------------
+
+
+def steady(n: int, seconds: float, trial: Trial, **conditions: Any) -> Record:
+    """A cell whose job found the machine at that speed."""
+    made = cell(n, [trial])
+    yardstick = {"product_s": seconds, "copy_s": 1.0}
+    changed = made.conditions.model_copy(update={"yardstick": yardstick, **conditions})
+    return made.model_copy(update={"conditions": changed})
+
+
+def reach(records: list[Record], names: tuple[str, str, str]) -> float:
+    """How many times its lower end the upper end of an estimate of the first cell is."""
+    result: Any = occasion.pooled(records, NOTHING)[0].trials[0].result
+    target = result["ratios" if names == RATIO else "arms"]["target"]
+    return float(target[names[2]] / target[names[1]])
+
+
+RATIO, TIME = ("ratio", "ratio_low", "ratio_high"), ("time_median_s", "time_low_s", "time_high_s")
+
+
+def test_a_machine_that_wanders_widens_times_and_leaves_ratios() -> None:
+    still = [steady(n, 1e-3, paired(1.1)) for n in (1, 2, 3, 4)]
+    wandering = [steady(n, 1e-3 * 1.1**n, paired(1.1)) for n in (1, 2, 3, 4)]
+    assert reach(wandering, TIME) > 1.2 > 1.02 > reach(still, TIME)
+    assert reach(wandering, RATIO) == reach(still, RATIO)
+
+
+def test_memory_has_a_yardstick_of_its_own() -> None:
+    copied = Trial(what={}, result={"arms": {"target": bandwidth(1e9) | time(1e-3)}})
+    wandering = [steady(n, 1e-3 * 1.1**n, copied) for n in (1, 2, 3, 4)]
+    assert reach(wandering, TIME) < 1.02
+
+
+@pytest.mark.parametrize(("gpu", "jobs"), [({"name": "a GPU"}, 4), (None, 2)])
+def test_a_gpu_or_two_jobs_have_no_yardstick(gpu: dict[str, Any] | None, jobs: int) -> None:
+    records = [steady(n, 1e-3 * 1.1**n, paired(1.1), gpu=gpu) for n in range(jobs)]
+    assert reach(records, TIME) < 1.02
+    assert occasion.wander(records) == {}

@@ -367,6 +367,13 @@ def test_a_group_says_once_that_it_is_a_rehearsal(build: Build, state: State, sa
     assert ("A rehearsal" in text) == said
 
 
+def test_the_page_says_by_how_much_the_machine_wandered() -> None:
+    one = {"product_s": (1e-3, 1.2e-3), "copy_s": (5e-3, 6e-3)}
+    seen = page.steady([one, {"product_s": (0.9e-3, 1.1e-3)}, {}])
+    assert seen == "the same product took 0.9 to 1.2 ms and the same copy took 5 to 6 ms"
+    assert page.steady([{}]) == ""
+
+
 def about() -> page.About:
     return page.About(preset="quick", command=COMMAND, questions=[], protocol=PROTOCOL)
 

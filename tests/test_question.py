@@ -83,3 +83,12 @@ def test_gpus_are_not_mixed_under_one_label():
     question.refuse_mixed_gpus(paths[:2], [one("gpu0", "1"), one("gpu0", None)])  # NVML hid it
     with pytest.raises(RecordError, match=r"gpu0 come from different GPUs.*a\.json and c\.json"):
         question.refuse_mixed_gpus(paths, [*fine[:2], one("gpu0", "2"), fine[3]])
+
+
+def test_yardsticks_are_of_one_machine():
+    made = [make_record("alignment", {"device": "cpu"}, []) for _ in range(3)]
+    for each, seconds in zip(made, (0.3, 0.1, 0.2), strict=True):
+        each.conditions.yardstick = {"product_s": seconds}
+    assert question.yardsticks(made) == {"product_s": (0.1, 0.3)}
+    made[0].provenance.machine_id = "another"
+    assert question.yardsticks(made) == {}

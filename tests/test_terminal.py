@@ -137,8 +137,9 @@ def record(message: object = None, level: int = logging.INFO, **extra: object) -
 
 
 def following(monkeypatch: pytest.MonkeyPatch, dryrun: bool = False) -> tuple[Any, io.StringIO]:
-    """A handler, and what it prints."""
+    """A handler on a machine that starts torch as the one of the plan, and what it prints."""
     printed = io.StringIO()
+    monkeypatch.setattr(live.plan, "start_s", lambda: live.plan.START_S)
     monkeypatch.setattr(sys, "stderr", printed)
     return live.LogHandler(SimpleNamespace(dryrun=dryrun), None), printed
 
@@ -147,6 +148,13 @@ def test_a_run_begins_with_its_minutes(monkeypatch):
     handler, printed = following(monkeypatch)
     handler.emit(record(to_do={"measure_alignment": [2, 2], "answer": [1]}, config=CONFIG, cores=2))
     assert printed.getvalue() == "1 questions, 2 measuring jobs: about 2.0 min on 2 cores\n"
+
+
+def test_a_machine_that_starts_torch_slowly_is_told_more_minutes(monkeypatch):
+    handler, printed = following(monkeypatch)
+    monkeypatch.setattr(live.plan, "start_s", lambda: 2 * live.plan.START_S)
+    handler.emit(record(to_do={"measure_placement": [1] * 10}, config=CONFIG, cores=1))
+    assert "about 10.0 min" in printed.getvalue()
 
 
 def test_each_answer_comes_with_the_minutes_that_are_left(results, monkeypatch):

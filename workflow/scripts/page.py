@@ -164,6 +164,7 @@ class Run:
     threads: str
     machines: list[str]
     occasions: int
+    steady: str
     void: str
     delay: str
 
@@ -297,9 +298,30 @@ def whole_run(seen: Sequence[Circumstances]) -> Run:
         threads=say.listed(sorted({count for each in seen for count in each.threads}), "or"),
         machines=[*dict.fromkeys(name for each in seen for name in each.machines)],
         occasions=max(each.occasions for each in seen),
+        steady=steady([each.yardsticks for each in seen]),
         void=say.share(void, rounds) if rounds else "",
         delay=say.share(max(shares)) if shares else "",
     )
+
+
+YARDSTICKS = {"product_s": "the same product", "copy_s": "the same copy"}
+
+
+def steady(seen: Iterable[Mapping[str, tuple[float, float]]]) -> str:
+    """By how much the same work took longer in one job than in another; empty where unknown."""
+    ends: dict[str, list[float]] = {}
+    for each in seen:
+        for name, both in each.items():
+            ends.setdefault(name, []).extend(both)
+    told = [
+        f"{YARDSTICKS[name]} took {_milliseconds(min(both))} to {_milliseconds(max(both))} ms"
+        for name, both in ends.items()
+    ]
+    return say.listed(sorted(told, reverse=True))
+
+
+def _milliseconds(seconds: float) -> str:
+    return say.short(1e3 * seconds)
 
 
 def _joined(values: Iterable[str]) -> str:

@@ -29,10 +29,15 @@ class Progress:
     """How much of a run is done, and how long the rest takes."""
 
     def __init__(
-        self, config: Mapping[str, Any], threads: Mapping[str, list[int]], cores: int
+        self,
+        config: Mapping[str, Any],
+        threads: Mapping[str, list[int]],
+        cores: int,
+        start: float = plan.START_S,
     ) -> None:
         self.seconds = {
-            rule: plan.job_s(config, rule) * fmean(each) / cores for rule, each in threads.items()
+            rule: plan.job_s(config, rule, start) * fmean(each) / cores
+            for rule, each in threads.items()
         }
         self.left = {rule: len(each) for rule, each in threads.items()}
         self.total_s = self.left_s
@@ -96,8 +101,10 @@ class LogHandler(LogHandlerBase):
             self._line(self.format(record))
 
     def _begin(self, record: LogRecord) -> None:
-        self.progress = Progress(record.config, record.to_do, record.cores)
         jobs = sum(len(t) for rule, t in record.to_do.items() if rule.startswith("measure_"))
+        # Starts of torch are half of a short run; they take 2 s here and 4 s there.
+        start = plan.start_s() if jobs else plan.START_S
+        self.progress = Progress(record.config, record.to_do, record.cores, start)
         questions = len(record.to_do.get("answer", ()))
         about = f"about {self._minutes()} on {record.cores} cores"
         self._line(f"{questions} questions, {jobs} measuring jobs: {about}")

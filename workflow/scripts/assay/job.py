@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 import torch
 
-from assay import contention, device, environment, machine, record
+from assay import contention, device, environment, machine, record, yardstick
 from assay.record import Conditions, DatasetInfo, Provenance, Record, Status, Trial
 
 PACKAGES = ("torch", "numpy", "scipy", "pydantic", "psutil", "nvidia-ml-py", "snakemake")
@@ -105,12 +105,15 @@ def run(
     values |= {name: getattr(arguments, name) for name in axes}
     threads = device.use_threads(arguments.threads)
     at_work = threads_at_work(threads)
+    alone = threads == device.usable_cores()
+    steady = yardstick.read() if alone else {}
     before = contention.read()
     trials, status, reason = _measure(arguments, values, data, measure)
     conditions = Conditions(
         threads_asked=arguments.threads,
         threads_used=threads,
         threads_at_work=at_work,
+        yardstick=steady,
         environment=environment.told(os.environ),
         contention=asdict(contention.between(before, contention.read(), threads)),
         gpu=machine.gpu_conditions(torch.device(arguments.device)) if trials else None,

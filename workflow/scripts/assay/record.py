@@ -72,6 +72,10 @@ class Conditions(_Model):
     threads_at_work: float | None = Field(
         None, description="Threads that computed in a product of all of them, by their CPU time"
     )
+    yardstick: dict[str, float] = Field(
+        default_factory=dict,
+        description="Seconds of the same product and the same copy, in a job that runs alone",
+    )
     environment: dict[str, str] = Field(
         default_factory=dict, description="Variables of the shell that can change numbers"
     )

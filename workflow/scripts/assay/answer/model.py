@@ -114,6 +114,7 @@ class Circumstances(_Model):
     threads: list[int]  # numbers of CPU threads used
     machines: list[str]  # machine ids
     delay_share: float | None  # most that a job waited for a core, of its CPU time
+    yardsticks: dict[str, tuple[float, float]] = {}  # least and most seconds, on one machine
     occasions: int = 1  # on how many occasions a cell was measured, at most
     seconds: float = 0.0  # how long all jobs took together
     rounds: int  # rounds of all paired trials

@@ -10,8 +10,9 @@ on units of their own: products in one can be nine times as steady as in another
 
 A run's own estimate is joined with what is known of the study from other runs
 (``between_occasions`` in the configuration), which counts as :data:`KNOWN_FREEDOM` degrees of
-freedom. So an interval is honest with a single occasion, too, and a run that measures many cells
-twice mostly speaks for itself.
+freedom. What the same work took in all jobs of the run (``assay.yardstick``) bounds the spread of
+times from below, on a CPU. So an interval is honest with a single occasion, too, and a run that
+measures many cells twice mostly speaks for itself.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from assay.statistic import Interval, exponential, normal_quantile
 
 CONFIG = Path(__file__).resolve().parents[4] / "config.yaml"
 AXIS = "occasion"
+LEAST_READINGS = 3  # of a yardstick; fewer say nothing of a spread
 KNOWN_FREEDOM = 20  # what other machines showed is a hint, not this machine's measurement
 
 # Standard deviation of a logarithm between occasions, of ``ratio`` and ``time``; the same by the
@@ -79,13 +81,16 @@ def pooled(records: Sequence[Record], between: Mapping[str, Spread]) -> list[Rec
     for key, occasions in cells.items():
         for repeated in trials[key]:
             groups[_group(occasions[0], repeated[0])].append(repeated)
-    components = {
-        group: {
-            kind: component(kind, repeated, spread(between, group.study, group.dtype))
-            for kind in ("ratio", "time")
+    steady = wander(records)
+    components = {}
+    for group, repeated in groups.items():
+        known = spread(between, group.study, group.dtype)
+        own = component("time", repeated, known)
+        moved = steady.get((group.device, _yardstick(repeated)), own)
+        components[group] = {
+            "ratio": component("ratio", repeated, known),
+            "time": max(own, moved, key=lambda each: each.variance),
         }
-        for group, repeated in groups.items()
-    }
     return [_record(occasions, trials[key], components) for key, occasions in cells.items()]
 
 
@@ -106,6 +111,31 @@ def cell(each: Record) -> tuple[str, str]:
     """What tells a record from all others, its occasion apart."""
     axes = {name: value for name, value in each.axes.items() if name != AXIS}
     return each.study, repr(sorted(axes.items()))
+
+
+def wander(records: Sequence[Record]) -> dict[tuple[Any, str], Component]:
+    """By how much a CPU's speed moved from job to job, by device and yardstick.
+
+    Args:
+        records: Of any studies. A GPU's are left out: its clock stands beside every round.
+    """
+    seen: dict[tuple[Any, str], list[float]] = defaultdict(list)
+    for each in records:
+        for name, seconds in each.conditions.yardstick.items():
+            if each.conditions.gpu is None:
+                seen[each.axes.get("device"), name].append(math.log(seconds))
+    return {
+        key: Component(variance(logs), len(logs) - 1)
+        for key, logs in seen.items()
+        if len(logs) >= LEAST_READINGS
+    }
+
+
+def _yardstick(repeated: Sequence[Sequence[Trial]]) -> str:
+    """Which yardstick moves as these trials do: memory's where they tell a bandwidth."""
+    results = [trial.result for trials in repeated for trial in trials]
+    memory = any(place.names == _BANDWIDTH for result in results for place in _places(result))
+    return "copy_s" if memory else "product_s"
 
 
 class _Group(NamedTuple):
@@ -166,10 +196,11 @@ def _excesses(kind: str, trials: Sequence[Trial]) -> Iterator[float]:
 # How a result writes an estimate (value, low, high), and which spread between occasions it has.
 _RATIO = ("ratio", "ratio_low", "ratio_high")
 _FIGURE = ("value", "low", "high")
+_BANDWIDTH = ("bandwidth_bytes_per_s", "bandwidth_low_bytes_per_s", "bandwidth_high_bytes_per_s")
 _KINDS = {
     _RATIO: "ratio",
     ("time_median_s", "time_low_s", "time_high_s"): "time",
-    ("bandwidth_bytes_per_s", "bandwidth_low_bytes_per_s", "bandwidth_high_bytes_per_s"): "time",
+    _BANDWIDTH: "time",
     _FIGURE: "ratio",  # of a paired trial, whose figures are compared only with each other
 }
 CONTROL = "twin"  # shares both memory and minute with its anchor: nothing is added to it

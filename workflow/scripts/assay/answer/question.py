@@ -332,6 +332,7 @@ def circumstances(paths: Sequence[Path], records: Sequence[Record]) -> Circumsta
         threads=sorted({each.conditions.threads_used for each in records}),
         machines=sorted({each.machine_id for each in provenances}),
         delay_share=max((share for share in shares if share is not None), default=None),
+        yardsticks=yardsticks(records),
         occasions=max([*Counter(map(occasion.cell, records)).values(), 1]),
         seconds=sum(each.duration_s for each in provenances),
         rounds=sum(result.get("rounds", 0) for result in results),
@@ -339,6 +340,15 @@ def circumstances(paths: Sequence[Path], records: Sequence[Record]) -> Circumsta
         measurements={path: max(1, len(each.trials)) for path, each in named},
         disturbed=[found for path, each in named for found in _disturbed(path, each, measured)],
     )
+
+
+def yardsticks(records: Iterable[Record]) -> dict[str, tuple[float, float]]:
+    """Least and most seconds of each yardstick; nothing where machines differ."""
+    machines = {each.provenance.machine_id for each in records}
+    seen = [each.conditions.yardstick for each in records] if len(machines) == 1 else []
+    names = {name for each in seen for name in each}
+    every = {name: [each[name] for each in seen if name in each] for name in sorted(names)}
+    return {name: (min(seconds), max(seconds)) for name, seconds in every.items()}
 
 
 def _disturbed(
