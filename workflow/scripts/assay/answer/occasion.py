@@ -82,16 +82,26 @@ def pooled(records: Sequence[Record], between: Mapping[str, Spread]) -> list[Rec
         for repeated in trials[key]:
             groups[_group(occasions[0], repeated[0])].append(repeated)
     steady = wander(records)
-    components = {}
-    for group, repeated in groups.items():
-        known = spread(between, group.study, group.dtype)
-        own = component("time", repeated, known)
-        moved = steady.get((group.device, _yardstick(repeated)), own)
-        components[group] = {
-            "ratio": component("ratio", repeated, known),
-            "time": max(own, moved, key=lambda each: each.variance),
-        }
+    components = {
+        group: _components(repeated, spread(between, group.study, group.dtype), group, steady)
+        for group, repeated in groups.items()
+    }
     return [_record(occasions, trials[key], components) for key, occasions in cells.items()]
+
+
+def _components(
+    repeated: Sequence[Sequence[Trial]],
+    known: Spread,
+    group: _Group,
+    steady: Mapping[tuple[Any, str], Component],
+) -> dict[str, Component]:
+    """The variance of ratios, and of times: these move at least as the machine's own speed does."""
+    own = component("time", repeated, known)
+    moved = steady.get((group.device, _yardstick(repeated)), own)
+    return {
+        "ratio": component("ratio", repeated, known),
+        "time": max(own, moved, key=lambda each: each.variance),
+    }
 
 
 def told(records: Sequence[Record]) -> str:
