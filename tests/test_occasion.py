@@ -324,8 +324,15 @@ def test_memory_has_a_yardstick_of_its_own() -> None:
     assert reach(wandering, TIME) < 1.02
 
 
-@pytest.mark.parametrize(("gpu", "jobs"), [({"name": "a GPU"}, 4), (None, 2)])
-def test_a_gpu_or_two_jobs_have_no_yardstick(gpu: dict[str, Any] | None, jobs: int) -> None:
-    records = [steady(n, 1e-3 * 1.1**n, paired(1.1), gpu=gpu) for n in range(jobs)]
-    assert reach(records, TIME) < 1.02
-    assert occasion.wander(records) == {}
+def test_two_jobs_cannot_tell_how_steady_a_machine_is() -> None:
+    (key, taken), *_ = occasion.wander([steady(n, 1e-3, paired(1.1)) for n in (1, 2)]).items()
+    assert key == ("cpu", "product_s")
+    assert taken == occasion.Component(occasion.WANDER**2, occasion.KNOWN_FREEDOM)
+
+
+def test_a_gpu_and_records_from_before_have_no_yardstick() -> None:
+    on_gpu = [steady(n, 1e-3 * 1.1**n, paired(1.1), gpu={"name": "a GPU"}) for n in range(4)]
+    before = [cell(n, [paired(1.1)]) for n in range(4)]
+    for records in (on_gpu, before):
+        assert reach(records, TIME) < 1.02
+        assert occasion.wander(records) == {}

@@ -32,7 +32,9 @@ from assay.statistic import Interval, exponential, normal_quantile
 
 CONFIG = Path(__file__).resolve().parents[4] / "config.yaml"
 AXIS = "occasion"
-LEAST_READINGS = 3  # of a yardstick; fewer say nothing of a spread
+LEAST_READINGS = 3  # of a yardstick; fewer say nothing of a spread, which is taken to be WANDER:
+# the standard deviation of the logarithm that virtual machines of two cores showed in a run.
+WANDER = 0.12
 KNOWN_FREEDOM = 20  # what other machines showed is a hint, not this machine's measurement
 
 # Standard deviation of a logarithm between occasions, of ``ratio`` and ``time``; the same by the
@@ -136,8 +138,9 @@ def wander(records: Sequence[Record]) -> dict[tuple[Any, str], Component]:
                 seen[each.axes.get("device"), name].append(math.log(seconds))
     return {
         key: Component(variance(logs), len(logs) - 1)
-        for key, logs in seen.items()
         if len(logs) >= LEAST_READINGS
+        else Component(WANDER**2, KNOWN_FREEDOM)
+        for key, logs in seen.items()
     }
 
 
