@@ -330,6 +330,20 @@ def steps(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
     yield Trial(what={"phase": "step time", "anchor": "relu"}, result=result)
 
 
+def loader(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
+    """A pass with every number of workers, alone and beside a step."""
+    place, ways = world.place(axes["device"]), ["0", *map(str, own["workers"][:2]), "resident"]
+    for conversion in ("indexed", "to_tensor", "augmented"):
+        for beside in ("nothing", "step"):
+            key = (place, "loader", conversion, beside)
+            result = world.paired(key, world.times(key, ways, 0.05), own["images"])
+            result |= {"start_method": "fork", "cores": 2, "start": {}}
+            if (conversion, beside) == ("to_tensor", "nothing"):
+                result["start"] = {"1": world.arm(0.03)}
+            what = {"conversion": conversion, "beside": beside, "anchor": "0"}
+            yield Trial(what=what, result=result)
+
+
 def initialization(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
     """Runs from one initialisation, and how signals spread before them."""
     key, depth = (*named(world, axes, "initialization"), axes["depth"]), int(axes["depth"])
@@ -513,7 +527,7 @@ STUDIES: dict[str, Callable[[World, Axes, Axes], Iterable[Trial]]] = {
     made.__name__: made
     for made in (
         *(crossover, alignment, contrast, norm_log, two_devices, implementation, hardware),
-        *(bandwidth, activation, steps, initialization, perceptron, search, reproduction),
+        *(bandwidth, activation, steps, loader, initialization, perceptron, search, reproduction),
         *(registration, composition, parameters, reduction, fourier, resume, transfer, formats),
         placement,
     )

@@ -5,6 +5,7 @@ RECORDS["implementation"] = (
 )
 RECORDS["activation"] = "<results>/records/activation/device-{device}/activation-{activation}.json"
 RECORDS["steps"] = "<results>/records/steps/device-{device}/occasion-{occasion}.json"
+RECORDS["loader"] = "<results>/records/loader/device-{device}/occasion-{occasion}.json"
 RECORDS["initialization"] = (
     "<results>/records/initialization/device-{device}/initialization-{initialization}/depth-{depth}.json"
 )
@@ -41,6 +42,20 @@ use rule measure_alone as measure_steps with:
         "<logs>/steps/device-{device}/occasion-{occasion}.log",
     params:
         settings=settings("steps"),
+
+
+use rule measure_alone as measure_loader with:
+    """Time a pass over images by how many workers load them."""
+    input:
+        script="<scripts>/measure_loader.py",
+        library=sources("measure_loader.py"),
+        dataset=DATASET,
+    output:
+        RECORDS["loader"],
+    log:
+        "<logs>/loader/device-{device}/occasion-{occasion}.log",
+    params:
+        settings=settings("loader"),
 
 
 use rule measure as measure_initialization with:

@@ -448,6 +448,24 @@ class Steps(Timed):
     settings: Settings
 
 
+class Loader(Timed):
+    """A pass over images by how many workers load them."""
+
+    class Settings(SettingsBlock):
+        images: int = means("images in a pass", ge=2, le=8000)
+        batch: Batch
+        hidden: Widths
+        workers: Several[Annotated[int, Field(ge=1, le=256)]] = means(
+            "numbers of workers: those up to that of the cores are measured, and those up to 4"
+        )
+        rounds_least: Rounds = means("rounds that count at least")
+        cap_s: Seconds = means("seconds of rounds of one trial at most")
+        half_width: HalfWidth
+
+    axes: Occasions
+    settings: Settings
+
+
 class Initializations(Study):
     """Accuracy by initialisation and depth."""
 
@@ -739,6 +757,7 @@ class Studies(Block):
     implementation: Implementation
     activation: Activations
     steps: Steps
+    loader: Loader
     initialization: Initializations
     reproduction: Reproduction
     registration: Registration

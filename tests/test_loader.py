@@ -1,0 +1,184 @@
+"""The loader: all load the same, our own workers are no neighbours, and the fewest of the fast win."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import answer_loader as answer
+import measure_loader as measure
+import pytest
+import torch
+from assay import contention, record
+from assay.answer import model, occasion
+from assay.answer.model import State
+from assay.answer.question import Findings
+from assay.contention import QUOTA, Neighbour
+from assay.job import Job
+from assay.record import Record, Status, Trial
+from assay.timing.clock import HostClock, SharedCores, disturbed
+from assay.timing.trial import Work
+from builders import QUICK, make_record
+from invented import World
+
+CPU = torch.device("cpu")
+SETTINGS: dict[str, Any] = {
+    **{"seed": 1, "protocol": {**QUICK}, "images": 32, "batch": 8, "hidden": [8], "workers": [1]},
+    **{"rounds_least": 6, "cap_s": 60, "half_width": 0.5},
+}
+
+
+# ---- this machine --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def here(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Record:
+    path = tmp_path_factory.mktemp("loader") / "record.json"
+    job = ["--dataset", str(data), "--settings", json.dumps(SETTINGS), "--output", str(path)]
+    with pytest.MonkeyPatch.context() as patch:  # whoever else runs tests is not the matter
+        patch.setattr(contention, "neighbours", lambda *_: [])
+        measure.main(["--occasion", "1", "--threads", "1", *job])
+    return record.read(path)
+
+
+def test_a_real_job_times_every_loader_alone_and_beside_a_step(here: Record) -> None:
+    assert [(each.what["conversion"], each.what["beside"]) for each in here.trials] == [
+        (conversion, beside)
+        for conversion in ("indexed", "to_tensor", "augmented")
+        for beside in ("nothing", "step")
+    ]
+    for each in here.trials:
+        assert each.status == Status.OK, each.reason
+        result: Any = each.result
+        assert {"twin", "1", "resident"} <= set(result["ratios"])
+        assert result["rounds_void"] == 0
+        assert result["start_method"]
+
+
+def test_starting_a_worker_is_told_once(here: Record) -> None:
+    starts: list[Any] = [each.result["start"] for each in here.trials]
+    assert [set(each) for each in starts] == [set(), set(), {"1"}, set(), set(), set()]
+    assert 1e-4 < starts[2]["1"]["time_median_s"] < 5
+
+
+def test_this_machine_is_answered(here: Record) -> None:
+    found = answer.answer(occasion.pooled([here], {}))
+    assert model.state(found.cells) != State.NONE
+    assert "1 worker, started anew" in [row[0] for row in found.table.rows]
+
+
+# ---- the work ------------------------------------------------------------------------------------
+
+
+class Data:
+    """Grey values that tell the images apart."""
+
+    images = torch.arange(24 * 784).remainder(251).to(torch.uint8).reshape(24, 28, 28)
+    labels = torch.arange(24).remainder(10).to(torch.uint8)
+
+
+def asked(conversion: str, **changes: Any) -> dict[str, Work[Any]]:
+    return measure.works(Job({}, {**SETTINGS, **changes}, CPU, Data), conversion, measure.ALONE)
+
+
+@pytest.mark.parametrize("conversion", ["indexed", "to_tensor", "augmented"])
+def test_a_picture_becomes_grey_values_between_0_and_1(conversion: str) -> None:
+    image, label = measure.pictures(conversion, Data.images, Data.labels)[7]
+    assert label == 7
+    assert image.numel() == 784
+    assert 0 <= image.min() < image.max() <= 1
+    if conversion != "augmented":
+        assert torch.equal(image.flatten(), Data.images[7].flatten() / 255)
+
+
+def test_all_loaders_give_the_same_images() -> None:
+    works = asked("to_tensor")
+    assert measure.disagreement(works, augmented=False) is None
+    fewer = asked("to_tensor", images=16)
+    wrong = measure.disagreement(works | {"1": fewer["1"]}, augmented=False)
+    assert wrong == "1 and 0 workers load different images"
+
+
+def test_workers_beyond_the_cores_are_tried_up_to_the_textbooks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    many = Job({}, {**SETTINGS, "workers": [1, 2, 4, 8, 16]}, CPU)
+    for cores, counts in ((2, ["0", "1", "2", "4"]), (8, ["0", "1", "2", "4", "8"])):
+        monkeypatch.setattr(torch, "get_num_threads", lambda cores=cores: cores)
+        assert measure.names(many, "indexed", "step") == counts
+        anew = measure.names(many, "to_tensor", "nothing")[len(counts) :]
+        assert anew == ["1 new", f"{cores} new"]
+
+
+# ---- whose work it is ----------------------------------------------------------------------------
+
+
+def test_our_own_processes_disturb_nothing() -> None:
+    assert disturbed(HostClock(CPU), waited_s=1.0, limit_s=0.1)
+    assert not disturbed(SharedCores(CPU), waited_s=1.0, limit_s=0.1)
+
+
+@pytest.mark.parametrize(
+    ("seen", "status", "told"),
+    [
+        ([], Status.OK, False),
+        ([Neighbour(QUOTA, 1.5)], Status.OK, False),
+        ([Neighbour("firefox", 0.1)], Status.OK, True),
+        ([Neighbour("firefox", 0.6)], Status.CONTENDED, True),
+    ],
+)
+def test_others_are_counted_over_the_whole_trial(
+    monkeypatch: pytest.MonkeyPatch, seen: list[Neighbour], status: Status, told: bool
+) -> None:
+    monkeypatch.setattr(contention, "neighbours", lambda *_: seen)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    trial = Trial(what={}, result={"arms": {"anchor": {}}, "ratios": {}})
+    measure.beside_others(trial, {}, 1.0)
+    assert (trial.status, trial.result["beside_neighbour"]) == (status, told)
+
+
+# ---- made-up records -----------------------------------------------------------------------------
+
+
+def found(width: float = 0.01, **changes: dict[str, float]) -> Findings:
+    """The answer where loaders take so many seconds, with other times for some conversions."""
+    usual = {"0": 0.06, "1": 0.04, "2": 0.0405, "4": 0.05, "resident": 0.01}
+    trials = []
+    for conversion in answer.CONVERSIONS:
+        for beside in answer.BESIDE:
+            result = World(width=width).paired(beside, usual | changes.get(conversion, {}), 2048)
+            what = {"conversion": conversion, "beside": beside, "anchor": "0"}
+            result |= {"start_method": "fork", "cores": 2, "start": {}}
+            trials.append(Trial(what=what, result=result))
+    made = make_record("loader", {"device": "cpu"}, trials, settings=SETTINGS)
+    return answer.answer(occasion.pooled([made], {}))
+
+
+def test_the_fewest_workers_that_are_not_slower_than_the_fastest_are_taken() -> None:
+    seen = found(to_tensor={"1": 0.041})
+    assert seen.sentence.startswith("Take 1 worker: an epoch (ToTensor) takes")
+    assert seen.sentence.endswith("less than with none, 76 % of it loading.")
+    assert seen.so.startswith("Set num_workers=1, persistent_workers=True.")
+    assert model.state(seen.cells) == State.ANSWERED
+    assert found(to_tensor={"1": 0.05}).so.startswith("Set num_workers=2")
+
+
+def test_workers_that_only_cost_are_left_out() -> None:
+    slow = {"0": 0.02, "1": 0.03, "2": 0.03, "4": 0.04}
+    seen = found(to_tensor=slow, indexed=slow)
+    assert seen.sentence.startswith("Take no workers: an epoch (ToTensor) with 1 worker takes")
+    assert seen.so.startswith("Leave num_workers at 0.")
+    assert any(text.startswith("A worker pays from between 4.9 µs and 24 µs") for text in seen.why)
+
+
+def test_noise_cannot_tell() -> None:
+    seen = found(width=0.9)
+    assert seen.sentence.startswith("Cannot tell whether workers pay")
+    assert model.state(seen.cells) == State.UNKNOWN
+
+
+def test_what_is_claimed_stands_beside_what_was_measured() -> None:
+    table = found().folded[0].table
+    assert table is not None
+    assert [row[1] for row in table.rows] == ["no workers", "4 workers", "2 workers", "1 worker"]

@@ -1,0 +1,285 @@
+"""Time a pass over images by who loads them: the process itself, or so many workers.
+
+    python workflow/scripts/measure_loader.py --occasion 1 \\
+        --dataset results/data/dataset.safetensors --output loader.json
+
+The anchor is a DataLoader without workers. Beside it stand those with workers, which are started
+once and wait between two passes, and, as what no loader can beat, tensors in memory that are sliced
+by index. Each is timed alone and beside the training step that it feeds, which wants the same
+cores: that is the point.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from assay import contention, job, statistic
+from assay.job import Job
+from assay.learning import dataset
+from assay.learning.dataset import CLASSES
+from assay.learning.network import perceptron
+from assay.learning.training import Examples
+from assay.record import Status, Trial
+from assay.timing import proof, trial
+from assay.timing.clock import SharedCores
+from assay.timing.trial import MILD, Protocol, Work
+from PIL import Image
+from pydantic import JsonValue
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+NONE, RESIDENT = "0", "resident"
+INDEXED, CONVERTED, AUGMENTED = "indexed", "to_tensor", "augmented"
+ALONE, STEP = "nothing", "step"  # what is beside the loader
+NEW, PAGEABLE = " new", " pageable"  # workers of every pass anew; batches that are not pinned
+TEXTBOOK = 4  # workers of the textbook's loader, and of "four for a GPU": measured everywhere
+RATE = 1e-6  # so small that thousands of timed steps leave the weights about as they are
+AGREEMENT = 1e-6  # largest relative difference of two sums of the same grey values
+
+Batch = tuple[Tensor, Tensor]
+Learn = Callable[[Tensor, Tensor], Any]
+
+
+# ---- the data ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pictures(Dataset[Any]):
+    """Images in memory, each made into an example when it is asked for, as torchvision does."""
+
+    images: Tensor
+    labels: Tensor
+    convert: Callable[[Tensor], Any]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        return self.convert(self.images[index]), int(self.labels[index])
+
+
+def as_it_is(image: Tensor) -> Tensor:
+    """A row of a tensor."""
+    return image
+
+
+def picture(image: Tensor) -> Image.Image:
+    """Grey values as a PIL image, in which torchvision's data sets hand images out."""
+    return Image.fromarray(image.numpy())
+
+
+def pictures(conversion: str, images: Tensor, labels: Tensor) -> Pictures:
+    """The data set of a conversion, from (n, 28, 28) grey values and (n,) classes, both uint8."""
+    if conversion == INDEXED:
+        return Pictures(dataset.pixels(images, torch.device("cpu")), labels, as_it_is)
+    augment = [transforms.RandomCrop(images.shape[-1], padding=2)]
+    steps = [picture, *(augment if conversion == AUGMENTED else []), transforms.ToTensor()]
+    return Pictures(images, labels, transforms.Compose(steps))
+
+
+@dataclass(frozen=True)
+class Resident:
+    """Batches of tensors in memory, in a new order in every pass, without a DataLoader."""
+
+    examples: Examples
+    batch: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        for rows in torch.randperm(len(self.examples.labels)).split(self.batch):
+            drawn = self.examples.rows(rows.to(self.examples.labels.device))
+            yield drawn.inputs, drawn.labels
+
+
+def loader(data: Pictures, batch: int, name: str, pinned: bool) -> DataLoader[Any]:
+    """The batches of an arm, by its name: ``2``, ``2 new``, ``2 pageable``."""
+    workers = int(name.split()[0])
+    with warnings.catch_warnings():  # of more workers than cores: that is what is asked here
+        warnings.simplefilter("ignore")
+        return DataLoader(
+            data,
+            batch,
+            shuffle=True,
+            num_workers=workers,
+            persistent_workers=workers > 0 and not name.endswith(NEW),
+            pin_memory=pinned and not name.endswith(PAGEABLE),
+        )
+
+
+# ---- the work ------------------------------------------------------------------------------------
+
+
+def step(hidden: Sequence[int], features: int, place: torch.device) -> Learn:
+    """One step of SGD of a network on a batch."""
+    network = perceptron([features, *hidden, CLASSES], "relu", 0).to(place)
+    optimizer = torch.optim.SGD(network.parameters(), lr=RATE)
+
+    def learn(images: Tensor, labels: Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        functional.cross_entropy(network(images.flatten(1)), labels).backward()
+        optimizer.step()
+
+    return learn
+
+
+def a_pass(
+    batches: Callable[[], Iterable[Batch]],
+    learner: Callable[[], Learn],
+    place: torch.device,
+    images: int,
+) -> Work[Any]:
+    """A pass over the images as something to be timed; its operands are batches and learner."""
+
+    def prepare(_: torch.Generator) -> Any:
+        return batches(), learner()
+
+    def run(operands: Any) -> None:
+        drawn, learn = operands
+        for inputs, labels in drawn:
+            learn(inputs.to(place, non_blocking=True), labels.to(place, non_blocking=True))
+
+    return Work(prepare, run, images)
+
+
+def nothing(*_: Any) -> None:
+    """What a loader is timed beside when it is timed alone."""
+
+
+def works(job: Job, conversion: str, beside: str) -> dict[str, Work[Any]]:
+    """Everything that is compared, by name, the anchor first."""
+    settings, place = job.settings, job.device
+    images, labels = job.data.images[: settings["images"]], job.data.labels[: settings["images"]]
+    resident = Examples(dataset.pixels(images, place), labels.to(place).long())
+    data, batch, pinned = pictures(conversion, images, labels), settings["batch"], gpu(place)
+    batches: dict[str, Callable[[], Iterable[Batch]]] = {
+        name: partial(loader, data, batch, name, pinned)
+        for name in names(job, conversion, beside)
+    }
+    batches[RESIDENT] = lambda: Resident(resident, batch)
+    learn = partial(step, settings["hidden"], resident.inputs.shape[1], place)
+    learner: Callable[[], Learn] = learn if beside == STEP else lambda: nothing
+    return {name: a_pass(own, learner, place, len(labels)) for name, own in batches.items()}
+
+
+def names(job: Job, conversion: str, beside: str) -> list[str]:
+    """The loaders of a trial: without workers, with so many, and what only one trial tells."""
+    cores = torch.get_num_threads()
+    asked = sorted(job.settings["workers"])
+    counts = [n for n in asked if n <= max(cores, TEXTBOOK)] or asked[:1]
+    found = [NONE, *map(str, counts)]
+    within = [n for n in counts if n <= cores]
+    if (conversion, beside) == (CONVERTED, ALONE):
+        found += [f"{n}{NEW}" for n in dict.fromkeys([*within[:1], *within[-1:]])]
+    if gpu(job.device) and within:
+        found.append(f"{within[-1]}{PAGEABLE}")
+    return found
+
+
+def gpu(place: torch.device) -> bool:
+    """Whether a batch can be pinned for a device."""
+    return place.type == "cuda"
+
+
+# ---- the trial -----------------------------------------------------------------------------------
+
+
+def measure(job: Job) -> list[Trial]:
+    """A trial of each conversion, alone and beside a step."""
+    protocol = replace(
+        Protocol.of_study(job.settings, job.device),
+        # An arm has processes of its own, and a call is long.
+        **{"operand_sets": 1, "warmup_calls": 1, "warmup_s": 0.0},
+    )
+    clock = SharedCores(job.device)
+    first = works(job, CONVERTED, STEP)[NONE]
+    trial.settle(first, protocol, clock, job.settings["seed"])
+    return [
+        compare(job, conversion, beside, protocol, clock)
+        for conversion in (INDEXED, CONVERTED, AUGMENTED)
+        for beside in (ALONE, STEP)
+    ]
+
+
+def compare(
+    job: Job, conversion: str, beside: str, protocol: Protocol, clock: SharedCores
+) -> Trial:
+    """One trial, with what its workers cost to start, and whether somebody else computed."""
+    asked = works(job, conversion, beside)
+    targets = {name: work for name, work in asked.items() if name != NONE}
+    what: dict[str, JsonValue] = {"conversion": conversion, "beside": beside, "anchor": NONE}
+    before, start = contention.processes(), time.perf_counter()
+    measured = trial.compare(what, asked[NONE], targets, protocol, clock, job.settings["seed"])
+    beside_others(measured, before, time.perf_counter() - start)
+    measured.result |= {
+        "start_method": multiprocessing.get_start_method(),
+        "cores": torch.get_num_threads(),
+        "start": started(measured),
+    }
+    if beside == ALONE and (wrong := disagreement(asked, augmented=conversion == AUGMENTED)):
+        proof.refuse(measured, wrong)
+    return measured
+
+
+def beside_others(
+    measured: Trial, before: Mapping[int, contention.Process], wall_s: float
+) -> None:
+    """Tell who else computed; where that is much of the machine, the trial is contended.
+
+    Only others count: our workers wait for each other, and that is what is measured. So is what
+    a quota of our own withholds of them.
+    """
+    seen = contention.neighbours(before, contention.processes(), wall_s)
+    others = [each for each in seen if each.name != contention.QUOTA]
+    share = sum(each.cores for each in others) / torch.get_num_threads()
+    measured.result |= {"neighbours": [asdict(each) for each in others]}
+    measured.result["beside_neighbour"] = bool(others)
+    if measured.status == Status.OK and share >= MILD:
+        measured.status = Status.CONTENDED
+        measured.reason = f"other programs used {100 * share:.0f} % of the cores"
+        measured.result |= {"arms": {}, "ratios": {}}
+
+
+def started(measured: Trial) -> dict[str, JsonValue]:
+    """What starting and ending the workers of one pass takes, by their number, in seconds."""
+    found: dict[str, JsonValue] = {}
+    for name in measured.samples if measured.status == Status.OK else ():
+        if name.endswith(NEW):
+            count = name.removesuffix(NEW)
+            new, lasting = (np.array(measured.samples[each], float) for each in (name, count))
+            seen = statistic.median(new - lasting)
+            ends = (seen.value, seen.low, seen.high)
+            keys = ("time_median_s", "time_low_s", "time_high_s")
+            found[count] = dict(zip(keys, ends, strict=True))
+    return found
+
+
+def disagreement(asked: Mapping[str, Work[Any]], augmented: bool) -> str | None:
+    """Why two arms do not load the same images; None where all do."""
+    expected = None
+    for name, work in asked.items():
+        batches = [*work.prepare(torch.Generator())[0]]
+        labels = torch.cat([labels.cpu() for _, labels in batches]).bincount(minlength=CLASSES)
+        total = sum(float(images.double().sum()) for images, _ in batches)
+        first, grey = expected = expected or (labels, total)
+        alike = augmented or abs(total - grey) <= AGREEMENT * abs(grey)
+        if not (alike and torch.equal(labels, first)):
+            return f"{name} and {NONE} workers load different images"
+    return None
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the job that the command line describes."""
+    job.run("loader", {"occasion": int}, measure, argv, read_data=dataset.read)
+
+
+if __name__ == "__main__":
+    main()
