@@ -334,7 +334,7 @@ def loader(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
     """A pass with every number of workers, alone and beside a step."""
     place, ways = world.place(axes["device"]), ["0", *map(str, own["workers"][:2]), "resident"]
     for conversion in ("indexed", "to_tensor", "augmented"):
-        for beside in ("nothing", "step"):
+        for beside in (["nothing"] if conversion in own["alone"] else []) + ["step"]:
             key = (place, "loader", conversion, beside)
             result = world.paired(key, world.times(key, ways, 0.05), own["images"])
             result |= {"start_method": "fork", "cores": 2, "start": {}}

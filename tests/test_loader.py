@@ -1,4 +1,4 @@
-"""The loader: all load the same, our own workers are no neighbours, and the fewest of the fast win."""
+"""The loader: all load the same, our workers are no neighbours, the fewest of the fast win."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from invented import World
 CPU = torch.device("cpu")
 SETTINGS: dict[str, Any] = {
     **{"seed": 1, "protocol": {**QUICK}, "images": 32, "batch": 8, "hidden": [8], "workers": [1]},
-    **{"rounds_least": 6, "cap_s": 60, "half_width": 0.5},
+    **{"alone": ["to_tensor"], "rounds_least": 6, "rounds_most": 6, "cap_s": 60},
 }
 
 
@@ -44,9 +44,10 @@ def here(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Record:
 
 def test_a_real_job_times_every_loader_alone_and_beside_a_step(here: Record) -> None:
     assert [(each.what["conversion"], each.what["beside"]) for each in here.trials] == [
-        (conversion, beside)
-        for conversion in ("indexed", "to_tensor", "augmented")
-        for beside in ("nothing", "step")
+        ("indexed", "step"),
+        ("to_tensor", "nothing"),
+        ("to_tensor", "step"),
+        ("augmented", "step"),
     ]
     for each in here.trials:
         assert each.status == Status.OK, each.reason
@@ -58,8 +59,8 @@ def test_a_real_job_times_every_loader_alone_and_beside_a_step(here: Record) -> 
 
 def test_starting_a_worker_is_told_once(here: Record) -> None:
     starts: list[Any] = [each.result["start"] for each in here.trials]
-    assert [set(each) for each in starts] == [set(), set(), {"1"}, set(), set(), set()]
-    assert 1e-4 < starts[2]["1"]["time_median_s"] < 5
+    assert [set(each) for each in starts] == [set(), {"1"}, set(), set()]
+    assert 1e-4 < starts[1]["1"]["time_median_s"] < 5
 
 
 def test_this_machine_is_answered(here: Record) -> None:

@@ -27,7 +27,15 @@ CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 QUESTIONS: list[str] = CONFIG["ask"]
 STUDIES = [name for name in CONFIG["studies"] if name != "search"]  # which the tiny run leaves out
 # Questions whose headline rests on what is timed beside a twin.
-TWINS = ["activation", "alignment", "crossover", "custom_layers", "implementation", "loader", "norm_log"]
+TWINS = [
+    "activation",
+    "alignment",
+    "crossover",
+    "custom_layers",
+    "implementation",
+    "loader",
+    "norm_log",
+]
 ABOUT = {
     "preset": "lost",
     "command": "",

@@ -1,4 +1,4 @@
-"""Images that become examples one by one, loaded here and by a worker; then the same tensor sliced."""
+"""Images that become examples one by one, loaded here and by a worker; then a tensor sliced."""
 
 import time, torch
 from torch.utils.data import DataLoader, Dataset
@@ -23,8 +23,11 @@ def seconds(batches):
 
 if __name__ == "__main__":  # where workers are not forked, they import this file
     for workers in (0, 1):
-        loader = DataLoader(Images(), 256, True, num_workers=workers, persistent_workers=workers > 0)
+        loader = DataLoader(
+            Images(), 256, True, num_workers=workers, persistent_workers=workers > 0
+        )
         first, second = seconds(loader), seconds(loader)
         print(f"{workers} workers: {first:.3f} s, and {second:.3f} s once they are started")
     tensor = Images.grey.float().div(255).flatten(1)
-    print(f"sliced in memory: {seconds(tensor[rows] for rows in torch.randperm(4096).split(256)):.3f} s")
+    taken = seconds(tensor[rows] for rows in torch.randperm(4096).split(256))
+    print(f"sliced in memory: {taken:.3f} s")

@@ -135,7 +135,7 @@ def _arms(each: Record, trial: Trial) -> list[Arm]:
 
 
 def _place(name: str) -> tuple[bool, str, int]:
-    """Where an arm stands in a table: memory, numbers of workers, then how else these were tried."""
+    """Where an arm stands in a table: memory, numbers of workers, then these tried otherwise."""
     count, _, kind = name.partition(" ")
     return name != RESIDENT, kind, int(count) if count.isdigit() else 0
 
@@ -188,7 +188,7 @@ def answer(records: list[Record]) -> Findings:
         caveats=[
             "Images lie in memory. Reading and decoding files costs more per image, and waiting "
             "for a disk is what workers hide best.",
-            "A pass is short: the first batch, which every loader waits for, weighs more in it than in "
+            "A pass is short: the first batch, which every loader waits for, weighs more than in "
             "an epoch.",
         ],
         views=[_view(device, own) for device, own in measured.items()] or question.nothing(TITLE),
@@ -257,7 +257,8 @@ def _why(own: Sequence[Race]) -> list[str]:
 def _from(own: Sequence[Race]) -> str:
     """From how much loading of an image on a worker pays; nothing narrower than was measured."""
     paying, rest = (
-        sorted(race.image_s for race in own if (race.best is None) == none) for none in (False, True)
+        sorted(race.image_s for race in own if (race.best is None) == none)
+        for none in (False, True)
     )
     told, untold = ([say.quantity(each, "s", 2) for each in some] for some in (paying, rest))
     if not paying:
@@ -290,11 +291,11 @@ def _method(records: Sequence[Record]) -> list[str]:
     own = records[0].settings
     methods = {str(t.result["start_method"]) for r in records for t in r.trials
                if "start_method" in t.result}  # fmt: skip
-    start = f" DataLoader's default, {say.listed(sorted(methods), 'or')}, starts them." * bool(methods)
+    start = f" ({say.listed(sorted(methods), 'or')}, DataLoader's default)" if methods else ""
     return [
-        f"A pass over {own['images']} images of Fashion-MNIST in batches of {own['batch']} is timed as "
-        "a whole, and told as an epoch of 60,000. Workers are started once and wait between passes; "
-        f"torch gives each one thread.{start}",
+        f"A pass over {own['images']} images of Fashion-MNIST in batches of {own['batch']} is "
+        f"timed as a whole, and told as an epoch of 60,000. Workers are started once{start} and "
+        "wait between passes; torch gives each one thread.",
         f"The step is SGD on a network of {'-'.join(map(str, own['hidden']))} hidden units, on all "
         "cores: workers and step compete for them. Loading is what an epoch takes beyond the same "
         "steps on tensors in memory.",

@@ -5,8 +5,8 @@
 
 The anchor is a DataLoader without workers. Beside it stand those with workers, which are started
 once and wait between two passes, and, as what no loader can beat, tensors in memory that are sliced
-by index. Each is timed alone and beside the training step that it feeds, which wants the same
-cores: that is the point.
+by index. Each is timed beside the training step that it feeds, which wants the same cores, and
+some alone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from assay.timing.clock import SharedCores
 from assay.timing.trial import MILD, Protocol, Work
 from PIL import Image
 from pydantic import JsonValue
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
@@ -161,8 +161,7 @@ def works(job: Job, conversion: str, beside: str) -> dict[str, Work[Any]]:
     resident = Examples(dataset.pixels(images, place), labels.to(place).long())
     data, batch, pinned = pictures(conversion, images, labels), settings["batch"], gpu(place)
     batches: dict[str, Callable[[], Iterable[Batch]]] = {
-        name: partial(loader, data, batch, name, pinned)
-        for name in names(job, conversion, beside)
+        name: partial(loader, data, batch, name, pinned) for name in names(job, conversion, beside)
     }
     batches[RESIDENT] = lambda: Resident(resident, batch)
     learn = partial(step, settings["hidden"], resident.inputs.shape[1], place)
@@ -193,7 +192,7 @@ def gpu(place: torch.device) -> bool:
 
 
 def measure(job: Job) -> list[Trial]:
-    """A trial of each conversion, alone and beside a step."""
+    """A trial of each conversion beside a step, and of some alone."""
     protocol = replace(
         Protocol.of_study(job.settings, job.device),
         # An arm has processes of its own, and a call is long.
@@ -205,7 +204,7 @@ def measure(job: Job) -> list[Trial]:
     return [
         compare(job, conversion, beside, protocol, clock)
         for conversion in (INDEXED, CONVERTED, AUGMENTED)
-        for beside in (ALONE, STEP)
+        for beside in ([ALONE] if conversion in job.settings["alone"] else []) + [STEP]
     ]
 
 
@@ -224,14 +223,12 @@ def compare(
         "cores": torch.get_num_threads(),
         "start": started(measured),
     }
-    if beside == ALONE and (wrong := disagreement(asked, augmented=conversion == AUGMENTED)):
+    if beside == STEP and (wrong := disagreement(asked, augmented=conversion == AUGMENTED)):
         proof.refuse(measured, wrong)
     return measured
 
 
-def beside_others(
-    measured: Trial, before: Mapping[int, contention.Process], wall_s: float
-) -> None:
+def beside_others(measured: Trial, before: Mapping[int, contention.Process], wall_s: float) -> None:
     """Tell who else computed; where that is much of the machine, the trial is contended.
 
     Only others count: our workers wait for each other, and that is what is measured. So is what

@@ -458,7 +458,11 @@ class Loader(Timed):
         workers: Several[Annotated[int, Field(ge=1, le=256)]] = means(
             "numbers of workers: those up to that of the cores are measured, and those up to 4"
         )
+        alone: Once[Literal["indexed", "to_tensor", "augmented"]] = means(
+            "conversions that are also timed without a step beside them"
+        )
         rounds_least: Rounds = means("rounds that count at least")
+        rounds_most: RoundsMost
         cap_s: Seconds = means("seconds of rounds of one trial at most")
         half_width: HalfWidth
 
