@@ -79,8 +79,9 @@ def ours(network: nn.Sequential, data: Data, turns: Turns) -> None:
     """The pipeline's trainer."""
     examples = data.examples
     order = torch.Generator().manual_seed(torch.initial_seed())
+    step = training.sgd(network, RATE)
     for _ in turns:
-        training.epoch(network, examples, RATE, BATCH, order)
+        training.epoch(step, examples, BATCH, order)
 
 
 def loop(network: nn.Module, batches: Iterable[Any], turns: Turns) -> None:

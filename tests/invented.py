@@ -26,7 +26,11 @@ DATA = DatasetInfo(
     name="fashion-mnist", asked="fashion-mnist", source="folder", reason=None, digest="d"
 )
 REASON = "lost by the test"
-IGNORED = {"activation": "relu", "initialization": "default"}  # what a placebo is
+IGNORED = {
+    "activation": "relu",
+    "initialization": "default",
+    "precision": "float32",
+}  # what a placebo is
 LOST = [status for status in Status if status != Status.OK]
 Axes = Mapping[str, Any]
 
@@ -344,6 +348,27 @@ def loader(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
             yield Trial(what=what, result=result)
 
 
+def precision(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
+    """Runs in one precision, with what rounding loses, and the memory of a step."""
+    lost = {"signals": [0.1, 0.2], "gradients": [0.0, 0.1], "updates": [0.01, 0.5]}
+    for run in world.learned(named(world, axes, "precision"), own, [own["rate"]]):
+        run.result["rounded_away"] = lost
+        yield run
+    yield Trial(what={"phase": "memory"}, result={"memory_bytes": 5_000_000})
+
+
+def precision_steps(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
+    """The time of a step of every network in every precision that a device has."""
+    for width in own["widths"]:
+        what = {"phase": "step time", "width": width, "anchor": "float32"}
+        key = (world.place(axes["device"]), "precision_steps", width)
+        names = [name for name in own["precisions"] if name != "tf32" or on_gpu(axes)]
+        yield Trial(what=what, result=world.paired(key, world.times(key, ["float32", *names])))
+        if len(names) < len(own["precisions"]):
+            lacks = {"status": Status.UNAVAILABLE, "reason": "TF32 is a format of GPUs"}
+            yield Trial(what={**what, "precision": "tf32"}, **lacks)
+
+
 def initialization(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
     """Runs from one initialisation, and how signals spread before them."""
     key, depth = (*named(world, axes, "initialization"), axes["depth"]), int(axes["depth"])
@@ -528,6 +553,7 @@ STUDIES: dict[str, Callable[[World, Axes, Axes], Iterable[Trial]]] = {
     for made in (
         *(crossover, alignment, contrast, norm_log, two_devices, implementation, hardware),
         *(bandwidth, activation, steps, loader, initialization, perceptron, search, reproduction),
+        *(precision, precision_steps),
         *(registration, composition, parameters, reduction, fourier, resume, transfer, formats),
         placement,
     )

@@ -77,7 +77,7 @@ def configurations(draw: st.DrawFn, name: str) -> dict[str, Any]:
             elif axis not in asked.get("axes", {}):
                 block["axes"][axis] = draw(some([*values, *MORE.get(f"{study}.{axis}", [])]))
         own = block["settings"]
-        for key in ("dtypes", "rates", "kept", "operations"):
+        for key in ("dtypes", "rates", "kept", "operations", "precisions", "widths"):
             if isinstance(own.get(key), list):
                 own[key] = draw(some([*own[key], *MORE.get(f"{study}.{key}", [])]))
         if "seeds" in own:

@@ -104,7 +104,8 @@ def test_the_update_is_that_of_torchs_sgd_bit_for_bit(name):
     ours[0].bias.requires_grad_(False)
     theirs[0].bias.requires_grad_(False)
     data = blobs(50)
-    losses = training.epoch(ours, data, 0.5, 32, torch.Generator().manual_seed(0))
+    step = training.sgd(ours, 0.5)
+    losses = training.epoch(step, data, 32, torch.Generator().manual_seed(0))
     optimizer, seen = torch.optim.SGD(theirs.parameters(), lr=0.5), []
     for rows in torch.randperm(50, generator=torch.Generator().manual_seed(0)).split(32):
         loss = nn.functional.cross_entropy(theirs(data.inputs[rows]), data.labels[rows])

@@ -13,6 +13,10 @@ RECORDS["perceptron"] = (
     "<results>/records/perceptron/device-{device}/hidden-{hidden}/rate-{rate}.json"
 )
 RECORDS["search"] = "<results>/records/search/device-{device}/strategy-{strategy}.json"
+RECORDS["precision"] = "<results>/records/precision/device-{device}/precision-{precision}.json"
+RECORDS["precision_steps"] = (
+    "<results>/records/precision_steps/device-{device}/occasion-{occasion}.json"
+)
 RECORDS["reproduction"] = "<results>/records/reproduction/device-{device}/exercise-{exercise}.json"
 
 
@@ -112,6 +116,34 @@ use rule measure as measure_search with:
         "<logs>/search/device-{device}/strategy-{strategy}.log",
     params:
         settings=settings("search"),
+
+
+use rule measure as measure_precision with:
+    """Train in one precision: one run per seed."""
+    input:
+        script="<scripts>/measure_precision.py",
+        library=sources("measure_precision.py"),
+        dataset=DATASET,
+    output:
+        RECORDS["precision"],
+    log:
+        "<logs>/precision/device-{device}/precision-{precision}.log",
+    params:
+        settings=settings("precision"),
+
+
+use rule measure_alone as measure_precision_steps with:
+    """Time a step of training in every precision, with nothing beside it."""
+    input:
+        script="<scripts>/measure_precision_steps.py",
+        library=sources("measure_precision_steps.py"),
+        dataset=DATASET,
+    output:
+        RECORDS["precision_steps"],
+    log:
+        "<logs>/precision_steps/device-{device}/occasion-{occasion}.log",
+    params:
+        settings=settings("precision_steps"),
 
 
 use rule measure_alone as measure_reproduction with:

@@ -299,19 +299,14 @@ def _table(devices: Sequence[Device]) -> Table:
         scale=100,
         against="against the best in validation",
         extra={
-            "time of a step against ReLU's": lambda arm: _step(timed.get((arm.device, arm.name))),
+            "time of a step against ReLU's": lambda arm: arms.beside(
+                timed.get((arm.device, arm.name))
+            ),
             "rate": arms.extra("rate", say.setting),
             "dead units": arms.extra("dead_share", say.share),
             "gradient norm at the start": arms.extra("gradient_norm_start", say.number),
         },
     )
-
-
-def _step(step: Arm | None) -> Cell | str | None:
-    """The time of a step relative to ReLU's, with its verdict."""
-    if step is None or step.seen is None:
-        return step and (step.lost or step.role.value)
-    return Cell(text=f"{say.ratio(step.seen)}, {arms.word_cell(step)}", value=step.seen.value)
 
 
 # ---- drawing ------------------------------------------------------------------------------------

@@ -69,6 +69,9 @@ Initialization = Literal[
     "normal_0_001", "normal_0_01", "normal_0_1", "normal_1", "uniform_0_1", "zeros", "constant",
     "placebo",
 ]  # fmt: skip
+Precision = Literal[
+    "float32", "tf32", "bfloat16", "float16", "float16_scaled", "bfloat16_weights", "placebo",
+]  # fmt: skip
 Exercise = Literal[
     "framework", "sizes", "activations", "initialisers", "rates", "devices", "norm_log", "two_gpus",
 ]  # fmt: skip
@@ -484,6 +487,37 @@ class Initializations(Study):
     settings: Settings
 
 
+class Precisions(Study):
+    """Accuracy by number format."""
+
+    class Axes(AxesBlock):
+        precision: Several[Precision] = means("precisions to compare")
+
+    class Settings(Training):
+        hidden: Widths
+        rate: LearningRate = means("learning rate of every run")
+        cell_s: Seconds = means("seconds of the runs of a precision at most")
+
+    axes: Axes
+    settings: Settings
+
+
+class PrecisionSteps(Timed):
+    """Time of a step of training by number format."""
+
+    class Settings(SettingsBlock):
+        precisions: Several[Precision] = means("precisions to time beside float32")
+        widths: Several[Width] = means("units of the hidden layer, a trial each")
+        batch: Batch
+        validation_share: ValidationShare
+        operand_sets: Count = means("copies of the network per precision at most")
+        cap_s: Seconds = means("seconds of rounds of each network at most")
+        half_width: HalfWidth
+
+    axes: Occasions
+    settings: Settings
+
+
 class Reproduction(Timed):
     """Published answers, run as they were and corrected."""
 
@@ -763,6 +797,8 @@ class Studies(Block):
     steps: Steps
     loader: Loader
     initialization: Initializations
+    precision: Precisions
+    precision_steps: PrecisionSteps
     reproduction: Reproduction
     registration: Registration
     composition: Composition

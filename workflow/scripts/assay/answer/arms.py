@@ -299,6 +299,15 @@ def word_cell(arm: Arm) -> str | Cell | None:
     return arm.role.value if arm.role != Role.TARGET else None
 
 
+def beside(arm: Arm | None) -> Cell | str | None:
+    """A ratio with its verdict, for a column beside arms that compare something else."""
+    if arm is None:
+        return None
+    if arm.seen is None:
+        return arm.lost or arm.role.value
+    return Cell(text=f"{say.ratio(arm.seen)}, {word_cell(arm)}", value=arm.seen.value)
+
+
 def alternative(title: str, arms: Sequence[Arm], *, unit: str = "", scale: float = 1.0) -> str:
     """The text for those who cannot see a figure: every arm that is drawn, and no other."""
     devices = [arm.device for arm in arms]

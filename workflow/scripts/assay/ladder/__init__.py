@@ -1,4 +1,4 @@
 """One training step in several implementations, from NumPy by hand to a compiled framework.
 
-For the script that measures implementations.
+And in several number formats. For the scripts that measure implementations and precisions.
 """

@@ -15,7 +15,7 @@ from torch import nn
 
 from assay.learning import dataset, training
 from assay.learning.dataset import Dataset
-from assay.learning.training import Course, Examples, Recipe
+from assay.learning.training import Course, Examples, Recipe, Stepper
 from assay.record import Phase, Status, Trial
 
 TUNING_SEED = 1_000_000  # added to the seed, so that no seed of the comparison tuned the rate
@@ -89,7 +89,12 @@ def seeds(settings: Mapping[str, Any]) -> range:
 
 
 def compete(
-    build: Build, rate: float, seed: int, data: Parts, settings: Mapping[str, Any]
+    build: Build,
+    rate: float,
+    seed: int,
+    data: Parts,
+    settings: Mapping[str, Any],
+    stepper: Stepper = training.sgd,
 ) -> Trial:
     """Train with one seed at the chosen rate, then read the test images, once.
 
@@ -99,11 +104,12 @@ def compete(
         seed: Seed of the weights and of the order of the examples.
         data: The data set.
         settings: ``epochs`` and ``batch``.
+        stepper: How it makes a step.
     """
     arm = build(seed)
     norm = training.gradient_norm(arm, data.training.head(settings["batch"]))
     recipe = Recipe(rate, settings["epochs"], settings["batch"], seed)
-    course = training.train(arm, data.training, data.validation, recipe)
+    course = training.train(arm, data.training, data.validation, recipe, stepper)
     seen = outcome({"phase": Phase.TRAINING, "rate": rate, "seed": seed}, course)
     if seen.status == Status.OK:
         seen.result |= {
