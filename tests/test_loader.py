@@ -66,7 +66,12 @@ def test_starting_a_worker_is_told_once(here: Record) -> None:
 def test_this_machine_is_answered(here: Record) -> None:
     found = answer.answer(occasion.pooled([here], {}))
     assert model.state(found.cells) != State.NONE
-    assert "1 worker, started anew" in [row[0] for row in found.table.rows]
+    assert [row[0] for row in found.table.rows[:3]] == [
+        "in memory",
+        "no workers",
+        "1 worker",
+    ]
+    assert "1" in found.numbers["start"]["cpu"]
 
 
 # ---- the work ------------------------------------------------------------------------------------

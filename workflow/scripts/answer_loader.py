@@ -21,8 +21,7 @@ from assay.answer.verdict import Word
 from assay.record import Record, Trial
 from assay.statistic import Interval
 
-NONE, RESIDENT = "0", "resident"
-KINDS = {"": "", "new": ", started anew", "pageable": ", not pinned"}
+NONE, RESIDENT, NEW, PAGEABLE = "0", "resident", " new", " pageable"
 CONVERSIONS = {"indexed": "tensor rows", "to_tensor": "ToTensor", "augmented": "ToTensor + crop"}
 HEAD, STEP = "to_tensor", "step"  # what the headline speaks of
 BESIDE = {"nothing": "alone", STEP: "with a step"}
@@ -37,10 +36,10 @@ CLAIMS: Mapping[str, Callable[[int], int]] = {
 
 def label(name: str) -> str:
     """What a reader calls an arm."""
-    count, _, kind = name.partition(" ")
-    if name == RESIDENT:
-        return "no loader: memory"
-    return ("no workers" if count == NONE else say.plural(int(count), "worker")) + KINDS[kind]
+    if name in (NONE, RESIDENT):
+        return {NONE: "no workers", RESIDENT: "in memory"}[name]
+    workers = say.plural(int(name.removesuffix(PAGEABLE)), "worker")
+    return workers + ", not pinned" * name.endswith(PAGEABLE)
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,9 @@ def _arms(each: Record, trial: Trial) -> list[Arm]:
     """The loaders of a trial beside that without workers, then those behind the fastest."""
     conversion, beside = str(trial.what["conversion"]), str(trial.what["beside"])
     seen: Any = trial.result.get("arms", {})
-    names = {*seen, NONE} - {arms.ANCHOR, arms.CONTROL}
+    # Workers of one pass are no epoch's: what they cost to start is told apart.
+    names = {name for name in seen if not name.endswith(NEW)} | {NONE}
+    names -= {arms.ANCHOR, arms.CONTROL}
     timed = arms.timed(
         each,
         trial,
@@ -202,16 +203,21 @@ def answer(records: list[Record]) -> Findings:
 
 
 def _beside_step(mine: Sequence[Race]) -> list[Race]:
-    """What was measured beside a step, that of the headline first."""
-    own = [race for race in mine if race.beside == STEP and not race.lost]
-    return sorted(own, key=lambda race: race.conversion != HEAD)
+    """What was measured beside a step."""
+    return [race for race in mine if race.beside == STEP and not race.lost]
+
+
+def _head(own: Sequence[Race]) -> Race:
+    """What the headline speaks of."""
+    return next((race for race in own if race.conversion == HEAD), own[0])
 
 
 def _tell(mine: Sequence[Race]) -> Told:
     cells = [race.main for race in mine if race.beside == STEP]
     if not (own := _beside_step(mine)):
         return Told("", "", "", cells)
-    race, arm = own[0], own[0].told
+    race = _head(own)
+    arm = race.told
     loading = f"{say.share(race.loading(race.best.name if race.best else NONE))} of"
     epoch = f"an epoch ({race.name})"
     memory = next(each for each in race.arms if each.name == RESIDENT)
@@ -307,7 +313,7 @@ def _method(records: Sequence[Record]) -> list[str]:
 
 def _claims(device: str, own: Sequence[Race]) -> Shown:
     """What is said, and what it comes to here."""
-    race, rows = own[0], []
+    race, rows = _head(own), []
     seen = {arm.name: arm for arm in race.arms}
     for claim, workers in CLAIMS.items():
         arm = seen.get(str(workers(race.result["cores"])))
@@ -320,7 +326,10 @@ def _claims(device: str, own: Sequence[Race]) -> Shown:
 def _view(device: str, own: Sequence[Race]) -> Shown:
     groups = {
         race.name: [
-            arm.row(seen=arm.value, text=f"{say.value(arm.value, 's')}, {arm.told}")
+            arm.row(
+                seen=arm.value,
+                text=f"{say.value(arm.value, 's')}, {arm.told.partition(',')[0]}",
+            )
             for arm in race.arms
             if arm.value and " " not in arm.name
         ]

@@ -103,16 +103,14 @@ class Resident:
 def loader(data: Pictures, batch: int, name: str, pinned: bool) -> DataLoader[Any]:
     """The batches of an arm, by its name: ``2``, ``2 new``, ``2 pageable``."""
     workers = int(name.split()[0])
-    with warnings.catch_warnings():  # of more workers than cores: that is what is asked here
-        warnings.simplefilter("ignore")
-        return DataLoader(
-            data,
-            batch,
-            shuffle=True,
-            num_workers=workers,
-            persistent_workers=workers > 0 and not name.endswith(NEW),
-            pin_memory=pinned and not name.endswith(PAGEABLE),
-        )
+    return DataLoader(
+        data,
+        batch,
+        shuffle=True,
+        num_workers=workers,
+        persistent_workers=workers > 0 and not name.endswith(NEW),
+        pin_memory=pinned and not name.endswith(PAGEABLE),
+    )
 
 
 # ---- the work ------------------------------------------------------------------------------------
@@ -193,6 +191,8 @@ def gpu(place: torch.device) -> bool:
 
 def measure(job: Job) -> list[Trial]:
     """A trial of each conversion beside a step, and of some alone."""
+    # More workers than cores: that is what is asked here.
+    warnings.filterwarnings("ignore", "This DataLoader will create")
     protocol = replace(
         Protocol.of_study(job.settings, job.device),
         # An arm has processes of its own, and a call is long.
