@@ -22,7 +22,7 @@ python = $(in_venv) .venv/bin/python
 snakemake = $(python) -m snakemake
 resources = --cores all --resources gpu=1
 
-.PHONY: quick test test-gpu-sim bench bench-instrument bench-repeatability bench-startup bench-trainer bench-scale plan again compare share accept lint gallery lock clean help
+.PHONY: quick test test-gpu-sim bench bench-instrument bench-repeatability bench-startup bench-trainer bench-scale plan again compare share submit accept lint gallery lock clean help
 
 quick: .venv/.installed ## Set up and run the quick preset (the default target)
 	@$(python) workflow/live.py $(resources) --configfile workflow/presets/quick.yaml $(ARGS)
@@ -69,6 +69,9 @@ compare: .venv/.installed ## Several runs in one report, nothing measured: make 
 
 share: .venv/.installed ## One archive of this run, for others: make share ARGS="--output laptop.zip"
 	@$(python) workflow/share.py $(ARGS)
+
+submit: .venv/.installed ## Check this run and make a reference set of it: make submit ARGS="--label epyc-7763-2-cores"
+	@$(python) workflow/submit.py $(ARGS)
 
 accept: .venv/.installed ## Keep the records of the last run after a harmless edit, and answer from them
 	@$(python) workflow/accept.py $(ARGS)

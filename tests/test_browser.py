@@ -78,6 +78,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
         hostile_answer(),
     ]
     site = Site(tmp_path_factory.mktemp("site") / "my results", answers, [hardware()])
+    site.put_card()
     site.make()
     return site.page.as_uri()
 

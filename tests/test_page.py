@@ -20,7 +20,7 @@ from urllib.parse import unquote
 import page
 import pytest
 import yaml
-from assay.answer import figure
+from assay.answer import figure, whole_run
 from assay.answer.figure import Axis, Band, Row, Tone
 from assay.answer.model import (
     Answer,
@@ -227,7 +227,7 @@ class Site:
     def __init__(self, results: Path, answers: list[Answer], records: list[Record]) -> None:
         self.results, self.answers = results, answers
         self.rehearsal: dict[str, int] = {}  # seeds by question
-        self.page = results / "report.html"
+        self.page, self.card = results / "report.html", results / "card.svg"
         self.hardware = [
             results / f"records/hardware/device-{each.axes['device']}.json" for each in records
         ]
@@ -256,7 +256,12 @@ class Site:
         about |= {"rehearsal": self.rehearsal}
         answers = [str(self.results / f"answers/{name}.json") for name in names]
         given = ["--output", str(self.page), "--about", yaml.safe_dump(about)]
+        given += ["--card", str(self.card)] if self.card.exists() else []
         return [*given, "--hardware", *map(str, self.hardware), "--", *answers]
+
+    def put_card(self) -> None:
+        """The machine card that its own rule would have drawn."""
+        figure.save(figure.nothing("a card"), self.card, "float32 1 TFLOP/s")
 
     def make(self) -> str:
         """Make the page."""
@@ -352,7 +357,7 @@ def test_other_machines_stand_beside(build: Build) -> None:
     assert seen.beside == ["lab: Synthetic 9000, 2 cores, no GPU"]
     alone = page.machine([hardware("cpu (lab)"), hardware("cpu (home)")])
     assert alone.name == "2 machines beside each other"
-    assert page.machine_card([hardware("cpu (lab)")], about(), page.whole_run([circumstances()]))
+    assert page.machine_card([hardware("cpu (lab)")], about(), whole_run.summary([circumstances()]))
 
 
 @pytest.mark.parametrize(
@@ -379,20 +384,44 @@ def about() -> page.About:
 
 
 def test_machine_card_is_one_line() -> None:
-    card = page.machine_card([hardware()], about(), page.whole_run([circumstances()]))
+    card = page.machine_card([hardware()], about(), whole_run.summary([circumstances()]))
     assert "\n" not in card
     for part in ("machine feedface", "torch 2.99.0", "commit 01234567, with local changes"):
         assert part in card
 
 
+def test_the_machine_card_is_on_the_page_to_be_copied(build: Build) -> None:
+    site = build()
+    assert "copy" not in Elements(site.make()).values("data-do")
+    site.put_card()
+    made = Elements(site.make())
+    assert "copy" in made.values("data-do")
+    assert "float32 1 TFLOP/s" in made.text
+    assert "card.png" in made.values("href", "a")
+    site.card.write_text("no drawing")
+    with pytest.raises(SystemExit, match=r"card\.svg: cannot be read"):
+        site.make()
+
+
+def test_beside_other_machines_the_page_says_where_this_one_stands(build: Build) -> None:
+    levels = {"cpu": 2e10, "cpu (lab)": 4e10}
+    numbers = {
+        device: {"levels_bytes_per_s": {"memory": [rate, 0.9 * rate, 1.1 * rate]}}
+        for device, rate in levels.items()
+    }
+    text = Elements(build([answer("bandwidth", numbers=numbers)]).make()).words
+    assert "Bandwidth of memory: 2nd of 2, 0.50 × the fastest (lab)." in text
+    assert "Where this machine stands" not in Elements(build().make()).text
+
+
 def test_days_and_lengths_of_several_answers() -> None:
     later = circumstances(last="2001-02-05T00:30:00+02:00")
-    assert page.measured([later, circumstances()]) == "3 Feb 2001 to 4 Feb 2001"
-    assert page.took([later, circumstances()]) == ""
-    assert page.took([circumstances(last="2001-02-03T07:05:06+00:00")]) == "3.0 h"
+    assert whole_run.measured([later, circumstances()]) == "3 Feb 2001 to 4 Feb 2001"
+    assert whole_run.took([later, circumstances()]) == ""
+    assert whole_run.took([circumstances(last="2001-02-03T07:05:06+00:00")]) == "3.0 h"
     vague = circumstances(first="long ago", last="long ago")
-    assert page.measured([vague]) == "long ago"
-    assert page.took([vague]) == ""
+    assert whole_run.measured([vague]) == "long ago"
+    assert whole_run.took([vague]) == ""
 
 
 def test_the_states_are_counted_and_every_line_has_its_own(build: Build) -> None:
@@ -444,7 +473,7 @@ def test_what_was_disturbed_stands_under_its_study() -> None:
 
 def test_a_record_that_several_questions_read_counts_once() -> None:
     both = [circumstances(disturbed=[disturbed("n 8", dd=1.5)]) for _ in range(2)]
-    seen = page.disturbance(both)
+    seen = whole_run.disturbance(both)
     assert (len(seen.lost), seen.total, seen.who) == (1, 3, "dd took 1.5 cores")
 
 

@@ -2,8 +2,8 @@
 
     python workflow/share.py results --output laptop.zip
 
-It holds the page, the answers with their tables and figures, and every record. No record names a
-person, a folder or a host.
+It holds the page, the machine card, the answers with their tables and figures, and every record.
+No record names a person, a folder or a host.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from pathlib import Path
 
 PARTS = ("answers", "tables", "figures", "records")
 PAGE = "report.html"
+CARD = ("card.svg", "card.png")
 
 
 def files(results: Path) -> Iterator[Path]:
     """What is packed, page first."""
     yield results / PAGE
+    yield from (results / name for name in CARD if (results / name).exists())
     for part in PARTS:
         yield from sorted(path for path in (results / part).rglob("*") if path.is_file())
 

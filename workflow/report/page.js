@@ -85,14 +85,37 @@ jump.addEventListener('change', () => links.get(jump.value).click());
 
 // Tools of a card.
 const dialog = one('dialog');
-const inView = card => all('.views > figure', card).find(each => each.getClientRects().length);
+const inView = card => {
+  const figures = all('.views > figure', card);
+  return figures.find(each => each.getClientRects().length) || figures[0];
+};
 const save = (blob, name) => {
   const link = document.createElement('a');
   link.href = URL.createObjectURL(blob);
   link.download = name;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 };
+const drawn = card => new Promise(resolve => {
+  const svg = one('svg', inView(card));
+  const style = getComputedStyle(svg);
+  const {width, height} = svg.viewBox.baseVal;
+  const copy = svg.cloneNode(true);
+  copy.setAttribute('width', 3 * width);
+  copy.setAttribute('height', 3 * height);
+  const text = new XMLSerializer().serializeToString(copy)
+    .replace(/var\((--\w+)\)/g, (_, name) => style.getPropertyValue(name).trim());
+  const image = new Image();
+  image.onload = () => {
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [3 * width, 3 * height];
+    const pen = canvas.getContext('2d');
+    pen.fillStyle = style.getPropertyValue('--card').trim();
+    pen.fillRect(0, 0, 3 * width, 3 * height);
+    pen.drawImage(image, 0, 0);
+    canvas.toBlob(resolve);
+  };
+  image.src = `data:image/svg+xml,${encodeURIComponent(text)}`;
+});
 const tools = {
   enlarge: card => {
     one('div', dialog).replaceChildren(inView(card).cloneNode(true));
@@ -105,28 +128,14 @@ const tools = {
     const stream = packed.stream().pipeThrough(new DecompressionStream('gzip'));
     save(new Blob([await new Response(stream).blob()], {type: 'text/csv'}), `${card.id}.csv`);
   },
-  png: card => {
-    const svg = one('svg', inView(card));
-    if (!svg) return;
-    const style = getComputedStyle(svg);
-    const {width, height} = svg.viewBox.baseVal;
-    const copy = svg.cloneNode(true);
-    copy.setAttribute('xmlns', 'http://www.w3.org/2000/svg');
-    copy.setAttribute('width', 3 * width);
-    copy.setAttribute('height', 3 * height);
-    const text = new XMLSerializer().serializeToString(copy)
-      .replace(/var\((--\w+)\)/g, (_, name) => style.getPropertyValue(name).trim());
-    const image = new Image();
-    image.onload = () => {
-      const canvas = document.createElement('canvas');
-      [canvas.width, canvas.height] = [3 * width, 3 * height];
-      const pen = canvas.getContext('2d');
-      pen.fillStyle = style.getPropertyValue('--card').trim();
-      pen.fillRect(0, 0, canvas.width, canvas.height);
-      pen.drawImage(image, 0, 0);
-      canvas.toBlob(blob => save(blob, `${card.id}.png`));
-    };
-    image.src = `data:image/svg+xml,${encodeURIComponent(text)}`;
+  png: async card => one('svg', inView(card)) && save(await drawn(card), `${card.id}.png`),
+  copy: async (card, tool) => {
+    try {
+      await navigator.clipboard.write([new ClipboardItem({'image/png': drawn(card)})]);
+      tool.textContent = 'Copied';
+    } catch {
+      tools.png(card);
+    }
   },
 };
 document.addEventListener('click', event => {
@@ -134,5 +143,5 @@ document.addEventListener('click', event => {
   const tool = event.target.closest('[data-do]');
   if (!tool || (tool.dataset.do === 'csv' && !self.DecompressionStream)) return;
   event.preventDefault();
-  tools[tool.dataset.do](tool.closest('.card'));
+  tools[tool.dataset.do](tool.closest('.card'), tool);
 });

@@ -32,6 +32,7 @@ CITED = {
         f"{RESOURCES}/peak-flops/peak_flops.csv",
     ],
 }
+CARD = ("hardware", "bandwidth", "crossover", "norm_log", "implementation")  # told on the card
 TOLD = ("confidence", "rounds_least", "void_delay_share")  # of the protocol, by the page
 RECORDS = {}  # study -> path of its records, filled by the files beside this one
 
@@ -266,6 +267,11 @@ def category(wildcards):
     groups = list(dict.fromkeys(config["questions"][name]["group"] for name in config["ask"]))
     group = config["questions"][wildcards.question]["group"]
     return f"{groups.index(group) + 1} {group}"
+
+
+def on_card():
+    """The questions that the machine card tells of; none where only other machines are shown."""
+    return [name for name in config["ask"] if name in CARD and DEVICES]
 
 
 def labels(wildcards, output):

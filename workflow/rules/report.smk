@@ -58,6 +58,34 @@ rule answer:
         """
 
 
+rule card:
+    """Draw what this machine can do in one picture."""
+    input:
+        script="<scripts>/card.py",
+        library=sources("card.py"),
+        answers=expand("<results>/answers/{question}.json", question=on_card()),
+    output:
+        drawing=report(
+            "<results>/card.svg",
+            caption="../report/card.rst",
+            category="1 This machine",
+            labels={"question": "Machine card"},
+        ),
+        picture="<results>/card.png",
+    log:
+        "<logs>/card.log",
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    params:
+        preset=config["preset"],
+    shell:
+        """
+        python {input.script:q} --output {output.drawing:q} --preset {params.preset:q} \
+            {input.answers:q} >{log:q} 2>&1
+        """
+
+
 rule page:
     """Write the page that tells the answers."""
     input:
@@ -66,6 +94,7 @@ rule page:
         template=f"{os.path.relpath(WORKFLOW)}/report/page.html.j2",
         style=f"{os.path.relpath(WORKFLOW)}/report/page.css",
         program=f"{os.path.relpath(WORKFLOW)}/report/page.js",
+        card="<results>/card.svg" if on_card() else [],
         hardware=[*collect(RECORDS["hardware"], device=DEVICES), *others("hardware")],
         tables=expand("<results>/tables/{question}.csv", question=config["ask"]),
         answers=expand("<results>/answers/{question}.json", question=config["ask"]),
@@ -86,5 +115,5 @@ rule page:
     shell:
         """
         python {input.script:q} --output {output:q} --about {params.about:q} \
-            --hardware {input.hardware:q} -- {input.answers:q} >{log:q} 2>&1
+            --card {input.card:q} --hardware {input.hardware:q} -- {input.answers:q} >{log:q} 2>&1
         """

@@ -148,6 +148,21 @@ class Device:
         return working_sets.reported_caches(self.probed, threads or 1) if self.probed else []
 
     @property
+    def levels(self) -> dict[str, Point | None]:
+        """What each cache gives at most, and memory; None where no timing tells.
+
+        Of a cache counts what lies clearly within it, and clearly beyond the one before.
+        """
+        if not self.roof:
+            return {}
+        caches, points = self.caches(self.roof.threads), scan.clear(self.roof.points)
+        found: dict[str, Point | None] = {}
+        for before, cache in zip([0, *(each.size for each in caches)], caches, strict=False):
+            own = [p for p in points if CLEARLY * before <= p.size <= cache.size / CLEARLY]
+            found[cache.level] = max(own, key=lambda point: point.rate, default=None)
+        return found | {"memory": self.roof.memory}
+
+    @property
     def rates(self) -> dict[str, Rate]:
         """In what GPUs and CPUs are compared: memory, and the best product of each format."""
         found: dict[str, Rate] = {}
@@ -432,6 +447,10 @@ def _numbers_of(device: Device) -> dict[str, Any]:
         },
         "transfers_bytes_per_s": {name: [r.value, r.low, r.high] for name, r in moved.items()},
         "best_products_flops": {dtype: each.value for dtype, each in device.best.items()},
+        "products_flops": {k: [p.value, p.low, p.high] for k, p in device.best.items()},
+        "levels_bytes_per_s": {
+            name: p and [p.rate, p.low, p.high] for name, p in device.levels.items()
+        },
     }
 
 

@@ -253,7 +253,14 @@ def _numbers(record: Record) -> dict[str, Any]:
     bus = items.values(record, Item.CPU_BUS) or items.values(record, Item.GPU_BUS)
     measured = items.values(record, Item.BANDWIDTH)
     found = knee(points(record))
+    gpu, peak = items.values(record, Item.GPU), items.values(record, Item.GPU_PEAK)
+    memory = gpu.get("memory_bytes") or items.values(record, Item.MEMORY).get("total_bytes")
     return {
+        "kind": "CPU" if items.is_cpu(record) else "GPU",
+        "name": gpu.get("name") if gpu else items.short_name(record),
+        "virtual_machine": items.virtual_machine(record),
+        "memory_bytes": memory,
+        "peak_flops": {k.removesuffix("_flops"): v for k, v in peak.items() if k != "source"},
         "bus_width_bits": bus.get("bus_width_bits"),
         "theory_bytes_per_s": working_sets.theoretical(record),
         **{key: measured.get(key) for key in verdict.ends("bandwidth", None, "_bytes_per_s")},

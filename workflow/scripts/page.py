@@ -12,7 +12,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,11 +19,10 @@ from xml.etree import ElementTree
 
 import yaml
 from assay import record
-from assay.answer import figure, model, other_runs, say
+from assay.answer import ability, figure, model, other_runs, say, whole_run
 from assay.answer.model import (
     Answer,
     Cell,
-    Circumstances,
     Column,
     Disturbed,
     Missing,
@@ -42,9 +40,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 REPORT = Path(__file__).resolve().parent.parent / "report"
 
-NAMED = 3  # neighbours that a notice names, at most
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\d)")
-TRADE = re.compile(r"\((?:R|TM|C)\)|\b(?:CPU|Processor)\b|\b\d+-Core\b|@.*", re.IGNORECASE)
 SMALLEST, LARGEST = 1e-4, 1e7  # numbers beyond are written as a power of ten
 RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
@@ -82,6 +78,7 @@ THEME = {
 }
 
 FONT = "'DejaVu Sans', sans-serif"  # for which the places of its letters were reckoned
+DESCRIPTION = ".//{http://purl.org/dc/elements/1.1/}description"
 LONG = re.compile(r"\d+\.\d{3,}")  # a coordinate with more digits than a screen can show
 REFERRED = re.compile(r"#([^)\"]+)[)\"]")
 WRITTEN = frozenset({"text", "tspan", "title"})  # elements whose white space counts
@@ -153,54 +150,6 @@ class Machine:
     beside: list[str]
 
 
-@dataclass(frozen=True)
-class Run:
-    """The whole run: what the circumstances of all answers come to."""
-
-    measured: str
-    took: str
-    torch: str
-    commit: str
-    threads: str
-    machines: list[str]
-    occasions: int
-    steady: str
-    void: str
-    delay: str
-
-
-@dataclass(frozen=True)
-class Disturbance:
-    """What other programs cost this run."""
-
-    found: list[Disturbed]
-    total: int
-
-    @property
-    def lost(self) -> list[Disturbed]:
-        """Measurements that gave no number."""
-        return [each for each in self.found if each.lost]
-
-    @property
-    def beside(self) -> list[Disturbed]:
-        """Measurements that gave one, with a wider interval."""
-        return [each for each in self.found if not each.lost]
-
-    @property
-    def who(self) -> str:
-        """Who took most of the cores: ``firefox took 0.6 of a core``; empty where unknown."""
-        cores: dict[str, float] = {}
-        for each in self.lost or self.beside:
-            for name, share in each.neighbours.items():
-                cores[name] = max(share, cores.get(name, 0.0))
-        most = sorted(cores, key=cores.__getitem__, reverse=True)[:NAMED]
-        return ", ".join(f"{name} took {_cores(cores[name])}" for name in most)
-
-
-def _cores(share: float) -> str:
-    return f"{share:.1f} cores" if share > 1 else f"{share:.2g} of a core"
-
-
 # ---- reading -------------------------------------------------------------------------------------
 
 
@@ -240,6 +189,20 @@ def in_order(answers: Sequence[Answer], asked: Sequence[str]) -> list[Answer]:
     return [by_question[name] for name in asked]
 
 
+def read_card(path: Path) -> View:
+    """Read the machine card; what it shows stands in its own description.
+
+    Raises:
+        PageError: It is missing, or no card.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        described = ElementTree.fromstring(text).findtext(DESCRIPTION)
+    except (OSError, ValueError, ElementTree.ParseError) as error:
+        raise PageError(f"{path}: cannot be read ({error}).") from error
+    return View(title="What this machine can do", alternative=described or "", svg=text)
+
+
 def read_table(path: Path) -> bytes:
     """Read the table of all trials of a question.
 
@@ -274,98 +237,11 @@ def machine(records: Sequence[Record]) -> Machine:
 
 def named(records: Sequence[Record]) -> str:
     """A machine's processor, cores and GPUs: ``AMD EPYC 7763, 2 cores, no GPU``."""
-    parts = []
-    for each in items.of_cpu(records)[:1]:
-        cpu = items.values(each, Item.CPU)
-        cores = cpu.get("usable_cores") or cpu.get("physical_cores") or cpu.get("logical_cores")
-        brand = " ".join(TRADE.sub(" ", cpu.get("brand") or "").split())
-        parts += [brand or "unnamed processor", items.plural(cores, "core")]
+    parts = [items.short_name(each) for each in items.of_cpu(records)[:1]]
     known = [items.values(each, Item.GPU) for each in items.of_gpus(records)]
     gpus = Counter(each.get("name") or "unnamed GPU" for each in known if each)
     parts += [f"{count} × {name}" if count > 1 else name for name, count in gpus.items()]
     return ", ".join(parts if gpus else [*parts, "no GPU"])
-
-
-def whole_run(seen: Sequence[Circumstances]) -> Run:
-    """What the circumstances of all answers come to."""
-    rounds, void = sum(each.rounds for each in seen), sum(each.rounds_void for each in seen)
-    shares = [each.delay_share for each in seen if each.delay_share is not None]
-    return Run(
-        measured=measured(seen),
-        took=took(seen),
-        torch=_joined(version for each in seen for version in each.torch),
-        commit=_joined(commit for each in seen for commit in each.commits),
-        threads=say.listed(sorted({count for each in seen for count in each.threads}), "or"),
-        machines=[*dict.fromkeys(name for each in seen for name in each.machines)],
-        occasions=max(each.occasions for each in seen),
-        steady=steady([each.yardsticks for each in seen]),
-        void=say.share(void, rounds) if rounds else "",
-        delay=say.share(max(shares)) if shares else "",
-    )
-
-
-YARDSTICKS = {"product_s": "the same product", "copy_s": "the same copy"}
-
-
-def steady(seen: Iterable[Mapping[str, tuple[float, float]]]) -> str:
-    """By how much the same work took longer in one job than in another; empty where unknown."""
-    ends: dict[str, list[float]] = {}
-    for each in seen:
-        for name, both in each.items():
-            ends.setdefault(name, []).extend(both)
-    told = [
-        f"{YARDSTICKS[name]} took {_milliseconds(min(both))} to {_milliseconds(max(both))} ms"
-        for name, both in ends.items()
-    ]
-    return say.listed(sorted(told, reverse=True))
-
-
-def _milliseconds(seconds: float) -> str:
-    return say.short(1e3 * seconds)
-
-
-def _joined(values: Iterable[str]) -> str:
-    """Each different value once, in order."""
-    return " and ".join(dict.fromkeys(values))
-
-
-def measured(seen: Sequence[Circumstances]) -> str:
-    """When the measuring started; from the first day to the last if it took more than one."""
-    first = day(min(each.first for each in seen))
-    last = day(max(each.last for each in seen))
-    return first if first == last else f"{first} to {last}"
-
-
-def day(moment: str) -> str:
-    """A moment in ISO 8601 as a day; as it stands if it is not one."""
-    when = _moment(moment)
-    return f"{when.day} {when:%b %Y}" if when else moment
-
-
-def took(seen: Sequence[Circumstances]) -> str:
-    """How long it took from the first job to the last, unless it was made in several goes."""
-    first = _moment(min(each.first for each in seen))
-    last = _moment(max(each.last for each in seen))
-    if not first or not last or not timedelta(minutes=1) <= last - first < timedelta(days=1):
-        return ""
-    minutes = round((last - first).total_seconds() / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
-        return None
-
-
-def disturbance(seen: Sequence[Circumstances]) -> Disturbance:
-    """What other programs disturbed, each once though several questions may read its record."""
-    found = {
-        (each.record, each.what): each for circumstances in seen for each in circumstances.disturbed
-    }
-    counts = {path: count for each in seen for path, count in each.measurements.items()}
-    return Disturbance([*found.values()], sum(counts.values()))
 
 
 def by_place(found: Iterable[Disturbed], devices: Sequence[str]) -> dict[str, list[str]]:
@@ -378,7 +254,7 @@ def by_place(found: Iterable[Disturbed], devices: Sequence[str]) -> dict[str, li
     return places
 
 
-def machine_card(records: Sequence[Record], about: About, run: Run) -> str:
+def machine_card(records: Sequence[Record], about: About, run: whole_run.Run) -> str:
     """The machine and the run in one line, to paste into an issue."""
     own = [each for each in records if other_runs.of(each) is None]
     parts = [
@@ -388,7 +264,7 @@ def machine_card(records: Sequence[Record], about: About, run: Run) -> str:
         f"commit {run.commit}",
         f"preset {about.preset}",
         run.measured,
-        f"machine {_joined(each[:8] for each in run.machines)}",
+        f"machine {whole_run.joined(each[:8] for each in run.machines)}",
     ]
     return " ".join(" · ".join(part.rstrip(". \n") for part in parts).split())
 
@@ -628,6 +504,7 @@ def render(
     answers: Sequence[Answer],
     tables: Mapping[str, bytes],
     page: Path,
+    card: View | None = None,
 ) -> str:
     """The page as text."""
     environment = Environment(
@@ -640,7 +517,7 @@ def render(
     environment.filters |= {"glossed": glossed, "slug": slug, "grid": grid, "inline": inline}
     program = (REPORT / "page.js").read_text(encoding="utf-8")
     seen = [each.circumstances for each in answers]
-    run, spoilt = whole_run(seen), disturbance(seen)
+    run, spoilt = whole_run.summary(seen), whole_run.disturbance(seen)
     devices = sorted({str(each.axes["device"]) for each in records})
     groups = in_groups(answers)
     context: dict[str, Any] = {
@@ -651,6 +528,8 @@ def render(
         "machine": machine(records),
         "run": run,
         "machine_card": machine_card(records, about, run),
+        "card": card,
+        "standing": ability.standing(ability.devices(answers)),
         "disturbance": spoilt,
         "disturbed": by_place(spoilt.found, devices),
         "notices": list(dict.fromkeys(text for each in answers for text in each.notices)),
@@ -681,7 +560,8 @@ def build(arguments: argparse.Namespace) -> str:
     folders = {path.stem: path.parent.parent / "tables" for path in arguments.answers}
     names = [answer.question for answer in answers]
     tables = {name: read_table(folders[name] / f"{name}.csv") for name in names}
-    return render(arguments.about, records, answers, tables, arguments.output)
+    card = read_card(arguments.card) if arguments.card else None
+    return render(arguments.about, records, answers, tables, arguments.output, card)
 
 
 def _about(text: str) -> About:
@@ -700,6 +580,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--about", type=_about, required=True, help="YAML: preset, command, questions, protocol"
     )
     parser.add_argument("--hardware", type=Path, nargs="+", required=True, help="hardware records")
+    parser.add_argument("--card", type=Path, nargs="?", help="the machine card, as SVG")
     parser.add_argument(
         "answers", type=Path, nargs="+", help="answers/QUESTION.json, beside tables/QUESTION.csv"
     )

@@ -30,6 +30,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
@@ -153,7 +154,7 @@ def rows(
     """
     listed = [row for group in groups.values() for row in group]
     left = max((_label_width(row) for row in listed), default=0.0)
-    right = max((_width(row.text, SMALL) for row in listed), default=0.0)
+    right = max((text_width(row.text, SMALL) for row in listed), default=0.0)
     above = left + right + 2 * GAP + AXIS_LEAST > WIDTH - 2 * EDGE
     pitch = ROW * (1.75 if above else 1.0)
     headings = sum(bool(name) for name in groups)
@@ -182,7 +183,7 @@ def rows(
         weight = "bold" if row.strong else "normal"
         _in_row(axes, (0, text_y), -start, row.label, color=INK, size=TEXT, weight=weight)
         if row.note:
-            shift = _width(row.label, TEXT, row.strong) + 0.6 * GAP
+            shift = text_width(row.label, TEXT, row.strong) + 0.6 * GAP
             _in_row(axes, (0, text_y), shift - start, row.note, color=MUTED, size=SMALL)
         _in_row(axes, (1, text_y), end, row.text, color=COLOURS[row.tone], size=SMALL, ha="right")
         _mark(axes, row, dot_y)
@@ -219,8 +220,8 @@ def _spans(places: Sequence[float], pitch: float, above: bool) -> list[tuple[flo
 
 
 def _label_width(row: Row) -> float:
-    note = _width(row.note, SMALL) + 0.6 * GAP if row.note else 0.0
-    return _width(row.label, TEXT, row.strong) + note
+    note = text_width(row.note, SMALL) + 0.6 * GAP if row.note else 0.0
+    return text_width(row.label, TEXT, row.strong) + note
 
 
 def _in_row(axes: Axes, place: tuple[float, float], x: float, text: str, **font: Any) -> None:
@@ -285,7 +286,7 @@ def lines(
     The name of the axis upwards stands above it; within the band nothing differs.
     """
     series = _together(series)
-    names = max((_width(line.name, SMALL) for line in series), default=0.0)
+    names = max((text_width(line.name, SMALL) for line in series), default=0.0)
     names = names if len(series) > 1 else 0.0
     head = _lines_height(y.name) + (SMALL * 1.5 if marks else 0.0)
     foot = ROW + SMALL * 1.3 * len(_wrapped(x.name))
@@ -294,7 +295,7 @@ def lines(
     across = [each for line in series for each in line.x]
     up = [each for line in series for seen in line.seen for each in _three(seen)]
     _set_limits(axes, "y", up + [mark.at for mark in levels], y)
-    left = max(_width(y.tick(each), SMALL) for each in _ticks(axes, "y", y)) + EDGE + GAP
+    left = max(text_width(y.tick(each), SMALL) for each in _ticks(axes, "y", y)) + EDGE + GAP
     axes.set_position(_box(drawn, left, EDGE + (names + GAP if names else 0.0), head, foot))
     _set_limits(axes, "x", across + [mark.at for mark in marks], x)
     if band:
@@ -339,7 +340,7 @@ def _draw_marks(axes: Axes, marks: Sequence[Mark], levels: Sequence[Mark]) -> No
     for mark in sorted(marks, key=lambda each: each.at):
         axes.axvline(mark.at, color=MUTED, lw=0.9, ls=(0, (4, 3)), zorder=0)
         place = (axes.transData.transform((mark.at, 1))[0] - box.x0) * points
-        width = _width(mark.name, SMALL)
+        width = text_width(mark.name, SMALL)
         start = min(place - width / 2, box.width * points - width)
         if start > free:
             axes.annotate(
@@ -404,7 +405,7 @@ def matrix(table: Table) -> Figure:
     wide = [
         GAP
         + max(
-            _width(line, SMALL, not i or not y)
+            text_width(line, SMALL, not i or not y)
             for y, row in enumerate(cells)
             for line in row[i] or [""]
         )
@@ -434,6 +435,31 @@ def nothing(why: str = "Nothing could be measured") -> Figure:
     drawn = _figure(2 * ROW)
     _text(drawn, EDGE, ROW, why, INK)
     return drawn
+
+
+# ---- drawn by hand ------------------------------------------------------------------------------
+
+
+def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty drawing of so many points, whose coordinates are points from the upper left."""
+    drawn = _figure(height, width)
+    axes = _axes(drawn, 0, 0, 0, 0)
+    axes.set_axis_off()
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    return drawn, axes
+
+
+def fitting(text: str, size: float, room: float, strong: bool = False) -> float:
+    """The size of letters, at most the given one, in which a text has room in so many points."""
+    return size * min(1.0, room / max(text_width(text, size, strong), 1.0))
+
+
+def bar(axes: Axes, place: tuple[float, float], size: tuple[float, float], title: str) -> None:
+    """A bar on a :func:`canvas` from its upper left corner, with its value for whoever points at it."""
+    mark = Rectangle(place, *size, color=BLUE, lw=0)
+    axes.add_patch(mark)
+    _titled(mark, title)
 
 
 # ---- what all kinds share -----------------------------------------------------------------------
@@ -486,7 +512,7 @@ def _lines_height(text: str) -> float:
     return 1.3 * SMALL * len(_wrapped(text)) + 0.6 * SMALL
 
 
-def _width(text: str, size: float, strong: bool = False) -> float:
+def text_width(text: str, size: float, strong: bool = False) -> float:
     """The width of text in points."""
     if not text:
         return 0.0
@@ -529,7 +555,7 @@ def _ticks(axes: Axes, which: str, axis: Axis) -> list[float]:
     points = 72 / axes.figure.dpi
 
     def ends(place: float) -> tuple[float, float]:
-        middle, half = axes.transData.transform((place, 1))[0], _width(axis.tick(place), SMALL) / 2
+        middle, half = axes.transData.transform((place, 1))[0], text_width(axis.tick(place), SMALL) / 2
         return middle * points - half, middle * points + half
 
     border = axes.figure.bbox.width * points

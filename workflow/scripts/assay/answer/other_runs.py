@@ -81,7 +81,12 @@ def _name(where: Path) -> str:
 
 def of(each: Record) -> str | None:
     """The name of the other run that a record of :func:`read` is from; None for the run at hand."""
-    found = re.fullmatch(r".+ \((.+)\)", str(each.axes["device"]))
+    return run_of(str(each.axes["device"]))
+
+
+def run_of(label: str) -> str | None:
+    """The name of the other run that a label is of; None for the run at hand."""
+    found = re.fullmatch(r".+ \((.+)\)", label)
     return found[1] if found else None
 
 

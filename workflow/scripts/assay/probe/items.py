@@ -5,6 +5,7 @@ Nothing here looks at a machine; :mod:`assay.probe.system` and :mod:`assay.probe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,6 +14,8 @@ from typing import Any
 from pydantic import JsonValue
 
 from assay.record import SIMULATED, Record, Status, Trial
+
+TRADE = re.compile(r"\((?:R|TM|C)\)|\b(?:CPU|Processor)\b|\b\d+-Core\b|@.*", re.IGNORECASE)
 
 
 class Item(StrEnum):
@@ -148,6 +151,14 @@ def four_lines(records: Sequence[Record]) -> list[str]:
         f"CPU memory bus: {cpu_bus(first)}",
         _gpus(records),
     ]
+
+
+def short_name(record: Record) -> str:
+    """A CPU's name without trade marks, and its usable cores: ``AMD EPYC 7763, 2 cores``."""
+    found = values(record, Item.CPU)
+    cores = found.get("usable_cores") or found.get("physical_cores") or found.get("logical_cores")
+    brand = " ".join(TRADE.sub(" ", found.get("brand") or "").split())
+    return f"{brand or 'unnamed processor'}, {plural(cores, 'core')}"
 
 
 def cpu_name(record: Record) -> str:
