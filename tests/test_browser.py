@@ -326,6 +326,25 @@ def test_a_figure_is_saved_as_a_picture(opened: Chrome, downloads: Path) -> None
     assert opened.get_log("browser") == []
 
 
+def test_the_machine_card_is_copied_with_one_click(opened: Chrome) -> None:
+    allowed = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+    opened.execute_cdp_cmd("Browser.grantPermissions", {"permissions": allowed})
+    assert not seen(opened, "#machine svg")  # folded
+    click(opened, "#machine [data-do=copy]")
+    assert waited(lambda: one(opened, "#machine [data-do=copy]").text == "Copied")
+    kinds = opened.execute_async_script(
+        "navigator.clipboard.read().then(found => arguments[0](found[0].types))"
+    )
+    assert kinds == ["image/png"]
+
+
+def test_where_nothing_can_be_copied_the_card_is_saved(opened: Chrome, downloads: Path) -> None:
+    opened.execute_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    click(opened, "#machine [data-do=copy]")
+    assert waited((downloads / "machine.png").is_file)
+    assert (downloads / "machine.png").read_bytes().startswith(b"\x89PNG")
+
+
 # ---- everybody -----------------------------------------------------------------------------------
 
 

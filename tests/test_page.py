@@ -879,7 +879,7 @@ def test_about_is_checked(
 # ---- captions of Snakemake's own report ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("caption", ["answer", "page", "workflow"])
+@pytest.mark.parametrize("caption", ["answer", "card", "page", "workflow"])
 @pytest.mark.parametrize("categories", [["0 Answers", "1 This machine"], []])
 @pytest.mark.parametrize(
     "text",
@@ -907,7 +907,8 @@ def test_captions_are_valid_rest(caption: str, categories: list[str], text: str)
     )
     body = publish_parts(rendered, writer="html")["body"]
     assert "system-message" not in body
-    assert ("href" in body) == (bool(categories) and caption != "page") or "http://x" in text
+    links = bool(categories) and caption not in ("card", "page")
+    assert ("href" in body) == links or "http://x" in text
     if caption == "answer":
         assert Elements(body).text.count(" ".join(text.split())) == 2
 

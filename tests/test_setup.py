@@ -156,7 +156,7 @@ def imported(path: Path, seen: set[Path]) -> set[str]:
     ("name", "scripts"),
     [
         ("torch.yaml", ["measure_*.py"]),
-        ("report.yaml", ["answer_*.py", "find_lost.py", "page.py"]),
+        ("report.yaml", ["answer_*.py", "find_lost.py", "card.py", "page.py"]),
     ],
 )
 def test_environment_holds_what_its_scripts_import(name: str, scripts: list[str]) -> None:

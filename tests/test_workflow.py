@@ -127,7 +127,7 @@ def test_editing_a_module_runs_what_depends_on_it(copied, every_job):
         ("resources/snippets/alignment.py", {"answer": 1}),
         ("workflow/report/page.css", {"page": 1}),
         ("workflow/report/page.js", {"page": 1}),
-        ("workflow/scripts/assay/answer/figure.py", {"answer": QUESTIONS, "page": 1}),
+        ("workflow/scripts/assay/answer/figure.py", {"answer": QUESTIONS, "card": 1, "page": 1}),
         ("workflow/scripts/assay/record.py", {}),  # guarded by its format number
     ],
 )
@@ -174,7 +174,8 @@ def test_what_was_deleted_is_made_again_and_nothing_else_measured(copied):
 def test_adding_a_size_runs_that_size_and_the_answers_that_read_it(copied):
     other_config(copied, axes={"n": [48, 63, 64, 65, 66, 80]})
     assert copied.planned() == {
-        "measure_alignment": 1, "find_lost": 3, "answer": 3, "page": 1, "all": 1, "total": 9,
+        "measure_alignment": 1, "find_lost": 3, "answer": 3, "card": 1, "page": 1, "all": 1,
+        "total": 10,
     }  # fmt: skip
 
 

@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT / "workflow/scripts"))
 from assay import device  # noqa: E402
 
 # Seconds of one core that the other jobs take, on the machine of `expected_s`.
-OTHERS_S = {"fetch_dataset": 1.5, "find_lost": 0.2, "answer": 1.7, "page": 1.8}
+OTHERS_S = {"fetch_dataset": 1.5, "find_lost": 0.2, "answer": 1.7, "card": 1.7, "page": 1.8}
 SNAKEMAKE_S = 3  # until the first job starts
 START_S = 1.7  # Python and torch, before the clock of a record's duration starts, there too
 
