@@ -49,7 +49,7 @@ def with_numbers(given: list[Answer], question: str, device: str, **values: Any)
 
 def test_every_number_stands_with_its_interval() -> None:
     said = card.card(answers("cpu"), "default").spoken
-    for told in (r"float32 \d", r"memory \d", "One operation: ", "Training step, nn.Module: "):
+    for told in (r"float32 \d", r"memory \d", "One operation: ", "Training step: "):
         assert told.replace(r"\d", "") in said
     assert "not measured" not in said.replace("L1 not measured", "")
     assert said.count("[") >= 8
@@ -71,7 +71,7 @@ def test_a_gpu_has_a_column_of_its_own_and_shares_of_its_peak() -> None:
     given = with_numbers(answers("cpu", "gpu"), "hardware", "gpu", peak_flops=PEAKS)
     made = card.card(given, "default")
     assert [block.heading for column in made.columns for block in column] == [
-        "CPU products of matrices", "CPU bandwidth", "GPU products of matrices", "GPU bandwidth",
+        "CPU matrix products", "CPU bandwidth", "GPU matrix products", "GPU bandwidth",
     ]  # fmt: skip
     assert made.name.endswith("NVIDIA H100")
     assert all(each.theory for each in made.columns[1][0].rows)
@@ -140,7 +140,7 @@ def test_a_machine_is_told_its_rank_in_every_number_that_others_have() -> None:
 
 def test_machines_whose_intervals_overlap_share_ranks() -> None:
     found = [device("cpu", 40e9), device("cpu (lab)", 40.2e9), device("cpu (old)", 10e9)]
-    assert ability.standing(found)[0].startswith("Bandwidth of memory: 1st to 2nd of 3, 1.0 ×")
+    assert ability.standing(found)[0].startswith("Bandwidth of memory: 1st to 2nd of 3, 1.00 ×")
 
 
 def test_without_a_run_at_hand_the_first_and_the_last_are_named() -> None:

@@ -2,8 +2,8 @@
 
     python workflow/submit.py results --label epyc-7763-2-cores
 
-What is in the set, and what is not: docs/references.md. Nothing is written but the set's own folder,
-and that only if every check passes.
+What is in the set, and what is not: docs/references.md. Nothing is written but the set's own
+folder, and that only if every check passes.
 """
 
 from __future__ import annotations

@@ -151,14 +151,14 @@ class Device:
     def levels(self) -> dict[str, Point | None]:
         """What each cache gives at most, and memory; None where no timing tells.
 
-        Of a cache counts what lies clearly within it, and clearly beyond the one before.
+        Of a cache counts what it holds, and what lies clearly beyond the one before.
         """
         if not self.roof:
             return {}
         caches, points = self.caches(self.roof.threads), scan.clear(self.roof.points)
         found: dict[str, Point | None] = {}
         for before, cache in zip([0, *(each.size for each in caches)], caches, strict=False):
-            own = [p for p in points if CLEARLY * before <= p.size <= cache.size / CLEARLY]
+            own = [p for p in points if CLEARLY * before <= p.size <= cache.size]
             found[cache.level] = max(own, key=lambda point: point.rate, default=None)
         return found | {"memory": self.roof.memory}
 

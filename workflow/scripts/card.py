@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from assay import record
 from assay.answer import ability, figure, model, other_runs, say, whole_run
@@ -16,20 +16,21 @@ from assay.answer.figure import BAND, INK, MUTED
 from assay.answer.model import Answer
 from assay.probe import items
 from assay.record import SIMULATED
+from assay.statistic import Interval
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import Bbox
 
 # Points: 1200 × 630 pixels as the house saves its figures, which is what previews of links want.
 WIDTH, HEIGHT = 540.0, 283.5
 EDGE, BETWEEN, GAP = 16.0, 20.0, 8.0
 NAME, TEXT, SMALL = 19.0, 10.5, 10.0  # points: half the picture is still read
-LABEL = 62.0  # points that the name of a row takes
 TOP, BOTTOM = 54.0, 188.0  # between which the bars stand
 FACTS, LINE = 207.0, 13.0  # where the facts below them begin, and their lines
 FOOT = 263.0
 PITCH = 24.0  # of rows, at most
-LETTERS = 29  # of a fact's line
+PAPER = "#ffffff"
 NOTHING = "not measured"
 COLUMNS = 2
 
@@ -48,7 +49,7 @@ class Fact:
 
     title: str
     values: Sequence[str]
-    note: str
+    notes: Sequence[str]  # lines
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,10 @@ class Card:
             f"{block.heading}: " + ", ".join(f"{row.name} {_told(row)}" for row in block.rows)
             for block in blocks
         ]
-        facts = [f"{each.title}: {', '.join(each.values)} ({each.note})" for each in self.facts]
+        facts = [
+            f"{each.title}: {', '.join(each.values)} ({' '.join(each.notes)})"
+            for each in self.facts
+        ]
         return ". ".join([self.name, self.about, *bars, *facts, *self.foot]) + "."
 
 
@@ -80,7 +84,7 @@ def card(answers: Sequence[Answer], preset: str) -> Card:
     """What the answers tell of the machine at hand: of its CPU, and of its first GPU."""
     own = [each for each in ability.devices(answers) if not other_runs.run_of(each.label)]
     first = {each.kind: each for each in reversed(own)}
-    shown = [first[kind] for kind in ("CPU", "GPU") if kind in first]
+    shown = [first[kind] for kind in ("CPU", "GPU") if kind in first] or [Device("cpu", {})]
     several = len(shown) > 1
     blocks = [[*_blocks(each, several)] for each in shown]
     return Card(
@@ -117,32 +121,31 @@ def _blocks(device: Device, several: bool) -> Iterator[Block]:
     """Products and bandwidths of a device."""
     kind = f"{device.kind} " if several else ""
     products = device.products or [Ability("products", "FLOP/s")]
-    yield Block(say.capital(f"{kind}products of matrices"), products)
+    yield Block(say.capital(f"{kind}matrix products"), products)
     yield Block(say.capital(f"{kind}bandwidth"), device.levels)
 
 
 def _operation(shown: Sequence[Device]) -> Fact:
-    seen = [each.operation.seen for each in shown]
-    told = [NOTHING if each is None else say.measured(each, "s") for each in seen]
-    return Fact("One operation", _each(shown, told), "on one element, until its result is there")
+    told = [_told(each.operation) for each in shown]
+    return Fact("One operation", _each(shown, told), ["on one element, waited for"])
 
 
 def _log(shown: Sequence[Device]) -> Fact:
     """What it saves to read back once: the answer's own number."""
     found = [each.log.beside for each in shown]
     told = [say.ratio(each[0]) if each else NOTHING for each in found]
-    words = [each[1] for each in found if each]
-    verdict = f": {words[0]}" if len(shown) == 1 and words else ""
-    note = f"at once in place of one by one, of 1000{verdict}"
-    return Fact("Reading results back", _each(shown, told), note)
+    notes = ["at once, not one by one"]
+    if len(shown) == 1:
+        notes += [f"(of 1000): {found[0][1]}" if found[0] else "(of 1000)"]
+    return Fact("Reading results back", _each(shown, told), notes)
 
 
 def _step(shown: Sequence[Device]) -> Fact:
-    """The framework's step, and from scratch beside it."""
-    seen = [each.step.seen for each in shown]
-    told = [NOTHING if each is None else say.measured(each, "s") for each in seen]
-    ratios = [say.ratio(each.step.beside[0]) for each in shown if each.step.beside]
-    return Fact("Training step, nn.Module", _each(shown, told), f"from scratch {'; '.join(ratios) or NOTHING}")
+    """From scratch against the framework; of one device also the framework's time."""
+    told = [say.ratio(each.step.beside[0]) if each.step.beside else NOTHING for each in shown]
+    if len(shown) > 1:
+        return Fact("Training from scratch", _each(shown, told), ["a step, against nn.Module"])
+    return Fact("Training step", [_told(shown[0].step)], ["of nn.Module; from scratch:", *told])
 
 
 def _each(shown: Sequence[Device], told: Sequence[str]) -> list[str]:
@@ -170,7 +173,7 @@ def _foot(answers: Sequence[Answer], preset: str) -> list[str]:
 def drawn(shown: Card) -> Figure:
     """The picture."""
     picture, pen = figure.canvas(WIDTH, HEIGHT)
-    pen.add_patch(Rectangle((0, 0), WIDTH, HEIGHT, facecolor="#ffffff", edgecolor=BAND, lw=2))
+    pen.add_patch(Rectangle((0, 0), WIDTH, HEIGHT, facecolor=PAPER, edgecolor=BAND, lw=2))
     room = WIDTH - 2 * EDGE
     size = figure.fitting(shown.name, NAME, room, strong=True)
     _write(pen, EDGE, 28, shown.name, size, weight="bold")
@@ -184,71 +187,72 @@ def drawn(shown: Card) -> Figure:
     pen.plot([EDGE, WIDTH - EDGE], 2 * [FACTS - 14], color=BAND, lw=1)
     share = room / len(shown.facts)
     for i, fact in enumerate(shown.facts):
-        _draw_fact(pen, EDGE + i * share, fact)
+        _draw_fact(pen, EDGE + i * share, share - GAP, fact)
     for i, line in enumerate(shown.foot):
         size = figure.fitting(line, SMALL, room)
         _write(pen, EDGE, FOOT + i * LINE, line, size, color=MUTED)
     return picture
 
 
-def _write(pen: Axes, x: float, y: float, text: str, size: float, **font: str) -> None:
+def _write(pen: Axes, x: float, y: float, text: str, size: float, **font: Any) -> None:
     pen.text(x, y, text, fontsize=size, va="baseline", **{"color": INK, **font})
 
 
-def _draw_column(pen: Axes, left: float, wide: float, pitch: float, blocks: Sequence[Block]) -> None:
+def _draw_column(
+    pen: Axes, left: float, wide: float, pitch: float, blocks: Sequence[Block]
+) -> None:
     down = TOP
     for block in blocks:
-        scale, prefix = say.scaled(_values(block.rows))
-        heading = f"{block.heading}, {prefix}{block.rows[0].unit}"
-        _write(pen, left, down + 0.75 * pitch, heading, TEXT, color=MUTED, weight="bold")
+        scale, prefix = say.scaled(row.seen.value for row in block.rows if row.seen)
+        share = ", % of theory" if any(row.theory for row in block.rows) else ""
+        heading = f"{block.heading}, {prefix}{block.rows[0].unit}{share}"
+        size = figure.fitting(heading, TEXT, wide, strong=True)
+        _write(pen, left, down + 0.75 * pitch, heading, size, color=MUTED, weight="bold")
         texts = [_told(row, scale) for row in block.rows]
-        most = max([*_values(block.rows), 1.0])
-        bars = wide - LABEL - 2 * GAP - max(figure.text_width(text, TEXT) for text in texts)
+        start = max(figure.text_width(row.name, TEXT) for row in block.rows) + GAP
+        bars = wide - start - GAP - max(figure.text_width(text, TEXT) for text in texts)
+        most = max(max(row.theory or 0.0, row.seen.high) if row.seen else 1.0 for row in block.rows)
         for row, text in zip(block.rows, texts, strict=True):
             down += pitch
             _write(pen, left, down + 0.75 * pitch, row.name, TEXT)
             _write(pen, left + wide, down + 0.75 * pitch, text, TEXT, ha="right")
             if row.seen:
-                _draw_bar(pen, (left + LABEL, down + 0.25 * pitch), bars / most, 0.6 * pitch, row)
+                box = Bbox.from_bounds(left + start, down + 0.25 * pitch, bars / most, 0.6 * pitch)
+                _draw_bar(pen, box, row.seen, row.theory or 0.0, f"{row.name}: {text}")
         down += pitch
 
 
-def _draw_bar(
-    pen: Axes, place: tuple[float, float], scale: float, thick: float, row: Ability
-) -> None:
-    """What was measured, before what there is in theory, with its interval."""
-    x, y = place
-    if row.theory:
-        pen.add_patch(Rectangle(place, scale * row.theory, thick, color=BAND, lw=0))
-    figure.bar(pen, place, (scale * row.seen.value, thick), f"{row.name}: {_told(row)}")
-    ends = [x + scale * row.seen.low, x + scale * row.seen.high]
-    pen.plot(ends, 2 * [y + thick / 2], color=INK, lw=1.4, solid_capstyle="butt")
+def _draw_bar(pen: Axes, one: Bbox, seen: Interval, theory: float, title: str) -> None:
+    """What was measured, before what there is in theory, with its interval.
 
-
-def _values(rows: Sequence[Ability]) -> list[float]:
-    """All that the bars of some rows show."""
-    found = [[row.theory or 0.0, row.seen.high] for row in rows if row.seen]
-    return [value for values in found for value in values]
+    Args:
+        one: The place of a bar of length one.
+    """
+    if theory:
+        pen.add_patch(Rectangle(one.p0, theory * one.width, one.height, color=BAND, lw=0))
+    figure.bar(pen, (one.x0, one.y0), (seen.value * one.width, one.height), title)
+    low, value, high = (one.x0 + one.width * each for each in (seen.low, seen.value, seen.high))
+    for ends, colour in (([low, value], PAPER), ([value, high], INK)):
+        middle = 2 * [one.y0 + one.height / 2]
+        pen.plot(ends, middle, color=colour, lw=1.6, solid_capstyle="butt")
 
 
 def _told(row: Ability, scale: float | None = None) -> str:
     """A row's number with its interval, and its share of what there is in theory."""
     if row.seen is None:
         return NOTHING
-    if scale is None:
-        text = say.measured(row.seen, row.unit)
-    else:
-        text = say.interval(row.seen, scale=1 / scale)
+    text = say.interval(row.seen, scale=1 / scale) if scale else say.measured(row.seen, row.unit)
     return text + (f", {say.share(row.seen.value, row.theory)}" if row.theory else "")
 
 
-def _draw_fact(pen: Axes, left: float, fact: Fact) -> None:
+def _draw_fact(pen: Axes, left: float, room: float, fact: Fact) -> None:
     _write(pen, left, FACTS, fact.title, TEXT, color=MUTED, weight="bold")
-    note = textwrap.wrap(fact.note, LETTERS)
-    for i, line in enumerate([*fact.values, *note], 1):
-        strong = "bold" if len(fact.values) == 1 == i else "normal"
-        colour = INK if i <= len(fact.values) else MUTED
-        _write(pen, left, FACTS + i * LINE, line, SMALL, color=colour, weight=strong)
+    alone = len(fact.values) == 1
+    lines = [(text, INK, alone) for text in fact.values] + [(t, MUTED, False) for t in fact.notes]
+    for i, (text, colour, strong) in enumerate(lines, 1):
+        size = figure.fitting(text, SMALL, room, strong)
+        weight = "bold" if strong else "normal"
+        _write(pen, left, FACTS + i * LINE, text, size, color=colour, weight=weight)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -111,9 +111,9 @@ class Device:
     def compared(self) -> dict[str, Interval]:
         """The speeds in which machines are ranked, by name."""
         products = {f"{each.name} product": each.speed for each in self.products}
-        memory = {"bandwidth of memory": each.speed for each in self.levels[-1:]}
-        times = {each.name: each.speed for each in (self.operation, self.log, self.step)}
-        return {k: v for k, v in (products | memory | times).items() if v}
+        others = {"bandwidth of memory": self.levels[-1].speed}
+        others |= {each.name: each.speed for each in (self.operation, self.log, self.step)}
+        return {k: v for k, v in (products | others).items() if v}
 
     def _of(self, question: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.numbers.get(question, {}).get(self.label, {})
@@ -146,7 +146,7 @@ def _ends(row: Mapping[str, Any], name: str, unit: str) -> Interval | None:
 
 def _beside(row: Mapping[str, Any]) -> tuple[Interval, str] | None:
     seen = _ends(row, "ratio", "")
-    return seen and (seen, str(row["verdict"]))
+    return (seen, str(row["verdict"])) if seen else None
 
 
 # ---- several machines ----------------------------------------------------------------------------

@@ -456,7 +456,7 @@ def fitting(text: str, size: float, room: float, strong: bool = False) -> float:
 
 
 def bar(axes: Axes, place: tuple[float, float], size: tuple[float, float], title: str) -> None:
-    """A bar on a :func:`canvas` from its upper left corner, with its value for whoever points at it."""
+    """A bar on a :func:`canvas` from its upper left corner, with its value as its title."""
     mark = Rectangle(place, *size, color=BLUE, lw=0)
     axes.add_patch(mark)
     _titled(mark, title)
@@ -555,7 +555,10 @@ def _ticks(axes: Axes, which: str, axis: Axis) -> list[float]:
     points = 72 / axes.figure.dpi
 
     def ends(place: float) -> tuple[float, float]:
-        middle, half = axes.transData.transform((place, 1))[0], text_width(axis.tick(place), SMALL) / 2
+        middle, half = (
+            axes.transData.transform((place, 1))[0],
+            text_width(axis.tick(place), SMALL) / 2,
+        )
         return middle * points - half, middle * points + half
 
     border = axes.figure.bbox.width * points
