@@ -106,6 +106,19 @@ def test_a_part_of_a_card_is_one_device(nvml: pytest.MonkeyPatch) -> None:
     assert [*device.resolve("auto")] == ["cpu", "gpu"]
 
 
+def test_what_is_in_sight_changes_with_the_cards_and_what_is_visible(
+    nvml: pytest.MonkeyPatch,
+) -> None:
+    seen = []
+    for cards, visible in (("T4", "0"), ("T4,T4", "0"), ("T4,T4", "1")):
+        nvml.setenv("SIM_CARDS", cards)
+        nvml.setenv("CUDA_VISIBLE_DEVICES", visible)
+        seen.append(device.gpus_in_sight())
+    assert len({*seen}) == 3
+    nvml.setenv("SIM_DRIVER", "none")
+    assert device.gpus_in_sight() is None
+
+
 def test_no_driver_is_no_gpu(nvml: pytest.MonkeyPatch) -> None:
     nvml.setenv("SIM_DRIVER", "none")
     assert [*device.resolve("auto")] == ["cpu"]

@@ -2,8 +2,9 @@
 
     python workflow/again.py
 
-Mends the last run of this folder; with --configfile, what a run with that made. Takes the other
-arguments of snakemake, too.
+Mends the last run of this folder; with --configfile, what a run with that made. With --device it
+measures all of a label instead, such as when its GPU was replaced. Takes the other arguments of
+snakemake, too.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -109,13 +110,21 @@ def lost(plans: dict[str, str], folder: Path) -> list[str]:
     return [path for path in plans if grid.is_lost(folder / path)]
 
 
+def of_device(plans: Iterable[str], label: str) -> list[str]:
+    """The records of a label among all."""
+    name = f"device-{label}"
+    return [path for path in plans if name in Path(path).parts or Path(path).stem == name]
+
+
 def main() -> None:
     """Measure again what is lost, or say that nothing is."""
     # Not abbreviated: --config is Snakemake's, and so is all that is not named here.
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0], allow_abbrev=False)
     parser.add_argument("--list", action="store_true", help="print the records and run nothing")
+    parser.add_argument("--device", metavar="LABEL", help="all of this label, not what is spoilt")
     known, arguments = parsed(parser)
-    paths = lost(records(arguments), known.directory)
+    plans = records(arguments)
+    paths = of_device(plans, known.device) if known.device else lost(plans, known.directory)
     if known.list:
         print("\n".join(paths))
     elif paths:

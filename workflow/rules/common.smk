@@ -19,7 +19,7 @@ RESOURCES = os.path.relpath(WORKFLOW / "../resources")
 sys.path.insert(0, str(SCRIPTS.resolve()))
 
 from assay import configuration, device
-from assay.grid import beside, cells, listed, of_run
+from assay.grid import beside, cells, gpu_of, listed, of_run
 
 UNMEASURED = {"assay/record.py"}  # cannot change a number; its format number guards it
 TIMED = "assay/timing/trial.py"  # reads the protocol
@@ -42,6 +42,7 @@ except configuration.ConfigurationError as error:
     raise WorkflowError(str(error))
 
 DEVICES = device.resolve(config["devices"])
+ON_GPU = [label for label, block in DEVICES.items() if block["device"].startswith("cuda")]
 
 
 def parsed(script):

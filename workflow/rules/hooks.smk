@@ -26,6 +26,44 @@ def announce():
     logger.info(None, extra={"to_do": jobs, "config": config, "cores": workflow.cores})
 
 
+def refuse_other_gpus():
+    """Stop where this run would keep what another GPU, or another driver, measured.
+
+    Where no GPU is, as on a laptop that only answers, nothing new can get among it.
+    """
+    kept = kept_gpus()
+    here = gpus_here([*kept])
+    for label, records in kept.items():
+        other = [path for path, gpu in records.items() if here.get(label) not in (gpu, None)]
+        if other:
+            raise WorkflowError(
+                f"{label} is another GPU, or has another driver, than when {len(other)} of its "
+                f"records were measured ({other[0]}): measure them again ({measure_again()} "
+                f"--device {label}), or keep them and measure elsewhere (snakemake --directory …)."
+            )
+
+
+def kept_gpus():
+    """The GPU of every record that this run will not measure again, by label and path."""
+    kept, needed = defaultdict(dict), set(workflow.dag.needrun_jobs())
+    for job in workflow.dag.jobs:
+        if job.wildcards.get("device") in ON_GPU and job not in needed:
+            for path in map(str, job.output):
+                if gpu := gpu_of(Path(path)):
+                    kept[job.wildcards.device][path] = gpu
+    return kept
+
+
+def gpus_here(labels):
+    """The GPU behind each label, as torch numbers them here; none where torch sees none."""
+    if not labels or workflow.deployment_settings.deployment_method or not workflow.local_exec:
+        return {}
+    names = [DEVICES[label]["device"] for label in labels]
+    command = ["python", str(SCRIPTS / "identify_gpus.py"), *names]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    return dict(zip(labels, json.loads(done.stdout)))
+
+
 def tell(*options):
     """The answers, what was lost and where the report lies; whatever fails there, fails alone."""
     if not workflow.touch and Quietness.ALL not in (workflow.output_settings.quiet or ()):
@@ -38,6 +76,7 @@ onstart:
     say_what_was_taken_out()
     if not workflow.touch:
         remember()
+        refuse_other_gpus()
         if workflow.local_exec:
             announce()
 

@@ -50,6 +50,8 @@ rule answer:
         about=about,
         grid=grid,
         between=between,
+        # With others there is something to do, and the hook at the start looks at the records.
+        gpus=device.gpus_in_sight() if ON_GPU else None,
     shell:
         """
         python {input.script:q} --about {params.about:q} --table {output.table:q} \

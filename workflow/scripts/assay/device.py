@@ -7,6 +7,7 @@ workflow can resolve labels while its files are read.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
@@ -39,6 +40,13 @@ def gpus() -> tuple[list[str], list[str]]:
     import pynvml
 
     return _of_each_gpu(pynvml.nvmlDeviceGetUUID)
+
+
+def gpus_in_sight() -> str | None:
+    """A hash of the GPUs that NVML shows, and of which are visible; None where it shows none."""
+    shown = gpus()[0]
+    told = repr((shown, os.environ.get("CUDA_VISIBLE_DEVICES")))
+    return hashlib.sha256(told.encode()).hexdigest()[:16] if shown else None
 
 
 def gpu_models() -> set[str]:

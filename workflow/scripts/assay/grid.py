@@ -97,6 +97,15 @@ def is_lost(path: Path) -> bool:
         return False
 
 
+def gpu_of(path: Path) -> str | None:
+    """The hash of the GPU, and its driver, that a record was measured on; None where none tells."""
+    try:
+        conditions = json.loads(path.read_text(encoding="utf-8"))["conditions"]
+        return str(conditions["gpu"]["gpu_id"] or "") or None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _is_spoilt(trial: Mapping[str, Any]) -> bool:
     """Rounds were lost, or the estimate for which it was skipped was itself disturbed."""
     disturbed = trial["status"] == "skipped" and trial["result"].get("disturbed", False)
