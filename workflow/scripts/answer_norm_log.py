@@ -48,9 +48,8 @@ def ways(records: Sequence[Record]) -> list[Arm]:
         trial = compared(each)
         if trial and trial.status == Status.OK:
             result = trial.result
-            per = PER / next(iter(result["arms"].values()))["units_per_call"]
             waits = result.get("synchronisations") or result.get("reads", {})
-            for arm in arms.timed(each, trial, WAYS, anchor=ANCHOR, per=per):
+            for arm in arms.timed(each, trial, WAYS, anchor=ANCHOR, per=PER):
                 ends = verdict.ends("time", arms.scaled(arm.value, 1e3), "_ms_per_1000")
                 extras = {**ends, "synchronisations": waits.get(arm.name)}
                 found.append(arms.with_extras(arm, extras))
@@ -167,7 +166,8 @@ def _method(records: Sequence[Record]) -> list[str]:
     sizes = sorted({(str(what["products"]), str(what["n"])) for what in measured})
     described = say.listed(f"{products} products of {n} × {n}" for products, n in sizes)
     return [
-        f"One trial of {described or 'nothing'} in float32, every way in every round.",
+        f"One trial of {described or 'nothing'} in float32, every way in every round. Printing, "
+        "the slowest, prints fewer, from which its time is extrapolated.",
         "The matrices are fresh normal random numbers, all different; product i is that of "
         "matrices i and i + 1. The time is the host's, until the whole log can be read there. All "
         "ways that keep a log were checked to log the same values.",

@@ -164,9 +164,10 @@ def measure(job: Job) -> list[Trial]:
     settings, place = job.settings, job.device
     torch.backends.cuda.matmul.fp32_precision = "ieee"  # float32 means float32
     products, n = settings["products"], settings["n"]
+    printed = min(settings["printed"], products)
     # The null device: what a terminal or a notebook does with the lines is not measured.
     with open(os.devnull, "w", encoding="utf-8") as sink:
-        works = _works(products, n, place, sink)
+        works = _works(products, printed, n, place, sink)
         if place.type == "cuda":
             missing = _check_capture(works, place, settings["seed"])
         else:
@@ -175,15 +176,19 @@ def measure(job: Job) -> list[Trial]:
     return [compared, *missing, _published(products, n, settings["seed"])]
 
 
-def _works(products: int, n: int, place: torch.device, sink: TextIO) -> dict[str, Work[Any]]:
-    """The ways of a device by name, the anchor first."""
+def _works(
+    products: int, printed: int, n: int, place: torch.device, sink: TextIO
+) -> dict[str, Work[Any]]:
+    """The ways of a device by name, the anchor first; so many products are printed."""
     single = one_at_a_time(products, n, place)
     units = float(products)
     works: dict[str, Work[Any]] = {
         ANCHOR: Work(single, item_each, units),
         "list": Work(single, list_and_stack, units),
         "buffer": Work(single, buffer, units),
-        "print": Work(single, partial(print_each, sink=sink), units),
+        "print": Work(
+            one_at_a_time(printed, n, place), partial(print_each, sink=sink), float(printed)
+        ),
         "batched": Work(batch(products, n, place), batched, units),
     }
     if place.type == "cuda":
@@ -241,7 +246,10 @@ def _prove(measured: Trial, works: Mapping[str, Work[Any]], job: Job) -> None:
             proof.refuse(measured, f"the ways {name} and {ANCHOR} log different values")
     measured.result |= {"reads": {**read, "print": products}, **mean_norm(logs[ANCHOR], n)}
     if place.type == "cuda":
-        measured.result["synchronisations"] = {name: synchronisations(call(name)) for name in works}
+        measured.result["synchronisations"] = {
+            name: round(products / works[name].units * synchronisations(call(name)))
+            for name in works
+        }
 
 
 def mean_norm(log: torch.Tensor, n: int) -> dict[str, JsonValue]:

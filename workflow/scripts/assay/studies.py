@@ -336,6 +336,7 @@ class NormLog(Timed):
 
     class Settings(SettingsBlock):
         products: int = means("products in the log", ge=2, le=100000)
+        printed: Count = means("products of the way that prints each norm")
         n: Size
         cap_s: Cap
         operand_sets: Count = means("operand sets per way")

@@ -104,7 +104,7 @@ def timed(
     anchor: str = ANCHOR,
     controls: Iterable[str] = (),
     margin: float = verdict.MARGIN,
-    per: float = 1.0,
+    per: float | None = None,
 ) -> list[Arm]:
     """The arms of one paired trial, in the order of their labels; not yet judged.
 
@@ -116,7 +116,7 @@ def timed(
         anchor: The label's name of the arm that records call ``anchor``.
         controls: Arms that do the anchor's very work.
         margin: Within which two are the same.
-        per: What times are multiplied by, such as products of a unit over those of a call.
+        per: Of how many units of work times are given, such as products; of a call when None.
     """
     device = str(each.axes["device"])
     if trial.status != Status.OK:
@@ -132,7 +132,8 @@ def timed(
         if own in result["arms"]:
             seen = verdict.paired(result, own, margin) if own in result["ratios"] else None
             role = _role(name, anchor, controls)
-            time = time_of(result["arms"][own], per)
+            arm = result["arms"][own]
+            time = time_of(arm, per / arm["units_per_call"] if per else 1.0)
             found.append(Arm(device, group, name, label, time, seen, role=role))
     return found
 
