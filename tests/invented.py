@@ -218,6 +218,8 @@ def two_devices(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
     """Two GPUs where there are two, and what stands in for them where not."""
     device, n = str(axes["device"]), axes["n"]
     place, gpus = world.place(device), own["gpus"]
+    if gpus == 2 and device == "gpu1":  # the first of them speaks for both
+        return
     stand_in = "two streams of one GPU" if on_gpu(axes) else "two halves of the CPU's cores"
     roles = {"two GPUs": "question", stand_in: "stand-in"}
     if gpus > 1:

@@ -124,7 +124,9 @@ def test_who_measures_what() -> None:
     assert names("cpu", 0) == names("cpu", 1) == ["two GPUs", halves]
     assert names("cpu", 2) == [halves]
     assert names("cuda:0", 1) == ["two GPUs", streams]
-    assert names("cuda:1", 2) == ["two GPUs"]
+    assert names("cuda:0", 2) == ["two GPUs"]
+    assert names("cuda:1", 2) == []  # the same two
+    assert names("cuda:2", 3) == ["two GPUs"]
 
 
 @pytest.mark.parametrize(("count", "found"), [(0, "found none"), (1, "found 1")])

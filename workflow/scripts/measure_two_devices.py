@@ -63,13 +63,16 @@ class Pair:
 def pairs(place: torch.device, gpus: int, threads: int) -> list[Pair]:
     """What a job on this device measures: two GPUs, or a stand-in and why it is one.
 
-    With two GPUs the job of the CPU does not speak of them: that of a GPU answers.
+    With two GPUs the job of the CPU does not speak of them: that of a GPU answers, and where there
+    are no more than two, that of the first, for both.
     """
     real = Pair("two GPUs", QUESTION, lambda: two_gpus(place, gpus))
     if place.type == "cpu":
         halves = Pair("two halves of the CPU's cores", STAND_IN, lambda: two_halves(threads))
         return [halves] if gpus >= 2 else [real, halves]
     streams = Pair("two streams of one GPU", STAND_IN, lambda: two_streams(place))
+    if gpus == 2 and place.index == 1:
+        return []
     return [real] if gpus >= 2 else [real, streams]
 
 
