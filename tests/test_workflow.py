@@ -468,6 +468,37 @@ def test_a_gpu_that_is_asked_for_by_name_and_absent_is_unavailable(copied):
     assert seen.reason in (copied.folder / "results/report.html").read_text()
 
 
+def gpu_is(workflow: Workflow, found: str | None) -> None:
+    """Let the workflow find this GPU, or none, behind every label."""
+    said = f"import json, sys\nprint(json.dumps([{found!r} for _ in sys.argv[1:]]))\n"
+    (workflow.folder / "workflow/scripts/identify_gpus.py").write_text(said)
+
+
+def test_records_of_another_gpu_are_not_kept_without_a_word(copied):
+    """Nor where all of them are from it, so that none contradicts another."""
+    ask(copied, "hardware", devices=["gpu"])
+    copied.run()
+    path = copied.folder / "results/records/hardware/device-gpu.json"
+    seen = record.read(path)
+    seen.conditions.gpu = {"gpu_id": "of before"}
+    record.write(path, seen)  # so that its answer is made anew
+    gpu_is(copied, "of now")
+    done = copied.run()
+    assert done.returncode != 0
+    assert "gpu is another GPU, or has another driver, than when 1 of its" in done.stdout
+    assert "Traceback" not in done.stdout
+    gpu_is(copied, None)  # such as on a laptop
+    assert copied.run().returncode == 0
+    copied.edit("workflow/scripts/answer_hardware.py", lambda text: text + "\n# edited\n")
+    gpu_is(copied, "of before")
+    assert copied.run().returncode == 0
+    gpu_is(copied, "of now")
+    [command] = re.findall(r"\((python .+?)\)", done.stdout.replace("\n", " "))
+    done = subprocess.run(command, shell=True, **copied.options())
+    assert done.returncode == 0, done.stdout
+    assert record.read(path).conditions.gpu is None  # measured again
+
+
 def device_is_there(name: str) -> bool:
     from assay import device
 
@@ -542,8 +573,23 @@ def test_the_plan_says_jobs_and_minutes(fresh):
     command = [sys.executable, "workflow/plan.py", "--configfile", "tests/config.yaml"]
     done = subprocess.run(command, cwd=fresh.folder, capture_output=True, text=True, check=True)
     assert re.search(r"^alignment +6 +[0-9.]+$", done.stdout, re.MULTILINE), done.stdout
+    assert "with a GPU" not in done.stdout  # the CPU alone was asked for
     assert f"{QUESTIONS} answers and 1 page" in done.stdout
     assert re.search(r"a start of torch takes [0-9.]+ s here", done.stdout)
+
+
+def test_the_plan_says_what_a_gpu_would_cost(fresh):
+    """Where none is and none was left out: its jobs come on top, and those of the CPU stay."""
+    if device.visible_gpus():
+        pytest.skip("this machine has a GPU")
+    ask(fresh, "norm_log", devices="auto")
+    command = [sys.executable, "workflow/plan.py", "--configfile", "tests/config.yaml"]
+    done = subprocess.run(command, cwd=fresh.folder, capture_output=True, text=True, check=True)
+    [(jobs, here, there)] = re.findall(
+        r"^norm_log +(\d+) +([0-9.]+) +([0-9.]+)$", done.stdout, re.MULTILINE
+    )
+    assert jobs == "1"
+    assert float(there) >= 1.9 * float(here) - 0.1
 
 
 def test_the_plan_gives_a_job_its_share_of_the_cores():

@@ -34,6 +34,7 @@ from assay import device  # noqa: E402
 # Seconds of one core that the other jobs take, on the machine of `expected_s`.
 OTHERS_S = {"fetch_dataset": 1.5, "find_lost": 0.2, "answer": 1.7, "card": 1.7, "page": 1.8}
 SNAKEMAKE_S = 3  # until the first job starts
+ONE_GPU = ["--config", "devices=[cpu, gpu]"]  # planned like any, though none is here
 START_S = 1.7  # Python and torch, before the clock of a record's duration starts, there too
 
 
@@ -154,6 +155,15 @@ def compare(config: Mapping[str, Any], seconds: Mapping[str, Sequence[float]]) -
         print(f"{study:<16}{len(each):>6}{fmean(each):>9.1f}{expected:>12g}")
 
 
+def table(plans: Sequence[Sequence[tuple[str, int, float]]], heads: Sequence[str]) -> None:
+    """Print the rows of plans beside each other: the jobs of the first, the minutes of each."""
+    print(f"{'question':<16}{'measuring jobs':>15}", *(f"{head:>11}" for head in heads))
+    for cells in zip(*plans, strict=True):
+        print(f"{cells[0][0]:<16}{cells[0][1]:>15}", *(f"{cell[2]:>11.1f}" for cell in cells))
+    sums = (f"{sum(row[2] for row in rows):>11.1f}" for rows in plans)
+    print(f"{'all':<16}{sum(row[1] for row in plans[0]):>15}", *sums)
+
+
 def main() -> None:
     """Print the plan of the run that the command line describes."""
     parser = argparse.ArgumentParser(
@@ -169,16 +179,19 @@ def main() -> None:
     if known.measured:
         return compare(config, measured(known.measured, start_s()))
     files = ["--configfile", *known.configfile] if known.configfile else []
-    said, cores = planned([*rest, "--cores", known.cores, *files]), usable(known.cores)
-    start = start_s()
-    rows = list(plan(config, threads(said), cores, start))
-    print(f"{'question':<16}{'measuring jobs':>15}{'minutes':>9}")
-    for name, count, minutes in [*rows, ("all", sum(r[1] for r in rows), sum(r[2] for r in rows))]:
-        print(f"{name:<16}{count:>15}{minutes:>9.1f}")
-    jobs = counts(said)
+    arguments = [*rest, "--cores", known.cores, *files]
+    cores, start = usable(known.cores), start_s()
+    said = {"minutes": planned(arguments)}
+    searched = config["devices"] in ("auto", "all") and "--config" not in rest
+    if searched and not device.visible_gpus():
+        said["with a GPU"] = planned([*arguments, *ONE_GPU])
+    table([[*plan(config, threads(each), cores, start)] for each in said.values()], [*said])
+    jobs = counts(said["minutes"])
     print(f"Besides, {jobs.get('answer', 0)} answers and {jobs.get('page', 0)} page.")
     print(f"Minutes with {cores} cores, from what jobs took on two cores without a GPU;")
     print(f"a start of torch takes {start:.1f} s here, there it took {START_S} s.")
+    if len(said) > 1:
+        print("With a GPU: its jobs were tried on simulated ones only, where they took as long.")
 
 
 if __name__ == "__main__":
