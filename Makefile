@@ -22,7 +22,7 @@ python = $(in_venv) .venv/bin/python
 snakemake = $(python) -m snakemake
 resources = --cores all --resources gpu=1
 
-.PHONY: quick test test-gpu-sim bench bench-instrument bench-repeatability bench-startup bench-trainer bench-scale plan again compare share submit accept lint gallery lock clean help
+.PHONY: quick test test-gpu test-gpu-sim bench bench-instrument bench-repeatability bench-startup bench-trainer bench-scale plan again compare share submit accept lint gallery lock clean help
 
 quick: .venv/.installed ## Set up and run the quick preset (the default target)
 	@$(python) workflow/live.py $(resources) --configfile workflow/presets/quick.yaml $(ARGS)
@@ -30,6 +30,9 @@ quick: .venv/.installed ## Set up and run the quick preset (the default target)
 
 test: .venv/.installed-test ## Set up, test tools included, and run every test
 	@$(python) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-gpu: .venv/.installed ## Twenty checks of the instrument on this GPU, in at most eight minutes
+	@$(python) tests/gpu/check.py $(ARGS)
 
 test-gpu-sim: .venv/.installed-test ## Every measuring script on two simulated GPUs, faulty ones too (Linux, g++)
 	@$(python) -m pytest tests/gpu_sim/simulated.py $(ARGS)

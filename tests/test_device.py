@@ -1,12 +1,15 @@
 """Labels, what stands behind them, and what is there."""
 
 import os
+import subprocess
+import sys
 from itertools import takewhile
 from unittest.mock import patch
 
 import pytest
 import torch
 from assay import device
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,6 +102,14 @@ def test_what_is_not_there_says_why_in_one_line(name):
         device.connect(name)
     assert str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_the_checks_of_a_gpu_say_that_there_is_none() -> None:
+    command = [sys.executable, ROOT / "tests/gpu/check.py"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout.startswith("Nothing is checked: no GPU: ")
 
 
 def test_threads_are_clamped_to_the_usable_cores():

@@ -8,6 +8,8 @@
 // would give. Beside cards.h:
 //   SIM_QUEUE      launches that a stream holds before the host has to wait
 //   SIM_GRAPHS     fail: nothing can be captured
+//   SIM_LOST       ERROR:LAUNCHES: after so many launches every call fails with this number
+//   SIM_BLAS       alloc: cuBLAS has no memory
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
@@ -89,6 +91,16 @@ auto& kernels = *new std::unordered_map<const void*, std::string>;
 
 cudaError_t fail(cudaError_t error) { return last = error; }
 
+// A card that is lost fails every call, for ever.
+cudaError_t lost = cudaSuccess;
+void count_launch() {
+  static int launches = 0, error = 0, least = -1;
+  if (least < 0 && sscanf(setting("SIM_LOST", "0:0"), "%d:%d", &error, &least) < 2) least = 0;
+  if (error && ++launches > least) lost = cudaError_t(error);
+}
+#define UNLESS_LOST \
+  if (lost) return fail(lost)
+
 Stream* of(cudaStream_t handle) {
   return reinterpret_cast<uintptr_t>(handle) <= 2 ? &legacy[current]
                                                   : reinterpret_cast<Stream*>(handle);
@@ -97,6 +109,7 @@ Stream* of(cudaStream_t handle) {
 // When it ends. The host waits where the queue is full.
 Ns put(Stream* stream, Ns takes) {
   LOCKED;
+  count_launch();
   if (stream->capture) {
     stream->capture->nodes.push_back(takes);
     return 0;
@@ -119,10 +132,12 @@ cudaError_t launch(const void* function, dim3 grid, dim3 block, void** arguments
     const double threads = double(grid.x) * grid.y * grid.z * block.x * block.y * block.z;
     put(of(s), streaming(threads * BYTES_PER_THREAD));
   }
+  UNLESS_LOST;
   return cudaSuccess;
 }
 
 cudaError_t wait_for(Stream* stream) {
+  UNLESS_LOST;
   if (stream->capture) return fail(cudaErrorStreamCaptureUnsupported);
   wait_until(stream->busy);
   return cudaSuccess;
@@ -144,6 +159,7 @@ size_t used(int card) {
 
 cudaError_t allocate(void** p, size_t size, int card) {
   LOCKED;
+  UNLESS_LOST;
   if (card >= 0 && used(card) + size > memory()) return fail(cudaErrorMemoryAllocation);
   *p = mmap(nullptr, std::max<size_t>(size, 1), PROT_READ | PROT_WRITE,
             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -169,6 +185,7 @@ void ones(char* to, size_t size) {
 
 cudaError_t copy(void* to, const void* from, size_t size, Stream* stream, bool wait) {
   LOCKED;
+  UNLESS_LOST;
   const Block *target = block_at(to), *source = block_at(from);
   const bool inside = target && source && target->card >= 0 && source->card >= 0;
   const bool pageable = !target || !source;
@@ -259,6 +276,7 @@ API cudaError_t cudaDriverGetVersion(int* version) { return *version = 13020, cu
 API cudaError_t cudaRuntimeGetVersion(int* version) { return *version = 13020, cudaSuccess; }
 API cudaError_t cudaPeekAtLastError() { return last; }
 API cudaError_t cudaGetLastError() {
+  UNLESS_LOST;
   const auto error = last;
   last = cudaSuccess;
   return error;
@@ -270,6 +288,8 @@ API const char* cudaGetErrorString(cudaError_t error) {
     case cudaErrorInsufficientDriver: return "CUDA driver version is insufficient";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice: return "invalid device ordinal";
+    case cudaErrorIllegalAddress: return "an illegal memory access was encountered";
+    case cudaErrorECCUncorrectable: return "uncorrectable ECC error encountered";
     default: return "an error of a simulated card";
   }
 }
@@ -362,6 +382,7 @@ API cudaError_t cudaEventDestroy(cudaEvent_t e) {
 }
 API cudaError_t cudaEventRecordWithFlags(cudaEvent_t e, cudaStream_t s, unsigned) {
   LOCKED;
+  UNLESS_LOST;
   auto *event = reinterpret_cast<Event*>(e);
   auto *stream = of(s);
   if (event->card != stream->card) return fail(cudaErrorInvalidResourceHandle);
@@ -517,7 +538,9 @@ using Scalar = const void*;
 using Matrix = const void*;
 } // namespace
 
-API int cublasCreate_v2(Blas** blas) { return *blas = new Blas, 0; }
+API int cublasCreate_v2(Blas** blas) {
+  return *blas = new Blas, strcmp(setting("SIM_BLAS", ""), "alloc") ? 0 : 3;
+}
 API int cublasDestroy_v2(Blas*) { return 0; }
 API int cublasSetStream_v2(Blas* blas, cudaStream_t stream) { return blas->stream = stream, 0; }
 API int cublasSetWorkspace_v2(Blas*, void*, size_t) { return 0; }

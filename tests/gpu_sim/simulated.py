@@ -8,7 +8,6 @@ compute nothing (``cuda.cpp``).
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,57 +15,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import card
 import pytest
-import torch
 from assay import record
 from assay.record import Record, Status
 
 SOURCES = Path(__file__).parent
 ROOT = SOURCES.parents[1]
-TORCH = Path(torch.__file__).parent
 PRODUCT_S = 4e-6  # what cuda.cpp has a small product take
 LEFT_OUT = {"resume"}  # divides by the norm of what a card computed, which is zero here
 ENDINGS = {Status.OK, Status.REFUSED, Status.SKIPPED}  # wrong results are to be refused
+# Of the checks of a real GPU, those for which there is something to see here.
+CHECKS = ["card", "sm_clock", "compute_mode", "company", "current", "placement", "long_product"]
+CHECKS += ["out_of_idle", "many_kernels", "full_queue", "misalignment", "empty_graph", "bandwidth"]
 TRUE = {"alignment", "contrast"}  # studies whose anchor is one small product
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The runtime, NVML and an empty driver, compiled; the variables that put them in front."""
-    headers = sorted(TORCH.parent.glob("nvidia/cu*/include"))
-    if not (headers and torch.version.cuda and shutil.which("g++") and shutil.which("nm")):
-        pytest.skip("a simulated card needs g++, nm and torch's CUDA build with its headers")
-    to = tmp_path_factory.mktemp("built")
-    includes = [f"-I{each}" for each in (*headers, TORCH.parent / "triton/backends/nvidia/include")]
-    shared = ["-O1", "-shared", "-fPIC"]
-    cuda, nvml, driver = (
-        to / name for name in ("libsimulated_cuda.so", "libnvidia-ml.so.1", "libcuda.so.1")
-    )
-    (to / "driver.c").write_text(driver_source())
-    for command in (
-        ["g++", "-std=c++17", *shared, *includes, SOURCES / "cuda.cpp", "-o", cuda],
-        ["cc", *shared, SOURCES / "nvml.c", "-o", nvml],
-        ["cc", *shared, to / "driver.c", "-o", driver],
-    ):
-        subprocess.run(command, check=True)
-    # Torch's calls of cuBLASLt, which is not simulated, are left out.
-    return {
-        "LD_PRELOAD": str(cuda),
-        "LD_LIBRARY_PATH": str(to),
-        "DISABLE_ADDMM_CUDA_LT": "1",
-    }
-
-
-def driver_source() -> str:
-    """The functions of the driver that torch links, doing nothing."""
-    linked = subprocess.run(
-        ["nm", "-D", "--undefined-only", TORCH / "lib/libcaffe2_nvrtc.so"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    names = re.findall(r" U (cu[A-Z]\w+)", linked)
-    return "".join(f"int {name}(void) {{ return 0; }}\n" for name in names)
+    """The variables with which a program sees the simulated cards."""
+    try:
+        return card.build(tmp_path_factory.mktemp("built"))
+    except FileNotFoundError as missing:
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")
@@ -185,7 +156,54 @@ def test_what_spoils_a_round_voids_it(
     assert reason in str(seen.trials[0].samples["void"] + [seen.trials[0].reason])
 
 
+def test_a_clock_that_falls_voids_its_rounds(built: dict[str, str], tmp_path: Path) -> None:
+    """Of the first trial; the others begin with the clock that it fell to."""
+    seen = faulty(built, tmp_path, SIM_SM_MHZ="1980,1980,1980,1980,600").trials[0]
+    assert seen.status == Status.CONTENDED
+    assert "SM clock" in str(seen.reason)
+
+
+def test_a_card_out_of_idle_is_timed_as_any(built: dict[str, str], tmp_path: Path) -> None:
+    """A head start that is counted in its slow cycles is too short once it is at work."""
+    seen = faulty(built, tmp_path, SIM_SM_MHZ=",".join(9 * ["345"] + ["1980"]))
+    assert seen.status == Status.OK
+    assert min(anchor_s(trial.result) for trial in seen.trials) == pytest.approx(PRODUCT_S, rel=0.2)
+
+
+@pytest.mark.parametrize("fault", [{"SIM_MEMORY_MIB": "16"}, {"SIM_BLAS": "alloc"}])
+def test_no_memory_is_a_status(
+    built: dict[str, str], tmp_path: Path, fault: dict[str, str]
+) -> None:
+    """Torch's own, and cuBLAS's."""
+    assert faulty(built, tmp_path, **fault).status == Status.OUT_OF_MEMORY
+
+
+@pytest.mark.parametrize(
+    ("error", "words"), [("700", "illegal memory access"), ("214", "uncorrectable ECC error")]
+)
+def test_a_card_that_is_lost_is_a_status(
+    built: dict[str, str], tmp_path: Path, error: str, words: str
+) -> None:
+    """In the midst of the measuring."""
+    seen = faulty(built, tmp_path, SIM_LOST=f"{error}:300")
+    assert seen.status == Status.UNAVAILABLE
+    assert str(seen.reason).startswith("the GPU failed, nothing was kept")
+    assert words in str(seen.reason)
+
+
 def test_no_graphs_cost_their_time_only(built: dict[str, str], tmp_path: Path) -> None:
     seen = faulty(built, tmp_path, SIM_GRAPHS="fail")
     assert seen.status == Status.OK
     assert all(trial.result["cuda_graph_s"] is None for trial in seen.trials)
+
+
+# ---- the checks of a real GPU --------------------------------------------------------------------
+
+
+def test_a_simulated_card_is_as_the_checks_of_a_real_one_expect(built: dict[str, str]) -> None:
+    command = [sys.executable, ROOT / "tests/gpu/check.py", *CHECKS, "--configfile"]
+    command += [ROOT / "tests/config.yaml", SOURCES / "config.yaml"]
+    done = subprocess.run(command, env=os.environ | built, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("expected: ") == len(CHECKS)
+    assert "a simulated card: nothing here tells anything of a GPU" in done.stdout
