@@ -10,7 +10,7 @@ import answer_loader as answer
 import measure_loader as measure
 import pytest
 import torch
-from assay import contention, record
+from assay import contention, device, record
 from assay.answer import model, occasion
 from assay.answer.model import State
 from assay.answer.question import Findings
@@ -36,9 +36,7 @@ SETTINGS: dict[str, Any] = {
 def here(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Record:
     path = tmp_path_factory.mktemp("loader") / "record.json"
     job = ["--dataset", str(data), "--settings", json.dumps(SETTINGS), "--output", str(path)]
-    with pytest.MonkeyPatch.context() as patch:  # whoever else runs tests is not the matter
-        patch.setattr(contention, "neighbours", lambda *_: [])
-        measure.main(["--occasion", "1", "--threads", "1", *job])
+    measure.main(["--occasion", "1", "--threads", "1", *job])
     return record.read(path)
 
 
@@ -111,7 +109,7 @@ def test_workers_beyond_the_cores_are_tried_up_to_the_textbooks(
 ) -> None:
     many = Job({}, {**SETTINGS, "workers": [1, 2, 4, 8, 16]}, CPU)
     for cores, counts in ((2, ["0", "1", "2", "4"]), (8, ["0", "1", "2", "4", "8"])):
-        monkeypatch.setattr(torch, "get_num_threads", lambda cores=cores: cores)
+        monkeypatch.setattr(device, "usable_cores", lambda cores=cores: cores)
         assert measure.names(many, "indexed", "step") == counts
         anew = measure.names(many, "to_tensor", "nothing")[len(counts) :]
         assert anew == ["1 new", f"{cores} new"]
@@ -138,9 +136,9 @@ def test_others_are_counted_over_the_whole_trial(
     monkeypatch: pytest.MonkeyPatch, seen: list[Neighbour], status: Status, told: bool
 ) -> None:
     monkeypatch.setattr(contention, "neighbours", lambda *_: seen)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(device, "usable_cores", lambda: 2)
     trial = Trial(what={}, result={"arms": {"anchor": {}}, "ratios": {}})
-    measure.beside_others(trial, {}, 1.0)
+    measure.beside_others(trial, {}, wall_s=1.0, told_from=0.02)
     assert (trial.status, trial.result["beside_neighbour"]) == (status, told)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from assay import contention, job, statistic
+from assay import contention, device, job, statistic
 from assay.job import Job
 from assay.learning import dataset
 from assay.learning.dataset import CLASSES
@@ -169,7 +169,7 @@ def works(job: Job, conversion: str, beside: str) -> dict[str, Work[Any]]:
 
 def names(job: Job, conversion: str, beside: str) -> list[str]:
     """The loaders of a trial: without workers, with so many, and what only one trial tells."""
-    cores = torch.get_num_threads()
+    cores = device.usable_cores()
     asked = sorted(job.settings["workers"])
     counts = [n for n in asked if n <= max(cores, TEXTBOOK)] or asked[:1]
     found = [NONE, *map(str, counts)]
@@ -217,10 +217,11 @@ def compare(
     what: dict[str, JsonValue] = {"conversion": conversion, "beside": beside, "anchor": NONE}
     before, start = contention.processes(), time.perf_counter()
     measured = trial.compare(what, asked[NONE], targets, protocol, clock, job.settings["seed"])
-    beside_others(measured, before, time.perf_counter() - start)
+    took_s = time.perf_counter() - start
+    beside_others(measured, before, took_s, protocol.void_delay_share)
     measured.result |= {
         "start_method": multiprocessing.get_start_method(),
-        "cores": torch.get_num_threads(),
+        "cores": device.usable_cores(),
         "start": started(measured),
     }
     if beside == STEP and (wrong := disagreement(asked, augmented=conversion == AUGMENTED)):
@@ -228,18 +229,26 @@ def compare(
     return measured
 
 
-def beside_others(measured: Trial, before: Mapping[int, contention.Process], wall_s: float) -> None:
+def beside_others(
+    measured: Trial, before: Mapping[int, contention.Process], wall_s: float, told_from: float
+) -> None:
     """Tell who else computed; where that is much of the machine, the trial is contended.
 
     Only others count: our workers wait for each other, and that is what is measured. So is what
     a quota of our own withholds of them.
+
+    Args:
+        measured: The trial, changed in place.
+        before: The processes when it began.
+        wall_s: Seconds since then.
+        told_from: Share of the cores above which a neighbour is one.
     """
     seen = contention.neighbours(before, contention.processes(), wall_s)
     others = [each for each in seen if each.name != contention.QUOTA]
-    share = sum(each.cores for each in others) / torch.get_num_threads()
+    share = sum(each.cores for each in others) / device.usable_cores()
     measured.result |= {"neighbours": [asdict(each) for each in others]}
-    measured.result["beside_neighbour"] = bool(others)
-    if measured.status == Status.OK and share >= MILD:
+    measured.result["beside_neighbour"] = share > told_from
+    if measured.status == Status.OK and share > max(MILD, told_from):
         measured.status = Status.CONTENDED
         measured.reason = f"other programs used {100 * share:.0f} % of the cores"
         measured.result |= {"arms": {}, "ratios": {}}
