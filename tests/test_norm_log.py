@@ -218,7 +218,7 @@ def test_every_way_gets_its_verdict() -> None:
     }
     assert model.state(found.cells) == State.ANSWERED
     assert "costs nothing here" in found.sentence
-    assert "the same time within 2 %" in found.sentence
+    assert "the same time within 10 %" in found.sentence
     assert found.short == "Costs nothing; batched product −20.0 %"
     assert found.so == "Use batched product."
 
