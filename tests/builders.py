@@ -31,6 +31,7 @@ PACE: Mapping[str, Any] = {
     "block_s": 5e-4,
     "block_least_s": 1e-5,
     "lead_in_s": 0,
+    "energy_s": 0.02,
     "warmup_calls": 1,
     "warmup_s": 0.01,
     "settle_s": 0.01,

@@ -45,6 +45,7 @@ class World:
         effect: How far things differ: standard deviation of the logarithm of a ratio of times.
         failing: Share of the trials, and of the jobs, that end in another status than ok.
         equal: Whether all devices show the same.
+        counted: Whether energy is, as if everything drew 50 W.
     """
 
     seed: int = 0
@@ -52,6 +53,7 @@ class World:
     effect: float = 0.3
     failing: float = 0.0
     equal: bool = False
+    counted: bool = False
 
     def draw(self, *key: Any) -> np.random.Generator:
         """The numbers of something, by its name."""
@@ -67,7 +69,8 @@ class World:
         """The time of a call."""
         low, high = seconds / (1 + self.width), seconds * (1 + self.width)
         ends = {"time_median_s": seconds, "time_low_s": low, "time_high_s": high}
-        return {**ends, "units_per_call": units}
+        joules = {"energy_j": 50 * seconds, "energy_low_j": 50 * low, "energy_high_j": 50 * high}
+        return {**ends, "units_per_call": units, **(joules if self.counted else {})}
 
     def ratio(self, value: float) -> dict[str, float]:
         """A ratio of times."""
@@ -82,6 +85,7 @@ class World:
         return {
             "rounds": 20,
             "rounds_void": 0,
+            **({"idle_w": 10.0, "energy_source": "rapl"} if self.counted else {}),
             "arms": {"anchor": self.arm(base, units), "twin": self.arm(base * twin, units)}
             | {name: self.arm(seconds[name], units) for name in names},
             "ratios": {"twin": self.ratio(twin)}

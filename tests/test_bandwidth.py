@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from assay import contention, record
+from assay import contention, record, statistic
 from assay.answer import occasion, question
 from assay.answer.arms import Arm
 from assay.answer.model import Answer, State
@@ -25,7 +25,6 @@ from assay.probe import working_sets
 from assay.probe.items import Item
 from assay.probe.working_sets import Point
 from assay.record import Record, Status, Trial
-from assay.timing import sampling
 from builders import QUICK, answered, make_record
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,11 +151,11 @@ def test_arrays_lie_apart_in_the_arena(arrays: int, count: int, seed: int) -> No
 
 @pytest.mark.parametrize(("confidence", "samples"), [(0.9, 5), (0.95, 6), (0.99, 8)])
 def test_fewest_samples_have_a_finite_interval(confidence: float, samples: int) -> None:
-    assert sampling.fewest(confidence) == samples
-    ends = sampling.statistic.median(range(samples), confidence)
+    assert statistic.fewest(confidence) == samples
+    ends = statistic.median(range(samples), confidence)
     assert math.isfinite(ends.low)
     assert math.isfinite(ends.high)
-    assert not math.isfinite(sampling.statistic.median(range(samples - 1), confidence).low)
+    assert not math.isfinite(statistic.median(range(samples - 1), confidence).low)
 
 
 def test_operations_do_what_they_say() -> None:

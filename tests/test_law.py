@@ -102,6 +102,7 @@ WORLDS = st.builds(
     effect=st.sampled_from([0.0, 0.02, 0.5]),
     failing=st.sampled_from([0.0, 0.3, 1.0]),
     equal=st.booleans(),
+    counted=st.booleans(),
 )
 
 

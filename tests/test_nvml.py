@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import pynvml
 import pytest
 import torch
-from assay import device, machine
+from assay import device, energy, machine
 from assay.probe import accelerator
 from conftest import ROOT
 
@@ -161,6 +162,21 @@ def test_cards_and_drivers_are_told_apart(nvml: pytest.MonkeyPatch) -> None:
     ids = {machine.gpu_id(pynvml.nvmlDeviceGetHandleByIndex(i)) for i in (0, 1, 1)}
     nvml.setenv("SIM_DRIVER", "old")
     assert len(ids | {machine.gpu_id(pynvml.nvmlDeviceGetHandleByIndex(0))}) == 3
+
+
+# ---- its energy ----------------------------------------------------------------------------------
+
+
+def test_a_card_counts_joules_since_volta(nvml: pytest.MonkeyPatch) -> None:
+    counter = energy.counter_of(GPU)
+    first = counter.read_j()
+    time.sleep(0.1)
+    last = counter.read_j()
+    assert first
+    assert last
+    assert last > first
+    nvml.setenv("SIM_MISSING", "nvmlDeviceGetTotalEnergyConsumption")
+    assert energy.told(GPU) == {"reason": "NVML counts none of this GPU, only since Volta"}
 
 
 # ---- what it is doing ----------------------------------------------------------------------------

@@ -24,6 +24,7 @@ PACE = {
     "block_s": 1e-4,
     "block_least_s": 1e-5,
     "lead_in_s": 0,
+    "energy_s": 0.02,
     "warmup_calls": 1,
     "warmup_s": 0.0,
     "settle_s": 0.0,

@@ -99,6 +99,17 @@ def test_a_small_product_takes_what_it_takes(measured: dict[str, Record], study:
     assert min(anchors) == pytest.approx(PRODUCT_S, rel=0.2)
 
 
+def test_a_card_counts_its_energy(measured: dict[str, Record]) -> None:
+    """Of a product, and of steps of training; it draws 300 W whatever it does (nvml.c)."""
+    for study, arm in (("alignment", "target"), ("implementation", "anchor")):
+        seen = measured[study]
+        assert seen.conditions.energy == {"source": "nvml"}
+        result: Any = next(t.result for t in seen.trials if t.what.get("layout") is None)
+        assert result["idle_w"] == pytest.approx(300, rel=0.1)
+        call = result["arms"][arm]
+        assert call["energy_low_j"] <= call["energy_j"] <= call["energy_high_j"], study
+
+
 def anchor_s(result: Mapping[str, Any]) -> float:
     return float(result["arms"]["anchor"]["time_median_s"])
 

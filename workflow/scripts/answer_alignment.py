@@ -111,6 +111,7 @@ def _arm(each: Record, trial: Trial, against: str, kind: str, label: str) -> Arm
         **{"shape": SQUARE, "n": n, "layout": None, **trial.what},
         "power_of_two": power_of_two(n) if n else None,
         "time_s": target.get("time_median_s"),
+        **arms.energy_of(target),
         "flop_per_call": target.get("units_per_call"),
         "anchor_s": timed.get("anchor", {}).get("time_median_s"),
         **{f"twin_{key}": twin.get(key) for key in ("ratio", "ratio_low", "ratio_high")},

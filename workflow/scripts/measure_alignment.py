@@ -15,6 +15,7 @@ from assay.job import Job
 from assay.record import Status, Trial
 from assay.timing import proof, trial
 from assay.timing.clock import Clock, CudaClock, HostClock, clock_for, cuda_graph_s
+from assay.timing.consumption import Meter, meter
 from assay.timing.product import (
     DTYPES,
     LAYOUTS,
@@ -61,12 +62,14 @@ def measure(job: Job) -> list[Trial]:
     """One trial per dtype, and one per dtype and layout or shape asked for this size."""
     settings, place = job.settings, job.device
     protocol = Protocol.of_study(settings, place)
-    clock = clock_for(place)
+    clock, counted = clock_for(place), meter(place, [TARGET])
     settle(settings["anchor"], protocol, clock)
     trials = []
     for name in precisions(settings["dtypes"], place):
         for what in _products(name, job):
-            trials.append(_trial(what, job, protocol, clock))
+            trials.append(
+                _trial(what, job, protocol, clock, None if what["layout"] else counted)
+            )
             if trials[-1].status == Status.SKIPPED:
                 break  # at other addresses the product is as slow
     slow = {str(each.what["dtype"]) for each in trials if each.status == Status.SKIPPED}
@@ -104,14 +107,20 @@ def _other_shapes(job: Job, slow: Collection[str], protocol: Protocol, clock: Cl
     ]
 
 
-def _trial(what: dict[str, Any], job: Job, protocol: Protocol, clock: Clock) -> Trial:
+def _trial(
+    what: dict[str, Any],
+    job: Job,
+    protocol: Protocol,
+    clock: Clock,
+    counted: Meter | None = None,
+) -> Trial:
     """One paired trial with its proofs: a right product, a possible speed."""
     anchor, target = works(what, job)
     name, seed = str(what["dtype"]), job.settings["seed"]
 
     def measured() -> Trial:
         require(name, job.device)
-        seen = trial.compare(what, anchor, {TARGET: target}, protocol, clock, seed)
+        seen = trial.compare(what, anchor, {TARGET: target}, protocol, clock, seed, counted)
         if seen.status in (Status.OK, Status.CONTENDED):
             _prove(seen, target, clock, seed)
         if "call_s" in seen.result:  # alike for every size, so that the report says it once

@@ -39,6 +39,7 @@ from assay.learning.training import Examples
 from assay.record import Status, Trial
 from assay.timing import trial
 from assay.timing.clock import Clock
+from assay.timing.consumption import Meter, meter
 from assay.timing.trial import Protocol, Work
 from pydantic import JsonValue
 from torch import nn
@@ -178,6 +179,7 @@ def compare(
     """
     settings, clock = job.settings, LibraryClock(job.device)
     split = job.axes["shape"] in settings["detailed"]
+    counted = meter(job.device, {trial.ANCHOR, *kinds}) if split else None
     of_numpy = {name: kind for name, kind in kinds.items() if name == "numpy"}
     of_torch = {name: kind for name, kind in kinds.items() if name != "numpy"}
     arms = works(of_torch, network, batches, split)
@@ -192,7 +194,7 @@ def compare(
         operand_sets=sets,
         operand_sets_least=sets,
     )
-    joint = paired(arms, ANCHOR, protocol, clock, settings["seed"])
+    joint = paired(arms, ANCHOR, protocol, clock, settings["seed"], counted)
     trials = [joint]
     if of_numpy and split:
         trials.append(paired(alone, "numpy", protocol, clock, settings["seed"]))
@@ -206,13 +208,18 @@ def compare(
 
 
 def paired(
-    arms: Mapping[str, Work[Any]], anchor: str, protocol: Protocol, clock: Clock, seed: int
+    arms: Mapping[str, Work[Any]],
+    anchor: str,
+    protocol: Protocol,
+    clock: Clock,
+    seed: int,
+    counted: Meter | None = None,
 ) -> Trial:
     """One paired trial of the arms."""
     trial.settle(arms[anchor], protocol, clock)
     targets = {name: work for name, work in arms.items() if name != anchor}
     what: dict[str, JsonValue] = {"measured": "step", "anchor": anchor}
-    return trial.compare(what, arms[anchor], targets, protocol, clock, seed)
+    return trial.compare(what, arms[anchor], targets, protocol, clock, seed, counted)
 
 
 def operand_sets(

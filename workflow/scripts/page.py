@@ -65,6 +65,11 @@ GLOSSARY = {
 }
 TERMS = re.compile(r"\b(control cop(?:y|ies)|disturbed|cannot tell|occasions?|seeds?)\b")
 
+COUNTED = (
+    "Joules in a table are what a counter of the whole processor (RAPL) or GPU (NVML) counted, "
+    "whoever else used it, while each arm ran on after the rounds, in turns with the others."
+)
+
 # Colours of figures that the page exchanges for its own, which follow light and dark.
 THEME = {
     figure.INK: "var(--ink)",
@@ -242,6 +247,20 @@ def named(records: Sequence[Record]) -> str:
     gpus = Counter(each.get("name") or "unnamed GPU" for each in known if each)
     parts += [f"{count} × {name}" if count > 1 else name for name, count in gpus.items()]
     return ", ".join(parts if gpus else [*parts, "no GPU"])
+
+
+def energy(records: Sequence[Record]) -> str:
+    """How the energy of this machine's devices is counted, or why it is not; empty if unknown."""
+    known = {
+        str(each.axes["device"]): each.conditions.energy
+        for each in records
+        if each.conditions.energy and other_runs.of(each) is None
+    }
+    lost = {device: seen["reason"] for device, seen in known.items() if "reason" in seen}
+    if not lost or len(lost) < len(known):
+        told = [COUNTED] if known else []
+        return " ".join([*told, *(f"Not of {d}: {why}." for d, why in lost.items())])
+    return f"Not counted on this machine: {say.listed(dict.fromkeys(lost.values()))}."
 
 
 def by_place(found: Iterable[Disturbed], devices: Sequence[str]) -> dict[str, list[str]]:
@@ -527,6 +546,7 @@ def render(
         "about": about,
         "machine": machine(records),
         "run": run,
+        "energy": energy(records),
         "machine_card": machine_card(records, about, run),
         "card": card,
         "standing": ability.standing(ability.devices(answers)),

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 import torch
 
-from assay import contention, device, environment, machine, record, yardstick
+from assay import contention, device, energy, environment, machine, record, yardstick
 from assay.record import Conditions, DatasetInfo, Provenance, Record, Status, Trial
 
 PACKAGES = ("torch", "numpy", "scipy", "pydantic", "psutil", "nvidia-ml-py", "snakemake")
@@ -117,6 +117,7 @@ def run(
         environment=environment.told(os.environ),
         contention=asdict(contention.between(before, contention.read(), threads)),
         gpu=machine.gpu_conditions(torch.device(arguments.device)) if trials else None,
+        energy=energy.told(torch.device(arguments.device)) if trials else None,
     )
     provenance = Provenance(
         **_commit(),

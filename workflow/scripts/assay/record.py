@@ -86,6 +86,9 @@ class Conditions(_Model):
     gpu: dict[str, JsonValue] | None = Field(
         description="Clocks, temperature, power, throttle reasons and other processes at the end"
     )
+    energy: dict[str, str] | None = Field(
+        None, description="source: what counts the device's energy (nvml, rapl), or reason: why not"
+    )
 
 
 class DatasetInfo(_Model):

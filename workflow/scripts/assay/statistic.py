@@ -63,6 +63,11 @@ def median_rank(count: int, confidence: float) -> int:
     return 0
 
 
+def fewest(confidence: float) -> int:
+    """Samples that the interval of a median needs at least: six for 95 %."""
+    return math.ceil(math.log2(2 / (1 - confidence)))
+
+
 def median(samples: ArrayLike, confidence: float = 0.95) -> Interval:
     """Median with its exact interval by order statistics.
 

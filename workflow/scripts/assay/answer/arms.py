@@ -21,6 +21,8 @@ from assay.record import Record, Status, Trial
 from assay.statistic import Interval
 
 ANCHOR, CONTROL = "anchor", "twin"  # as paired trials name them
+JOULES = ("energy_j", "energy_low_j", "energy_high_j")  # and their energies
+ENERGY = Column(name="energy", unit="mJ")
 
 
 Thing = TypeVar("Thing")
@@ -133,8 +135,9 @@ def timed(
             seen = verdict.paired(result, own, margin) if own in result["ratios"] else None
             role = _role(name, anchor, controls)
             arm = result["arms"][own]
-            time = time_of(arm, per / arm["units_per_call"] if per else 1.0)
-            found.append(Arm(device, group, name, label, time, seen, role=role))
+            scale = per / arm["units_per_call"] if per else 1.0
+            time, used = time_of(arm, scale), energy_of(arm, scale)
+            found.append(Arm(device, group, name, label, time, seen, role=role, extras=used))
     return found
 
 
@@ -187,6 +190,14 @@ def learned(
 def time_of(arm: Mapping[str, Any], per: float = 1.0) -> Interval:
     """The time of a call with its interval, in seconds, times a factor."""
     return Interval(*(per * arm[key] for key in ("time_median_s", "time_low_s", "time_high_s")))
+
+
+def energy_of(arm: Mapping[str, Any], per: float = 1.0) -> dict[str, float]:
+    """The energy of a call with its interval, in joules, times a factor, for an arm's extras.
+
+    Empty where it was not counted. Arms that have some give their table its column.
+    """
+    return {key: per * arm[key] for key in JOULES if key in arm}
 
 
 def judged(arms: Sequence[Arm], others: Iterable[Comparison] = ()) -> list[Arm]:
@@ -244,7 +255,7 @@ def table(
     group: str = "",
     extra: Mapping[str, Show] | None = None,
 ) -> Table:
-    """One row per arm: what it is, its value, its comparison and its verdict.
+    """One row per arm: what it is, its value, its energy, its comparison and its verdict.
 
     Args:
         arms: All of them; the device has a column where there are several.
@@ -266,6 +277,8 @@ def table(
     if any(arm.value for arm in arms):
         own = Column(name=value, unit=unit or None)
         shown.append((own, lambda arm: _cell(arm.value, write)))
+    if any(JOULES[0] in arm.extras for arm in arms):
+        shown.append((ENERGY, _energy))
     shown += [(Column(name=against), _ratio), (Column(name="verdict"), word_cell)]
     shown += [(Column(name=key), show) for key, show in (extra or {}).items()]
     rows = [[show(arm) for _, show in shown] for arm in arms]
@@ -284,6 +297,11 @@ def extra(name: str, write: Callable[[Any], str]) -> Show:
 
 def _cell(seen: Interval | None, write: Callable[[Any], str]) -> Cell | None:
     return Cell(text=write(seen), value=seen.value) if seen else None
+
+
+def _energy(arm: Arm) -> Cell | None:
+    seen = Interval(*(arm.extras[key] for key in JOULES)) if JOULES[0] in arm.extras else None
+    return _cell(seen, lambda seen: say.interval(seen, scale=1e3))
 
 
 def _ratio(arm: Arm) -> Cell | None:

@@ -97,13 +97,12 @@ def _components(
     group: _Group,
     steady: Mapping[tuple[Any, str], Component],
 ) -> dict[str, Component]:
-    """The variance of ratios, and of times: these move at least as the machine's own speed does."""
-    own = component("time", repeated, known)
-    moved = steady.get((group.device, _yardstick(repeated)), own)
-    return {
-        "ratio": component("ratio", repeated, known),
-        "time": max(own, moved, key=lambda each: each.variance),
-    }
+    """The variance of ratios, and of times and energies: these move as the machine's own speed."""
+    found = {kind: component(kind, repeated, known) for kind in ("ratio", "time", "energy")}
+    if moved := steady.get((group.device, _yardstick(repeated))):
+        for kind in ("time", "energy"):  # at least so
+            found[kind] = max(found[kind], moved, key=lambda each: each.variance)
+    return found
 
 
 def told(records: Sequence[Record]) -> str:
@@ -179,11 +178,12 @@ def component(kind: str, repeated: Sequence[Sequence[Trial]], known: Spread) -> 
     the estimates of a trial share its occasion and count as one.
 
     Args:
-        kind: ``ratio`` or ``time``.
+        kind: ``ratio``, ``time`` or ``energy``, which moves like a time as far as is known.
         repeated: The trials of each thing on its occasions.
         known: What is known from elsewhere.
     """
-    total, freedom = KNOWN_FREEDOM * known.get(kind, 0.0) ** 2, KNOWN_FREEDOM
+    before = known.get("time" if kind == "energy" else kind, 0.0)
+    total, freedom = KNOWN_FREEDOM * before**2, KNOWN_FREEDOM
     for trials in map(_good, repeated):
         own = [*_excesses(kind, trials)] if len(trials) > 1 else []
         if own:
@@ -213,6 +213,7 @@ _BANDWIDTH = ("bandwidth_bytes_per_s", "bandwidth_low_bytes_per_s", "bandwidth_h
 _KINDS = {
     _RATIO: "ratio",
     ("time_median_s", "time_low_s", "time_high_s"): "time",
+    ("energy_j", "energy_low_j", "energy_high_j"): "energy",
     _BANDWIDTH: "time",
     _FIGURE: "ratio",  # of a paired trial, whose figures are compared only with each other
 }

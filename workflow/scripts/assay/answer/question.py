@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import JsonValue
 
 from assay import grid, record
-from assay.answer import figure, model, occasion, other_runs, say, trials
+from assay.answer import arms, figure, model, occasion, other_runs, say, trials
 from assay.answer.model import (
     Answer,
     Circumstances,
@@ -165,7 +166,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
     first, *others = shared(found.views)
     state = model.state(found.cells)
     devices = trials.devices(pooled)
-    kept = ("numbers", "method", "caveats", "switch", "table")
+    kept = ("numbers", "caveats", "switch", "table")
     complete = Answer(
         question=question,
         **arguments.about,  # title, group, exercise
@@ -175,6 +176,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
         sentence=say.once(found.sentence, devices),
         so=say.once(found.so, devices) if state in (State.ANSWERED, State.PART) else "",
         why=say.together(found.why, devices),
+        method=[*found.method, *idle(found.table, pooled)],
         missing=missing(pooled),
         notices=[*notices(records), *other_runs.on_several_machines(records)],
         views=[
@@ -287,6 +289,19 @@ def _conditions(seen: record.Conditions) -> Iterator[str]:
         yield f"Some jobs were given {threads} and could use {used}."
     if at_work is not None and at_work < IDLE * used:
         yield f"Some jobs had {used} threads, and by CPU time {at_work:.1f} of them computed."
+
+
+def idle(table: Table, records: Iterable[Record]) -> list[str]:
+    """What devices draw while nothing runs, where a table has a column of energies."""
+    watts: dict[str, list[float]] = {}
+    for each in records:
+        seen: list[Any] = [trial.result.get("idle_w") for trial in each.trials]
+        if drawn := [value for value in seen if value]:
+            watts.setdefault(str(each.axes["device"]), []).extend(drawn)
+    if not watts or arms.ENERGY not in table.columns:
+        return []
+    told = say.listed(f"{say.on(d, watts)}{say.number(median(w))} W" for d, w in watts.items())
+    return [f"Energy is of one call and contains what is drawn at idle ({told})."]
 
 
 def measured(records: Iterable[Record]) -> list[Record]:

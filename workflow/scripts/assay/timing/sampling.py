@@ -6,7 +6,6 @@ neighbour who comes and goes makes the intervals wider and not a step that looks
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -44,11 +43,6 @@ class Probe:
         return [t for t, void in zip(self.times, self.void, strict=True) if not void]
 
 
-def fewest(confidence: float) -> int:
-    """Samples that an interval of the median needs at least: six for 95 %."""
-    return math.ceil(math.log2(2 / (1 - confidence)))
-
-
 class Sampler:
     """Takes samples of probes until each has enough, or has been tried often enough."""
 
@@ -58,7 +52,7 @@ class Sampler:
         self.draw = np.random.default_rng(settings["seed"])
         self.point_s: float = settings["point_s"]
         self.attempts: int = settings["attempts"]
-        self.least = fewest(self.protocol.confidence)
+        self.least = statistic.fewest(self.protocol.confidence)
         # As many samples as a trial has rounds, or fewer where a block would get too short.
         self.block_s = max(self.protocol.block_s, self.point_s / self.protocol.rounds_least)
 

@@ -27,6 +27,7 @@ from assay import contention, machine, statistic
 from assay.record import Status
 from assay.record import Trial as TrialRecord
 from assay.timing.clock import Block, Clock, HostClock, NotAhead, disturbed
+from assay.timing.consumption import Meter, stretch_j
 
 T = TypeVar("T")
 
@@ -40,6 +41,7 @@ RECENT = 20  # blocks that tell whether a neighbour is there
 SHRINK = 0.3  # share of them that were disturbed, from which on blocks shrink
 PAUSE_S = 0.02  # after a void round, at most, times the void rounds in a row
 PAUSES = 10  # in a row that lengthen it
+TURNS = 2  # times as many stretches as are needed to count energy, where some are disturbed
 MILD = 0.25  # wait share under which all arms are held up alike, and their ratio still tells
 
 
@@ -77,6 +79,7 @@ class Protocol:
     block_s: float  # seconds in a block at least
     block_least_s: float  # the same where a neighbour disturbs longer ones
     lead_in_s: float  # seconds that an arm runs untimed before its block
+    energy_s: float  # seconds in a stretch at least, in which an arm's energy is counted
     warmup_calls: int
     warmup_s: float
     settle_s: float  # seconds at most
@@ -122,6 +125,7 @@ def compare(
     protocol: Protocol,
     clock: Clock,
     seed: int,
+    meter: Meter | None = None,
 ) -> TrialRecord:
     """Run one trial and summarise it.
 
@@ -133,10 +137,12 @@ def compare(
         clock: The clock of the device that all arms run on; where it cannot time one of them, all
             are timed by the host's.
         seed: Seed of the operands, the order and the draws.
+        meter: What counts energy, and of which arms; of none without one.
 
     Returns:
-        A trial whose result holds, per arm, the time of one call (``time_s`` …), and per target
-        and for the twin the time per unit of work relative to the anchor (``ratio`` …).
+        A trial whose result holds, per arm, the time of one call (``time_s`` …), and its energy
+        where that was counted (``energy_j`` …), and per target and for the twin the time per unit
+        of work relative to the anchor (``ratio`` …).
     """
     works = {ANCHOR: anchor, TWIN: anchor, **targets}
     generator = torch.Generator(device=clock.device).manual_seed(seed)
@@ -146,7 +152,10 @@ def compare(
     clock = _calibrate(arms, protocol, clock)
     rounds = _Rounds(arms, protocol, clock, np.random.default_rng(seed))
     stopped = rounds.run()
-    return TrialRecord(what=what, **rounds.outcome(), result=rounds.result(stopped))
+    seen = TrialRecord(what=what, **rounds.outcome(), result=rounds.result(stopped))
+    if meter and seen.status == Status.OK:
+        rounds.count_energy(meter, seen.result)
+    return seen
 
 
 def settle(work: Work[Any], protocol: Protocol, clock: Clock, seed: int = 0) -> None:
@@ -536,3 +545,36 @@ class _Rounds:
             "ratio_low": ratio.low,
             "ratio_high": ratio.high,
         }
+
+    def count_energy(self, meter: Meter, result: dict[str, Any]) -> None:
+        """Add to a result what a call of each arm takes that the meter is for."""
+        least = statistic.fewest(self.protocol.confidence)
+        for name, joules in self._stretches(meter, least).items():
+            if len(joules) == least:
+                seen = statistic.median(joules, self.protocol.confidence)
+                result["arms"][name] |= {
+                    "energy_j": seen.value,
+                    "energy_low_j": seen.low,
+                    "energy_high_j": seen.high,
+                }
+                result |= {"idle_w": meter.idle_w, "energy_source": meter.counter.source}
+
+    def _stretches(self, meter: Meter, count: int) -> dict[str, list[float]]:
+        """Joules per call of so many undisturbed stretches of each arm, taken in turns."""
+        found: dict[str, list[float]] = {name: [] for name in self.arms if name in meter.arms}
+        with contention.waits() as waits:
+            for _ in range(TURNS * count):
+                short = [name for name, joules in found.items() if len(joules) < count]
+                for name in self.draw.permutation(short):
+                    joules = self._stretch(self.arms[name], meter, waits)
+                    found[name] += [joules] if joules else []
+        return found
+
+    def _stretch(self, arm: _Arm, meter: Meter, waits: contention.Waits) -> float | None:
+        """Joules per call of one stretch; None where it was disturbed."""
+        protocol, call = self.protocol, arm.call(int(self.draw.integers(len(arm.operands))))
+        before, start = waits.read(), time.perf_counter()
+        joules = stretch_j(call, arm.block, self.clock, meter.counter, protocol.energy_s)
+        limit_s = protocol.void_delay_share * (time.perf_counter() - start)
+        waited_s = contention.longest_wait(before, waits.read())
+        return None if disturbed(self.clock, waited_s, limit_s) else joules
