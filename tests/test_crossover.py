@@ -487,7 +487,7 @@ def test_a_long_call_is_estimated_from_a_short_one() -> None:
         asked.append(probe.n)
         return Work(lambda _: None, lambda _: time.sleep(0.006 * (probe.n / 256) ** 3))
 
-    seconds = measure.call_s(way, task(n=16384), measure.ThreadClock())
+    seconds = measure.call_s(way, task(n=16384), measure.EnteringClock(CPU))
     assert asked == [256, 512]  # 48 ms is long enough
     assert seconds == pytest.approx(0.006 * 64**3, rel=0.1)
 
@@ -520,7 +520,7 @@ def test_setting_the_threads_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> No
         time.sleep(0.05)
 
     monkeypatch.setattr(torch, "set_num_threads", set_slowly)
-    clock = measure.ThreadClock()
+    clock = measure.EnteringClock(CPU)
     called = []
     threads = torch.get_num_threads() + 1
     work = measure.threaded(Work(lambda _: None, called.append), threads, clock)
@@ -531,7 +531,7 @@ def test_setting_the_threads_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_work_runs_on_the_threads_it_was_given(threads: int) -> None:
-    clock = measure.ThreadClock()
+    clock = measure.EnteringClock(CPU)
     seen: list[int] = []
     work = measure.threaded(
         Work(lambda _: None, lambda _: seen.append(torch.get_num_threads())), threads, clock
@@ -592,7 +592,7 @@ def test_a_dtype_without_a_kernel_is_unavailable(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(measure, "_compare", no_kernel)
     protocol = measure.Protocol.from_settings(SETTINGS["protocol"], CPU)
-    clock = measure.ThreadClock()
+    clock = measure.EnteringClock(CPU)
     with open("/dev/null", "w") as sink:
         seen = measure._trial(task(), measure.ways(clock, 1, sink), protocol, clock, 1)
     assert seen.status == Status.UNAVAILABLE

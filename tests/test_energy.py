@@ -115,7 +115,7 @@ def test_what_only_root_may_read_is_told(
         return read(path, *options)
 
     monkeypatch.setattr(Path, "read_text", refused)
-    with pytest.raises(Unavailable, match="only root may read .* docs/method.md says how"):
+    with pytest.raises(Unavailable, match=r"only root may read .* docs/method\.md says how"):
         energy.counter_of(CPU, tmp_path)
 
 
@@ -309,7 +309,7 @@ def test_energies_of_occasions_are_pooled() -> None:
     arms_of: Any = seen.trials[0].result["arms"]
     target = arms_of["target"]
     assert target["energy_j"] == pytest.approx(1.1)
-    assert target["energy_low_j"] < 1.05 < 1.15 < target["energy_high_j"]
+    assert target["energy_low_j"] < 1.07 < 1.13 < target["energy_high_j"]  # each within 1 %
 
 
 # ---- the page ------------------------------------------------------------------------------------

@@ -67,9 +67,7 @@ def measure(job: Job) -> list[Trial]:
     trials = []
     for name in precisions(settings["dtypes"], place):
         for what in _products(name, job):
-            trials.append(
-                _trial(what, job, protocol, clock, None if what["layout"] else counted)
-            )
+            trials.append(_trial(what, job, protocol, clock, None if what["layout"] else counted))
             if trials[-1].status == Status.SKIPPED:
                 break  # at other addresses the product is as slow
     slow = {str(each.what["dtype"]) for each in trials if each.status == Status.SKIPPED}

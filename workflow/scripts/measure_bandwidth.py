@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from assay import job, machine
+from assay.device import first_line
 from assay.job import Job
 from assay.probe import accelerator, working_sets
 from assay.record import Status, Trial
@@ -215,7 +216,7 @@ def _not_transferred(direction: str, kind: str, error: Exception) -> Trial:
     return Trial(
         what={"transfer": direction, "host_memory": kind},
         status=Status.OUT_OF_MEMORY if full else Status.UNAVAILABLE,
-        reason=proof.first_line(error),
+        reason=first_line(error),
     )
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from assay import job
+from assay.device import first_line
 from assay.job import Job
 from assay.learning import dataset, experiment
 from assay.learning.dataset import CLASSES
@@ -27,7 +28,6 @@ from assay.learning.experiment import Parts
 from assay.learning.network import parameter_count
 from assay.modules.blocks import FACTORIES, Parallel, Sequential, joined, seeded
 from assay.record import Trial
-from assay.timing.proof import first_line
 from torch import nn
 
 PARALLEL = "parallel"

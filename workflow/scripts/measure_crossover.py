@@ -27,9 +27,9 @@ from assay import job, machine
 from assay.job import Job
 from assay.record import Status, Trial
 from assay.timing import proof, trial
-from assay.timing.clock import Block, Clock, CudaClock, HostClock
+from assay.timing.clock import Block, Clock, CudaClock, EnteringClock, HostClock
 from assay.timing.product import DTYPES, dense, normal, settle
-from assay.timing.threads import ThreadClock, on_threads, threaded
+from assay.timing.threads import on_threads, threaded
 from assay.timing.trial import Protocol, Work
 from pydantic import JsonValue
 
@@ -162,7 +162,7 @@ Ways = Mapping[str, Callable[[Task], Work[Any]]]
 
 def ways(clock: Clock, threads: int, sink: TextIO) -> Ways:
     """The ways of a device, the anchor first."""
-    if not isinstance(clock, ThreadClock):
+    if not isinstance(clock, EnteringClock):
         return {
             "resident": resident,
             "waited": lambda task: waited(task, clock),
@@ -239,7 +239,7 @@ def measure(job: Job) -> list[Trial]:
         for operation, dtypes in settings["operations"].items()
         for dtype in dtypes
     ]
-    clock: Clock = ThreadClock() if place.type == "cpu" else HostClock(place)
+    clock: Clock = EnteringClock(place) if place.type == "cpu" else HostClock(place)
     settle(min(job.axes["n"], SETTLE_N), protocol, clock)
     # The null device: what a terminal does with the text is no part of the task.
     with open(os.devnull, "w", encoding="utf-8") as sink:

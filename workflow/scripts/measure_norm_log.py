@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 import torch
 from assay import job, machine, statistic
+from assay.device import first_line
 from assay.job import Job
 from assay.record import Status, Trial
 from assay.timing import proof, trial
@@ -204,7 +205,7 @@ def _check_capture(works: dict[str, Work[Any]], place: torch.device, seed: int) 
         if job.is_out_of_memory(error):
             raise
         del works["graph"]
-        return [_no_graph(f"the CUDA graph was not captured: {proof.first_line(error)}")]
+        return [_no_graph(f"the CUDA graph was not captured: {first_line(error)}")]
     return []
 
 

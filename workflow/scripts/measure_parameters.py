@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from assay import job
+from assay.device import first_line
 from assay.job import Job
 from assay.learning.network import parameter_count
 from assay.modules import layers
@@ -24,7 +25,7 @@ from assay.modules.contents import ITEMS, WAYS, Everything, Item, library, neste
 from assay.modules.ties import OPERATIONS, SHARINGS, positions
 from assay.modules.weights import LAYERS, Sizes, describe, histogram
 from assay.record import Trial
-from assay.timing.proof import first_line, relative_error
+from assay.timing.proof import relative_error
 from torch import Tensor, nn
 
 # ---- initialisation ------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from functools import partial
 
 import torch
 from assay import job
+from assay.device import first_line
 from assay.job import Job
 from assay.learning import dataset, experiment, training
 from assay.learning.dataset import CLASSES
@@ -27,7 +28,6 @@ from assay.modules.blocks import CONSTANTS, STORAGES
 from assay.modules.checkpoint import reloaded
 from assay.modules.operations import OPERATIONS, REBUILT, Case, Operation
 from assay.record import Phase, Status, Trial
-from assay.timing.proof import first_line
 from pydantic import JsonValue
 from torch import nn
 

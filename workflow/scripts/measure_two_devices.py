@@ -100,7 +100,7 @@ def two_streams(place: torch.device) -> Iterator[Lanes]:
         lanes = StreamLane(place), StreamLane(place)
         lanes[0].start(lambda: None)
     except (RuntimeError, NotImplementedError) as error:
-        reason = proof.first_line(error)
+        reason = device.first_line(error)
         raise Unavailable(f"torch has no streams on {place.type}: {reason}") from None
     yield lanes
 

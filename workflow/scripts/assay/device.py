@@ -27,6 +27,11 @@ class Unavailable(Exception):
     """What was asked for is not on this machine; the message is the reason, one sentence."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says first."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def visible_gpus() -> int:
     """Number of NVIDIA GPUs that NVML shows and CUDA_VISIBLE_DEVICES lets through.
 
@@ -259,8 +264,7 @@ def reach(name: str) -> torch.device:
     try:
         torch.ones(1, device=device).add_(1).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise Unavailable(f"torch cannot use {name} here: {first_line}") from None
+        raise Unavailable(f"torch cannot use {name} here: {first_line(error)}") from None
     return device
 
 

@@ -162,13 +162,13 @@ def _measure(
     except device.Unavailable as missing:
         return [], Status.UNAVAILABLE, str(missing)
     except (MemoryError, RuntimeError, TypeError) as error:
-        first_line = str(error).strip().split("\n")[0]
+        first = device.first_line(error)
         if is_missing_dtype(error):
-            return [], Status.UNAVAILABLE, first_line
+            return [], Status.UNAVAILABLE, first
         if is_out_of_memory(error):
-            return [], Status.OUT_OF_MEMORY, f"out of memory: {first_line}"
+            return [], Status.OUT_OF_MEMORY, f"out of memory: {first}"
         if is_lost(error):
-            return [], Status.UNAVAILABLE, f"the GPU failed, nothing was kept: {first_line}"
+            return [], Status.UNAVAILABLE, f"the GPU failed, nothing was kept: {first}"
         raise
     return trials, *summarize(trials)
 

@@ -300,7 +300,7 @@ def idle(table: Table, records: Iterable[Record]) -> list[str]:
             watts.setdefault(str(each.axes["device"]), []).extend(drawn)
     if not watts or arms.ENERGY not in table.columns:
         return []
-    told = say.listed(f"{say.on(d, watts)}{say.number(median(w))} W" for d, w in watts.items())
+    told = say.listed(f"{say.on(d, watts)}{say.number(median(w), 2)} W" for d, w in watts.items())
     return [f"Energy is of one call and contains what is drawn at idle ({told})."]
 
 

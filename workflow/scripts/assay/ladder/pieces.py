@@ -26,7 +26,7 @@ from assay.ladder.shapes import Kinds
 from assay.learning.training import Examples
 from assay.record import Trial
 from assay.timing import trial
-from assay.timing.clock import Block, Call, HostClock
+from assay.timing.clock import EnteringClock
 from assay.timing.trial import Work
 
 # Timed steps repeat one batch thousands of times. At a real rate they would learn it by heart, and
@@ -130,31 +130,16 @@ def taking(examples: Examples, size: int) -> Work[Any]:
     return Work(prepare, examples.rows)
 
 
-class LibraryClock(HostClock):
-    """A host's clock that lets the other library's threads go to sleep before it times an arm.
+class LibraryClock(EnteringClock):
+    """A host's clock that lets the other library's threads go to sleep before it times an arm."""
 
-    For that it calls once with ``entering`` on, which an arm of :func:`using` takes for its turn.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        super().__init__(device)
-        self.entering = False
-        self.library: str | None = None
+    library: str | None = None  # the last that computed
 
     def enter(self, library: str) -> None:
         """Rest, if another library computed last."""
         if library != self.library:
             time.sleep(REST_S)
             self.library = library
-
-    def time(self, call: Call, block: Block) -> float:
-        """Seconds per call, with the library's threads for itself."""
-        self.entering = True
-        try:
-            call()
-        finally:
-            self.entering = False
-        return super().time(call, block)
 
 
 def using(library: str, arms: Mapping[str, Work[Any]], clock: LibraryClock) -> dict[str, Work[Any]]:

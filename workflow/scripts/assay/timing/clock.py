@@ -115,6 +115,27 @@ class SharedCores(HostClock):
         return Block(1)
 
 
+class EnteringClock(HostClock):
+    """A host's clock for arms that first have to make the process theirs.
+
+    Before each block it calls once with ``entering`` on, when such an arm does that (sets its
+    number of threads, lets another library's sleep) and nothing else, and times what comes after.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(device)
+        self.entering = False
+
+    def time(self, call: Call, block: Block) -> float:
+        """Seconds per call, after the call was let in."""
+        self.entering = True
+        try:
+            call()
+        finally:
+            self.entering = False
+        return super().time(call, block)
+
+
 @dataclass(frozen=True)
 class _Reading:
     """One block on a CUDA device."""

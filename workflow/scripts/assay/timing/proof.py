@@ -13,7 +13,7 @@ import torch
 from pydantic import JsonValue
 
 from assay import job
-from assay.device import Unavailable
+from assay.device import Unavailable, first_line
 from assay.record import Status, Trial
 
 TF32_EPSILON = 2.0**-10  # ten explicit bits of mantissa
@@ -112,8 +112,3 @@ def is_missing_kernel(error: BaseException) -> bool:
     spellings = ("not implemented for", "CUBLAS_STATUS_NOT_SUPPORTED", "CUDNN_STATUS_NOT_SUPPORTED")
     missing = isinstance(error, NotImplementedError) or any(each in text for each in spellings)
     return missing or job.is_missing_dtype(error)
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says first."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
