@@ -15,6 +15,7 @@ from typing import Any
 
 import answer_alignment
 import answer_implementation
+import answer_precision
 import invented
 import measure_alignment
 import page
@@ -36,7 +37,11 @@ from invented import World
 
 CPU = torch.device("cpu")
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")) | {"devices": ["cpu"]}
-ANSWERS = {"alignment": answer_alignment, "implementation": answer_implementation}
+ANSWERS = {
+    "alignment": answer_alignment,
+    "implementation": answer_implementation,
+    "precision": answer_precision,
+}
 
 
 # ---- RAPL ----------------------------------------------------------------------------------------
@@ -276,13 +281,13 @@ def test_joules_have_a_column_where_they_were_counted_and_none_where_not(
     for counted in (True, False):
         records = invented.of_question(config, name, World(counted=counted))
         seen = answered(ANSWERS[name], tmp_path, records)
-        heads = [column.name for column in seen.table.columns]
+        heads = [column.name.split(",")[0] for column in seen.table.columns]
         assert ("energy" in heads) is counted
         assert any("at idle (10 W)" in text for text in seen.method) is counted
         assert ("energy_low_j" in (tmp_path / "table.csv").read_text()) is counted
         if counted:
             place = heads.index("energy")
-            assert heads[place - 1] in ("time", "step")
+            assert heads[place - 1] in ("time", "step")  # beside it
             shown: list[Any] = [row[place] for row in seen.table.rows if row[place]]
             assert shown
             assert all("[" in cell.text for cell in shown)

@@ -6,7 +6,7 @@ that was trained.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
@@ -16,7 +16,7 @@ import pandas as pd
 from assay.answer import accuracy, arms, figure, model, question, say, sweep, trials, verdict
 from assay.answer.arms import Arm, Role
 from assay.answer.figure import Axis
-from assay.answer.model import Cell, Main, Table
+from assay.answer.model import Cell, Content, Main, Table
 from assay.answer.question import Findings, Shown, Told
 from assay.answer.verdict import Word
 from assay.record import Record, Status
@@ -336,8 +336,10 @@ def _table(devices: Sequence[Device]) -> Table:
         for arm in own.values()
     }
 
-    def show(group: str) -> arms.Show:
-        return lambda arm: arms.beside(steps.get((arm.device, group, arm.name)))
+    def show(group: str, of: Callable[[Arm | None], Content]) -> arms.Show:
+        return lambda arm: of(steps.get((arm.device, group, arm.name)))
+
+    counted = [group for (_, group, _), arm in steps.items() if arms.energy(arm)]
 
     return arms.table(
         [arm for here in devices for arm in here.arms.values()],
@@ -346,7 +348,8 @@ def _table(devices: Sequence[Device]) -> Table:
         told=say.accuracy,
         against="against float32",
         extra={
-            **{f"step, {group}": show(group) for _, group, _ in steps},
+            **{f"step, {group}": show(group, arms.beside) for _, group, _ in steps},
+            **{f"energy, {group}, mJ": show(group, arms.energy) for group in counted},
             "memory of a step": arms.extra("memory_bytes", lambda b: say.quantity(b, "B")),
         },
     )

@@ -25,6 +25,7 @@ from assay.learning.training import Examples
 from assay.record import Status, Trial
 from assay.timing import proof, trial
 from assay.timing.clock import HostClock
+from assay.timing.consumption import meter
 from assay.timing.trial import Protocol, Work
 from torch import nn
 
@@ -40,6 +41,7 @@ def measure(job: Job) -> list[Trial]:
     own = Protocol.of_study(settings, place)
     protocol = replace(own, budget="studies.precision_steps.settings.cap_s")
     clock, seed = HostClock(place), settings["seed"]
+    counted = meter(place, {trial.ANCHOR, *settings["precisions"]})
     trials: list[Trial] = []
     for width in settings["widths"]:
         network = perceptron([batch.inputs.shape[1], width, CLASSES], "relu", seed).to(place)
@@ -54,7 +56,7 @@ def measure(job: Job) -> list[Trial]:
         tried = {name: try_out(what, name, network, batch, most_s) for name in names}
         able = [name for name, seen in tried.items() if seen.status == Status.OK]
         targets = {name: work(name, network, batch) for name in able}
-        trials.append(trial.compare({**what}, anchor, targets, protocol, clock, seed))
+        trials.append(trial.compare({**what}, anchor, targets, protocol, clock, seed, counted))
         trials += [seen for seen in tried.values() if seen.status != Status.OK]
     return trials
 

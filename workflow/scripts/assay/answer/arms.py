@@ -277,8 +277,8 @@ def table(
     if any(arm.value for arm in arms):
         own = Column(name=value, unit=unit or None)
         shown.append((own, lambda arm: _cell(arm.value, write)))
-    if any(JOULES[0] in arm.extras for arm in arms):
-        shown.append((ENERGY, _energy))
+    if any(map(energy, arms)):
+        shown.append((ENERGY, energy))
     shown += [(Column(name=against), _ratio), (Column(name="verdict"), word_cell)]
     shown += [(Column(name=key), show) for key, show in (extra or {}).items()]
     rows = [[show(arm) for _, show in shown] for arm in arms]
@@ -299,11 +299,6 @@ def _cell(seen: Interval | None, write: Callable[[Any], str]) -> Cell | None:
     return Cell(text=write(seen), value=seen.value) if seen else None
 
 
-def _energy(arm: Arm) -> Cell | None:
-    seen = Interval(*(arm.extras[key] for key in JOULES)) if JOULES[0] in arm.extras else None
-    return _cell(seen, lambda seen: say.interval(seen, scale=1e3))
-
-
 def _ratio(arm: Arm) -> Cell | None:
     ratio = arm.seen is None or arm.seen.neutral
     return _cell(arm.seen, say.ratio if ratio else lambda seen: f"{say.points(seen)} points")
@@ -316,6 +311,14 @@ def word_cell(arm: Arm) -> str | Cell | None:
     if arm.seen and arm.word:
         return verdict.told(arm.seen, arm.word)
     return arm.role.value if arm.role != Role.TARGET else None
+
+
+def energy(arm: Arm | None) -> Cell | None:
+    """The energy of a call in mJ, with its interval; None where it was not counted."""
+    if arm is None or JOULES[0] not in arm.extras:
+        return None
+    seen = Interval(*(arm.extras[key] for key in JOULES))
+    return _cell(seen, lambda seen: say.interval(seen, scale=1e3))
 
 
 def beside(arm: Arm | None) -> Cell | str | None:

@@ -298,7 +298,7 @@ def idle(table: Table, records: Iterable[Record]) -> list[str]:
         seen: list[Any] = [trial.result.get("idle_w") for trial in each.trials]
         if drawn := [value for value in seen if value]:
             watts.setdefault(str(each.axes["device"]), []).extend(drawn)
-    if not watts or arms.ENERGY not in table.columns:
+    if not watts or not any(c.name.startswith(arms.ENERGY.name) for c in table.columns):
         return []
     told = say.listed(f"{say.on(d, watts)}{say.number(median(w), 2)} W" for d, w in watts.items())
     return [f"Energy is of one call and contains what is drawn at idle ({told})."]

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from assay.device import Unavailable
+from assay.device import Unavailable, first_line
 from assay.learning.training import Examples, Step
 from assay.timing import product, proof
 
@@ -125,7 +125,7 @@ def require(name: str, network: nn.Module, batch: Examples) -> None:
         seen = precision.scores(own, taken.inputs).dtype
     except (RuntimeError, TypeError) as error:
         if proof.is_missing_kernel(error):
-            raise Unavailable(proof.first_line(error)) from None
+            raise Unavailable(first_line(error)) from None
         raise
     if seen != (precision.products or precision.weights):  # torch warns and goes on in float32
         raise Unavailable(f"torch has no autocast to {name} on {place.type}")
