@@ -131,10 +131,11 @@ def device(label: str, speed: float, step: float | None = None, width: float = 0
 
 
 def test_a_machine_is_told_its_rank_in_every_number_that_others_have() -> None:
-    found = [device("cpu", 40e9, 2e-3), device("cpu (lab)", 50e9, 4e-3), device("cpu (old)", 10e9)]
+    found = [device("cpu", 40e9, 2e-3), device("cpu (lab)", 50e9, 4e-3), device("cpu (old)", 10e9),
+             device("gpu (lab)", 9e11), device("gpu (old)", 8e11)]  # fmt: skip
     assert ability.standing(found) == [
-        "Bandwidth of memory: 2nd of 3, 0.80 × the fastest (lab).",
-        "Training step: 1st of 2.",
+        "CPU, bandwidth of memory: 2nd of 3, 0.80 × the fastest (lab).",
+        "CPU, training step: 1st of 2.",
     ]
 
 

@@ -62,6 +62,13 @@ def test_the_own_folder_named_twice_is_refused(tmp_path, monkeypatch):
         other_runs.read(paths, own)
 
 
+def test_circumstances_are_those_of_the_run_at_hand(tmp_path):
+    paths = [put(tmp_path / "here/records"), put(tmp_path / "lab/records", machine="m2")]
+    records = other_runs.read(paths, tmp_path / "here/records")
+    assert other_runs.at_hand(paths, records) == (paths[:1], records[:1])
+    assert other_runs.at_hand(paths[1:], records[1:]) == (paths[1:], records[1:])
+
+
 def test_records_of_one_label_from_two_machines_are_told():
     records = [make_record("norm_log", {"device": "cpu"}, []) for _ in range(3)]
     assert other_runs.on_several_machines(records) == []

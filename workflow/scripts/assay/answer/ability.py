@@ -110,7 +110,7 @@ class Device:
     @property
     def compared(self) -> dict[str, Interval]:
         """The speeds in which machines are ranked, by name."""
-        products = {f"{each.name} product": each.speed for each in self.products}
+        products = {f"product in {each.name}": each.speed for each in self.products}
         others = {"bandwidth of memory": self.levels[-1].speed}
         others |= {each.name: each.speed for each in (self.operation, self.log, self.step)}
         return {k: v for k, v in (products | others).items() if v}
@@ -165,7 +165,12 @@ def standing(found: Sequence[Device]) -> list[str]:
         for name, speed in device.compared.items():
             own = machines.setdefault(f"{device.kind}, {name}" if several else name, {})
             own[run] = max(own.get(run, speed), speed, key=lambda each: each.value)
-    return [_stands(say.capital(name), own) for name, own in machines.items() if len(own) > 1]
+    here = any(None in own for own in machines.values())
+    return [
+        _stands(say.capital(name), own)
+        for name, own in machines.items()
+        if len(own) > 1 and (None in own or not here)
+    ]
 
 
 def _stands(name: str, speeds: Mapping[str | None, Interval]) -> str:

@@ -105,7 +105,7 @@ class Disturbed(_Model):
 
 
 class Circumstances(_Model):
-    """When, where and how the records of an answer were measured."""
+    """When, where and how an answer's records of the run at hand were measured."""
 
     first: str  # when the first job started: ISO 8601, UTC
     last: str  # when the last job started

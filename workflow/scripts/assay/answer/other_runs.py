@@ -84,6 +84,13 @@ def of(each: Record) -> str | None:
     return run_of(str(each.axes["device"]))
 
 
+def at_hand(paths: Sequence[Path], records: Sequence[Record]) -> tuple[list[Path], list[Record]]:
+    """Paths and records of the run at hand; of all runs where none is."""
+    pairs = [*zip(paths, records, strict=True)]
+    own = [pair for pair in pairs if of(pair[1]) is None] or pairs
+    return [path for path, _ in own], [each for _, each in own]
+
+
 def run_of(label: str) -> str | None:
     """The name of the other run that a label is of; None for the run at hand."""
     found = re.fullmatch(r".+ \((.+)\)", label)

@@ -185,7 +185,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
         ],
         folded=[each.view() for each in shared(found.folded)],
         snippet=snippet(question),
-        circumstances=circumstances(arguments.records, records),
+        circumstances=circumstances(*other_runs.at_hand(arguments.records, records)),
         records=[path.as_posix() for path in arguments.records],
     )
     record.write_atomically(arguments.table, found.frame.to_csv(index=False))
