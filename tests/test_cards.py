@@ -14,7 +14,7 @@ from conftest import ROOT, Workflow, check_budgets
 
 pytestmark = pytest.mark.workflow
 
-QUESTIONS = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["questions"]
+QUESTIONS = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["ask"]
 CARD = 170  # words before anything is unfolded
 
 

@@ -137,8 +137,11 @@ def test_two_runs_in_one_report(finished, tmp_path):
     answer = json.loads((tmp_path / "both/results/answers/norm_log.json").read_text())
     assert {"cpu (lab)", "cpu (laptop)"} <= set(answer["numbers"])
     page = (tmp_path / "both/results/report.html").read_text(encoding="utf-8")
-    assert "laptop: " in page
-    assert "lab: " in page
+    assert "laptop and lab: " in page
+    fleet = json.loads((tmp_path / "both/results/answers/fleet.json").read_text())
+    assert fleet["state"] == "cannot tell"
+    assert "takes three machines of a kind, and here are two" in fleet["sentence"]
+    assert "Cannot tell: too few machines of a kind" in done.stdout
     assert not (tmp_path / "both/results/records").exists()
 
 

@@ -551,22 +551,38 @@ use rule * from assay as assay_*
 """
 
 
+def other_workflow(folder):
+    """A workflow that uses the one in ``a clone`` beside it as a module."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    update_config(config, yaml.safe_load((ROOT / "tests/config.yaml").read_text()))
+    (folder / "merged.yaml").write_text(yaml.safe_dump(config))
+    (folder / "Snakefile").write_text(MODULE)
+    return Workflow(folder)
+
+
 def test_as_a_module_of_another_workflow(tmp_path):
     """Its rules under another name, its results in a folder of the other workflow's choice.
 
     The Snakefile is the one that the catalogue and snakedeploy name.
     """
     clone = copy_workflow(tmp_path / "a clone")
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    update_config(config, yaml.safe_load((ROOT / "tests/config.yaml").read_text()))
-    (tmp_path / "merged.yaml").write_text(yaml.safe_dump(config))
-    (tmp_path / "Snakefile").write_text(MODULE)
-    other = Workflow(tmp_path)
+    other = other_workflow(tmp_path)
     done = other.run("--cores", "2", "speed/results/answers/norm_log.json", tiny=False)
     assert done.returncode == 0, done.stdout
     assert "assay_measure_norm_log" in done.stdout
     assert (tmp_path / "speed/results/records/norm_log/device-cpu/occasion-1.json").exists()
     assert not (clone.folder / "results").exists() or not any((clone.folder / "results").iterdir())
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
+def test_a_git_checkout_is_all_that_a_module_needs(tmp_path):
+    """What is committed, and nothing that lies beside it."""
+    subprocess.run(["git", "clone", "--quiet", ROOT, tmp_path / "a clone"], check=True)
+    target = "speed/results/answers/norm_log.json"
+    done = other_workflow(tmp_path).run("--dry-run", target, tiny=False)
+    assert done.returncode == 0, done.stdout
+    assert "assay_measure_norm_log" in done.stdout
+    assert "assay_answer" in done.stdout
 
 
 def test_the_plan_says_jobs_and_minutes(fresh):

@@ -3,7 +3,8 @@
     python workflow/compare.py ../laptop ../cluster --output comparison
 
 A run is given by the folder it was made in, by its results, by its records, or by the archive that
-`make share` made of it. Nothing is measured.
+`make share` made of it. Nothing is measured. Machines that should be alike are asked which of them
+is ill; of very many nothing else is.
 """
 
 from __future__ import annotations
@@ -25,15 +26,28 @@ sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
 from assay import grid  # noqa: E402
 
+FLEET = "fleet"  # the question that only several machines answer
+CARDS = 12  # runs that a card can show beside each other
+
 RECORD = re.compile(r"results/records/(?:\w[\w+.=-]*/)+\w[\w+.=-]*\.json")
 
 
+def asked(config: Mapping[str, Any], folders: Sequence[Path]) -> list[str]:
+    """What the runs can be asked."""
+    studies = config["questions"][FLEET]["studies"]
+    is_fleet = len(folders) > 1 and any(measured(study, {}, {}, folders) for study in studies)
+    if is_fleet and len(folders) > CARDS:
+        return [FLEET]
+    return [*answerable(config, folders), *([FLEET] if is_fleet else [])]
+
+
 def answerable(config: Mapping[str, Any], folders: Sequence[Path]) -> list[str]:
-    """The questions with at least one record of each study that they need."""
+    """The questions about each machine with at least one record of each study that they need."""
     return [
         name
         for name, block in config["questions"].items()
-        if all(
+        if name != FLEET
+        and all(
             measured(
                 study, config["studies"][study]["axes"] | block.get("axes", {}), block, folders
             )
@@ -89,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     defaults = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     config = {
         "preset": "comparison",
-        "ask": answerable(defaults, folders),
+        "ask": asked(defaults, folders),
         "devices": [],
         "records": [folder.resolve().as_posix() for folder in folders],
     }

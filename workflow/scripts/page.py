@@ -224,7 +224,7 @@ def read_table(path: Path) -> bytes:
 
 
 def machine(records: Sequence[Record]) -> Machine:
-    """This machine in a few words, and each machine of another run in one line."""
+    """This machine in a few words, and those of other runs in one line for each model."""
     by_run: dict[str | None, list[Record]] = {}
     for each in records:
         by_run.setdefault(other_runs.of(each), []).append(each)
@@ -232,11 +232,14 @@ def machine(records: Sequence[Record]) -> Machine:
     cpus = items.of_cpu(own)
     memory = [items.values(each, Item.MEMORY).get("total_bytes") for each in cpus[:1]]
     virtual = next(filter(None, map(items.virtual_machine, cpus)), None)
+    alike: dict[str, list[str]] = {}
+    for name, seen in by_run.items():
+        alike.setdefault(named(seen), []).append(str(name))
     return Machine(
         name=named(own) if own else say.plural(len(by_run), "machine") + " beside each other",
         facts=[*(items.size(each) for each in memory if each), *filter(None, [virtual])],
         virtual=virtual,
-        beside=[f"{name}: {named(seen)}" for name, seen in by_run.items()],
+        beside=[f"{say.few(names)}: {text}" for text, names in alike.items()],
     )
 
 

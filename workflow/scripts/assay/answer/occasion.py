@@ -209,10 +209,11 @@ def _excesses(kind: str, trials: Sequence[Trial]) -> Iterator[float]:
 # How a result writes an estimate (value, low, high), and which spread between occasions it has.
 _RATIO = ("ratio", "ratio_low", "ratio_high")
 _FIGURE = ("value", "low", "high")
+_TIME = ("time_median_s", "time_low_s", "time_high_s")
 _BANDWIDTH = ("bandwidth_bytes_per_s", "bandwidth_low_bytes_per_s", "bandwidth_high_bytes_per_s")
 _KINDS = {
     _RATIO: "ratio",
-    ("time_median_s", "time_low_s", "time_high_s"): "time",
+    _TIME: "time",
     ("energy_j", "energy_low_j", "energy_high_j"): "energy",
     _BANDWIDTH: "time",
     _FIGURE: "ratio",  # of a paired trial, whose figures are compared only with each other
@@ -250,6 +251,13 @@ def _places(result: Mapping[str, Any]) -> list[_Place]:
         for place in found
         if (place.names is not _FIGURE or "arms" in result) and place.look_up(result)
     ]
+
+
+def times(trial: Trial) -> Iterator[tuple[tuple[Any, ...], Mapping[str, Any]]]:
+    """Every time of a trial but a control's: where it stands in its result, and what holds it."""
+    for place in _places(trial.result):
+        if place.names is _TIME and place.kind:
+            yield place.path, place.look_up(trial.result)
 
 
 def _dictionaries(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
