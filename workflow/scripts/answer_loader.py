@@ -129,7 +129,7 @@ def _arms(each: Record, trial: Trial) -> list[Arm]:
         {name: label(name) for name in sorted(names, key=_place)},
         group=f"{CONVERSIONS[conversion]}, {BESIDE[beside]}",
         anchor=NONE,
-        per=EPOCH / seen[arms.ANCHOR]["units_per_call"] if seen else 1.0,
+        per=EPOCH,
     )
     own = [arms.with_extras(arm, verdict.ends("epoch", arm.value, "_s")) for arm in timed]
     return [*own, *_behind(own)]
