@@ -512,6 +512,13 @@ def test_how_things_are_measured_is_told_once_with_this_runs_numbers(build: Buil
     assert "nobody can tell whether" not in text
 
 
+def test_energy_that_nothing_counts_is_told_once(build: Build) -> None:
+    record = hardware()
+    record.conditions.energy = {"reason": "the system shows no counter"}
+    text = Elements(build([answer(), answer("crossover")], [record]).make()).words
+    assert text.count("Not counted on this machine: the system shows no counter.") == 1
+
+
 def test_what_the_records_do_not_know_is_a_caveat_of_the_page(build: Build) -> None:
     alone = answer(circumstances=circumstances(delay_share=None, occasions=1, rounds=0))
     bare = hardware(trials=[item("CPU", brand="Synthetic", physical_cores=2)])

@@ -101,7 +101,7 @@ def test_a_small_product_takes_what_it_takes(measured: dict[str, Record], study:
 
 def test_a_card_counts_its_energy(measured: dict[str, Record]) -> None:
     """Of a product, and of steps of training; it draws 300 W whatever it does (nvml.c)."""
-    for study, arm in (("alignment", "target"), ("implementation", "anchor")):
+    for study, arm in (("alignment", "target"), ("precision_steps", "anchor")):
         seen = measured[study]
         assert seen.conditions.energy == {"source": "nvml"}
         result: Any = next(t.result for t in seen.trials if t.what.get("layout") is None)
