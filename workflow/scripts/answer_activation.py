@@ -13,14 +13,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay.answer import accuracy, arms, figure, model, question, say, trials, verdict
+from assay.answer import accuracy, arms, model, question, say, sweep, trials, verdict
 from assay.answer.arms import Arm, Role
-from assay.answer.figure import Axis, Band, Row
 from assay.answer.model import Cell, Column, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Word
 from assay.record import Phase, Record
-from assay.statistic import Interval
 
 PLACEBO, IGNORED_AS = "placebo", "relu"  # the arm whose argument is ignored, and what it then is
 NAMES = {
@@ -314,27 +312,12 @@ def _table(devices: Sequence[Device]) -> Table:
 
 def _differences(here: Device) -> list[Shown]:
     """The difference of every activation to the best, with the test images' sampling error."""
-    margin = next((100 * arm.seen.margin for arm in here.arms if arm.seen), None)
-    if here.reference is None or margin is None:
+    if here.reference is None:
         return []
-    best = here.reference.label
-    drawn = figure.rows(
-        {"": [_row(arm) for arm in here.arms]},
-        Axis(f"points of test accuracy against {best}, the best in validation (bar: 95 %)"),
-        band=Band(-margin, margin, f"grey: sampling error, {margin:.2f} points"),
-        line=0.0,
-    )
-    return [Shown(TITLE, arms.alternative(TITLE, here.arms), drawn, name=here.name)]
-
-
-def _row(arm: Arm) -> Row:
-    """An activation by its difference; the reference by its accuracy."""
-    label = arm.label.partition("(")[0].strip()
-    if arm.role == Role.ANCHOR and arm.value:
-        text = f"{100 * arm.value.value:.1f} %, reference"
-        return Row(label, Interval(0.0, 0.0, 0.0), text, tone=arm.tone, strong=True)
-    text = arm.lost.removesuffix(" runs") if arm.lost else arm.told.replace(" points", "")
-    return Row(label, arms.scaled(arm.seen, 100) if arm.seen else None, text, tone=arm.tone)
+    best = f"{here.reference.label}, the best in validation"
+    drawn = sweep.differences(here.arms, best)
+    shown = [Shown(TITLE, arms.alternative(TITLE, here.arms), drawn, name=here.name)]
+    return shown if drawn else []
 
 
 def _curves(here: Device) -> list[Shown]:

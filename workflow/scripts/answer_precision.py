@@ -57,7 +57,7 @@ CLAIMS = [  # of whom, about which precision, and the words that bear it out
         *("bfloat16_weights", (Word.WORSE,)),
     ),
 ]
-ACCURACY, TIME = "Test accuracy by precision", "Time of a step against float32's"
+ACCURACY, TIME = "Test accuracy against float32", "Time of a step against float32's"
 LOST, PUBLISHED = "What rounding makes nothing of", "What was published, and whether it holds here"
 RATIO = Axis(
     "time of a step against float32's (bar: 95 %)", lambda x: f"{say.short(x)} ×", log=True
@@ -356,14 +356,11 @@ def _table(devices: Sequence[Device]) -> Table:
 
 
 def _views(here: Device, where: str) -> list[Shown]:
-    """The accuracies by seed, and the steps of every network."""
+    """The accuracies, and the steps of every network."""
     found, own = [], [*here.arms.values()]
-    if any(arm.role == Role.ANCHOR and arm.value for arm in own) and len(own) > 1:
-        seeds = [[] if arm.lost else [*here.runs[arm.name]["test_accuracy"]] for arm in own]
-        drawn = sweep.accuracies([*zip(own, seeds, strict=True)], "")
-        found.append(
-            Shown(ACCURACY, sweep.alternative(ACCURACY, own), drawn, name=f"{where}accuracy")
-        )
+    if drawn := sweep.differences(own, NAMES[ANCHOR]):
+        told = arms.alternative(ACCURACY, own)
+        found.append(Shown(ACCURACY, told, drawn, name=f"{where}accuracy"))
     rows = {
         group: [arm for arm in own.values() if arm.role == Role.TARGET]
         for group, own in here.steps.items()

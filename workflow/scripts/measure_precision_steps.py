@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from assay import job
+from assay import contention, job
 from assay.job import Job
 from assay.ladder.pieces import TIMED_RATE
 from assay.ladder.precision import PRECISIONS, require, step_s, wrong
@@ -30,6 +30,7 @@ from assay.timing.trial import Protocol, Work
 from torch import nn
 
 ANCHOR = "float32"
+WAITED = 0.1  # share of a step that a thread waited for a core, above which it is disturbed
 SLOW = 3  # times float32's step, from which on a format is too slow if the budget is small
 
 
@@ -72,9 +73,12 @@ def try_out(
         seen = Trial(what=own)
         proof.refuse(seen, wrong(name, network, batch))
         operands = work(name, network, batch).prepare(torch.Generator(batch.inputs.device))
-        taken_s = step_s(*operands)
+        with contention.waits() as waits:
+            before = waits.read()
+            taken_s = step_s(*operands)
+            waited_s = contention.longest_wait(before, waits.read()) or 0.0
         if taken_s > most_s:
-            seen.status = Status.SKIPPED
+            seen.status, seen.result = Status.SKIPPED, {"disturbed": waited_s > WAITED * taken_s}
             seen.reason = f"a step takes {taken_s:.2g} s, more than {SLOW} × as long as float32's "
             seen.reason += "and over its share of studies.precision_steps.settings.cap_s"
         return seen

@@ -19,7 +19,7 @@ import pandas as pd
 from assay.answer import accuracy, arms, figure, question, say, trials, verdict
 from assay.answer.accuracy import Standing
 from assay.answer.arms import Arm, Role, Show
-from assay.answer.figure import Axis, Line, Row
+from assay.answer.figure import Axis, Band, Line, Row
 from assay.answer.model import Main
 from assay.answer.question import Findings, Shown, Told
 from assay.answer.verdict import Comparison, Word
@@ -391,6 +391,37 @@ def accuracies(shown: Sequence[tuple[Arm, Iterable[float]]], name: str) -> Figur
         Axis("test accuracy in % (small dots: seeds)", _tick, within=(0, 100)),
         line=100 * reference.value.value,
     )
+
+
+def differences(shown: Sequence[Arm], against: str) -> Figure | None:
+    """Rows of dots: each arm's difference to the reference, and the test images' sampling error.
+
+    Args:
+        shown: Arms of accuracies.
+        against: What the reference is, in words.
+
+    Returns:
+        The figure; None where nothing was compared.
+    """
+    margin = next((100 * arm.seen.margin for arm in shown if arm.seen), None)
+    if margin is None:
+        return None
+    return figure.rows(
+        {"": [_difference(arm) for arm in shown]},
+        Axis(f"points of test accuracy against {against} (bar: 95 %)"),
+        band=Band(-margin, margin, f"grey: sampling error, {margin:.2f} points"),
+        line=0.0,
+    )
+
+
+def _difference(arm: Arm) -> Row:
+    """An arm by its difference; the reference by its accuracy."""
+    label = arm.label.partition("(")[0].strip()
+    if arm.role == Role.ANCHOR and arm.value:
+        text = f"{100 * arm.value.value:.1f} %, reference"
+        return Row(label, Interval(0.0, 0.0, 0.0), text, tone=arm.tone, strong=True)
+    text = arm.lost.removesuffix(" runs") if arm.lost else arm.told.replace(" points", "")
+    return Row(label, arms.scaled(arm.seen, 100) if arm.seen else None, text, tone=arm.tone)
 
 
 def _tick(share: float) -> str:
