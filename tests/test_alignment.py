@@ -180,7 +180,7 @@ def test_the_headline_names_every_format_and_leads_with_the_largest_difference()
         "Float32: the same, float64: cannot tell."
     )
     assert found.short == "1025: +10.0 % in bfloat16; others the same or cannot tell"
-    assert [view.name for view in found.views] == ["bfloat16", "float32", "float64"]
+    assert [view.name for view in found.views] == ["bfloat16", "float64", "float32"]
     assert model.state(found.cells) == State.PART
     short_enough(found)
 

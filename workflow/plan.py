@@ -191,7 +191,7 @@ def main() -> None:
     print(f"Minutes with {cores} cores, from what jobs took on two cores without a GPU;")
     print(f"a start of torch takes {start:.1f} s here, there it took {START_S} s.")
     if len(said) > 1:
-        print("With a GPU: its jobs were tried on simulated ones only, where they took as long.")
+        print("With a GPU: its jobs are taken for as long as a CPU's; no real one was timed yet.")
 
 
 if __name__ == "__main__":

@@ -208,7 +208,9 @@ def answer(records: list[Record]) -> Findings:
     statuses = {str(each.axes["device"]): each.status for each in records}
     absent = [Main(d, lost=model.lost(s)) for d, s in statuses.items() if d not in measured]
     verdicts = {name: explained(here, found) for name, here in groups.items()}
-    views = [view for arm in mains if (view := _view(arm, groups[_group(arm)]))]
+    # That of the headline first, the others as a reader looks for them.
+    in_order = [*mains[:1], *sorted(mains[1:], key=lambda arm: [*groups].index(_group(arm)))]
+    views = [view for arm in in_order if (view := _view(arm, groups[_group(arm)]))]
     return Findings(
         short=_short(mains),
         cells=[*(arm.main for arm in mains), *absent],
