@@ -31,7 +31,7 @@ from assay.timing import consumption, trial
 from assay.timing.clock import Block, HostClock
 from assay.timing.consumption import Meter
 from assay.timing.trial import Protocol, Work
-from builders import QUICK, answered, make_record
+from builders import PACE, QUICK, answered, make_record
 from conftest import ROOT
 from invented import World
 
@@ -216,6 +216,10 @@ def test_the_arms_that_were_asked_for_get_joules_with_an_interval() -> None:
     assert target["energy_low_j"] <= target["energy_j"] <= target["energy_high_j"]
     assert "energy_j" not in seen["arms"]["anchor"]
     assert (seen["idle_w"], seen["energy_source"]) == (3.0, "rapl")
+
+
+def test_stretches_of_no_seconds_count_nothing() -> None:
+    assert "energy" not in compared(["target"], cpu={**PACE, "energy_s": 0}).model_dump_json()
 
 
 def test_disturbed_stretches_count_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,8 +82,9 @@ class Pace(Block):
     lead_in_s: float = means(
         "seconds that an arm of short calls beside long ones runs untimed before its block", ge=0
     )
-    energy_s: Seconds = means(
-        "seconds in each of the stretches in which an arm's energy is counted, where it can be"
+    energy_s: float = means(
+        "seconds in each stretch in which an arm's energy is counted, where it can be; 0: none",
+        ge=0,
     )
     warmup_calls: Count = means("calls before the first round")
     warmup_s: float = means("seconds before the first round", ge=0)
