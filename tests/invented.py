@@ -391,6 +391,37 @@ def initialization(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
         yield Trial(what={"phase": "start", "seed": seed}, result={"loss": 2.3}, samples=samples)
 
 
+def throughput(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
+    """A start that costs, then so much a sample, in every format."""
+    for dtype, work in product(own["dtypes"]["gpu" if on_gpu(axes) else "cpu"], ("layer", "step")):
+        key = (world.place(axes["device"]), "throughput", dtype, work)
+        batches = [own["anchor"], *(each for each in own["batches"] if each != own["anchor"])]
+        start, each = world.times(key, ["start", "sample"], 1e-6).values()
+        spread = world.times(key, batches, 1.0)
+        seconds = {str(batch): (64 * start / batch + each) * spread[batch] for batch in batches}
+        result = world.paired(key, seconds)
+        for name, arm in result["arms"].items():
+            batch = int(name) if name.isdigit() else own["anchor"]
+            scaled = {end: batch * value for end, value in arm.items()}
+            result["arms"][name] = scaled | {"units_per_call": float(batch)}
+        result |= {"flop_per_sample": 10**6, "peak_flops": None}
+        yield Trial(what={"work": work, "dtype": dtype, "anchor": own["anchor"]}, result=result)
+
+
+def scaling(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
+    """Runs at one batch by every rule; at the reference one rule does what the placebo does."""
+    import measure_scaling as measure
+
+    place, batch = world.place(axes["device"]), axes["batch"]
+    rates = measure.rates(batch, own["rates"][0], own)
+    for rule, rate in rates.items():
+        same = batch == own["batch"] and rule != measure.TUNED
+        key = ("scaling", place, batch, "constant" if same else rule)
+        for run in world.learned(key, own, [rate]):
+            run.what["rule"] = rule
+            yield run
+
+
 def perceptron(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
     """Runs of one network at one rate."""
     layers = str(axes["hidden"])
@@ -559,7 +590,7 @@ STUDIES: dict[str, Callable[[World, Axes, Axes], Iterable[Trial]]] = {
     for made in (
         *(crossover, alignment, contrast, norm_log, two_devices, implementation, hardware),
         *(bandwidth, activation, steps, loader, initialization, perceptron, search, reproduction),
-        *(precision, precision_steps),
+        *(precision, precision_steps, throughput, scaling),
         *(registration, composition, parameters, reduction, fourier, resume, transfer, formats),
         placement,
     )

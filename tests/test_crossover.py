@@ -15,6 +15,7 @@ import pytest
 import torch
 from assay import record
 from assay.answer import model, question
+from assay.answer.inference import bracket
 from assay.answer.model import State
 from assay.device import usable_cores
 from assay.record import Record, Status, Trial
@@ -50,7 +51,7 @@ SETTINGS: dict[str, Any] = {
 def test_always_never_and_the_last_crossing(
     below: list[bool], expected: tuple[float, float]
 ) -> None:
-    assert answer.bracket(SIZES[: len(below)], below) == expected
+    assert bracket(SIZES[: len(below)], below) == expected
 
 
 # ---- made-up records -------------------------------------------------------------------------

@@ -90,6 +90,8 @@ def configurations(draw: st.DrawFn, name: str) -> dict[str, Any]:
         if study == "alignment":
             sizes = block["axes"]["n"]
             sizes += [own["anchor"]] if own["anchor"] not in sizes else []
+        if study == "scaling" and own["batch"] not in block["axes"]["batch"]:
+            block["axes"]["batch"].append(own["batch"])
         if study == "composition":
             own |= {"draws": 3}
     return config

@@ -17,6 +17,8 @@ RECORDS["precision"] = "<results>/records/precision/device-{device}/precision-{p
 RECORDS["precision_steps"] = (
     "<results>/records/precision_steps/device-{device}/occasion-{occasion}.json"
 )
+RECORDS["throughput"] = "<results>/records/throughput/device-{device}/occasion-{occasion}.json"
+RECORDS["scaling"] = "<results>/records/scaling/device-{device}/batch-{batch}.json"
 RECORDS["reproduction"] = "<results>/records/reproduction/device-{device}/exercise-{exercise}.json"
 
 
@@ -144,6 +146,33 @@ use rule measure_alone as measure_precision_steps with:
         "<logs>/precision_steps/device-{device}/occasion-{occasion}.log",
     params:
         settings=settings("precision_steps"),
+
+
+use rule measure_alone as measure_throughput with:
+    """Time a sample at growing batches, in a linear layer and in a step of training."""
+    input:
+        script="<scripts>/measure_throughput.py",
+        library=sources("measure_throughput.py"),
+    output:
+        RECORDS["throughput"],
+    log:
+        "<logs>/throughput/device-{device}/occasion-{occasion}.log",
+    params:
+        settings=settings("throughput"),
+
+
+use rule measure as measure_scaling with:
+    """Train at one batch, the rate by each rule: one run per rule and seed."""
+    input:
+        script="<scripts>/measure_scaling.py",
+        library=sources("measure_scaling.py"),
+        dataset=DATASET,
+    output:
+        RECORDS["scaling"],
+    log:
+        "<logs>/scaling/device-{device}/batch-{batch}.log",
+    params:
+        settings=settings("scaling"),
 
 
 use rule measure_alone as measure_reproduction with:

@@ -10,86 +10,31 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import pandas as pd
-from assay.answer import arms, figure, model, question, say, scan, verdict
+from assay.answer import arms, figure, model, question, roofline, say, scan, verdict
 from assay.answer.arms import Arm
 from assay.answer.figure import Axis, Line
 from assay.answer.model import Cell, Main, Table
 from assay.answer.question import Findings, Shown, Told
+from assay.answer.roofline import ITEM_BYTES, Curve, Product, Rate, products, with_threads
 from assay.answer.verdict import Word
 from assay.probe import items, working_sets
 from assay.probe.items import Item
 from assay.probe.working_sets import Point
-from assay.record import Record, Status, Trial
+from assay.record import Record, Status
 from assay.statistic import Interval
 
-ITEM_BYTES = {"float64": 8, "float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2}
-PRODUCTS = ("alignment", "crossover")  # the studies whose products stand in the roofline
-MEASURED = ("target", "all_threads", "anchor")  # arms of whole products, by their old names
 CLEARLY = 2  # a working set so many times the largest cache is memory's
 BANDWIDTH = "bandwidth"  # in which GPUs and CPUs are compared, beside the number formats
 TITLE = "Bandwidth by working set"
 
 
 # ---- what the records say --------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Curve:
-    """The scan of one operation on one number of threads."""
-
-    operation: str
-    threads: int | None  # None on an accelerator
-    overhead_s: float
-    points: list[Point]  # those that could be measured, smallest first
-    contended: int  # how many could not
-    largest: int  # bytes of the largest working set that was asked for
-
-    @property
-    def name(self) -> str:
-        """Operation and threads in words."""
-        return _on(self.operation, self.threads)
-
-    @property
-    def memory(self) -> Point | None:
-        """The largest working set; None if nothing from half of what was asked on was measured."""
-        last = self.points[-1]
-        return last if 2 * last.size >= self.largest else None
-
-    @property
-    def fastest(self) -> Point | None:
-        """The fastest working set beyond the overhead."""
-        return max(scan.clear(self.points), key=lambda point: point.rate, default=None)
-
-
-def _on(what: str, threads: int | None) -> str:
-    return what if threads is None else f"{what}, with {say.plural(threads, 'thread')}"
-
-
-@dataclass(frozen=True)
-class Rate(Interval):
-    """A bandwidth in bytes/s or a throughput in FLOP/s."""
-
-    noise: float  # what its control made up
-
-
-@dataclass(frozen=True)
-class Product(Rate):
-    """The product of two n × n matrices."""
-
-    study: str
-    dtype: str
-    n: int
-
-    @property
-    def intensity(self) -> float:
-        """FLOP per byte: 2n³ on three matrices, each moved once."""
-        return 2 * self.n / (3 * ITEM_BYTES[self.dtype])
 
 
 @dataclass(frozen=True)
@@ -122,10 +67,7 @@ class Device:
     @property
     def roof(self) -> Curve | None:
         """What gets most from memory, on all threads, or on fewer if those were not measured."""
-        for threads in reversed(self.threads):
-            if known := [each for each in self.on(threads) if each.memory]:
-                return max(known, key=lambda each: each.points[-1].rate)
-        return None
+        return roofline.roof(self.curves)
 
     @property
     def rate(self) -> Interval | None:
@@ -135,8 +77,7 @@ class Device:
     @property
     def best(self) -> dict[str, Product]:
         """The fastest product of each number format, wide formats first."""
-        fastest = {each.dtype: each for each in sorted(self.products, key=lambda each: each.value)}
-        return {dtype: fastest[dtype] for dtype in ITEM_BYTES if dtype in fastest}
+        return roofline.fastest(self.products)
 
     @property
     def theory(self) -> float | None:
@@ -197,7 +138,7 @@ def _device(label: str, where: str, records: Sequence[Record]) -> Device:
         label,
         where,
         probed[0] if probed else None,
-        [_curve(trial) for trial in trials if "operation" in trial.what],
+        roofline.curves(records),
         {f"{w['transfer'].replace('_', ' ')}, {w['host_memory']}": rate for w, rate in moved},
         products(records),
         [cell for each in scans for cell in _lost(each)],
@@ -213,51 +154,10 @@ def _lost(record: Record) -> list[Main]:
     found = []
     for trial in asked:
         ok = trial.status == Status.OK
-        if trial.what.get("threads", 0) == most and not (ok and _curve(trial).memory):
+        if trial.what.get("threads", 0) == most and not (ok and roofline.curve(trial).memory):
             status = Status.CONTENDED if ok else trial.status
             found.append(Main(trial.what["operation"], lost=model.lost(status)))
     return found
-
-
-def _curve(trial: Trial) -> Curve:
-    result = trial.result
-    return Curve(
-        trial.what["operation"],
-        trial.what.get("threads"),
-        result["overhead_s"],
-        [scan.point(each) for each in result["points"] if each["status"] == Status.OK],
-        result["points_contended"],
-        max(each["working_set_bytes"] for each in result["points"]),
-    )
-
-
-def products(records: Iterable[Record]) -> list[Product]:
-    """The products of two square matrices in the records of other studies.
-
-    Other shapes and tasks are known by their work, which is not 2n³, other layouts by name.
-    """
-    found = []
-    for study, trial in ((each.study, trial) for each in records for trial in each.trials):
-        dtype, n = trial.what.get("dtype"), trial.what.get("n", 0)
-        plain = dtype in ITEM_BYTES and not trial.what.get("layout")
-        if study in PRODUCTS and trial.status == Status.OK and plain:
-            arm = _measured_arm(trial.result)
-            # Pooled occasions are geometric means, which round.
-            if arm and math.isclose(arm["units_per_call"], 2 * n**3):
-                times = (arm[f"time_{end}_s"] for end in ("median", "high", "low"))
-                rates = (2 * n**3 / time for time in times)
-                found.append(Product(*rates, verdict.noise(trial.result), study, dtype, n))
-    return found
-
-
-def _measured_arm(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The arm that the trial's throughput was calculated from.
-
-    Records from before its name was kept have it under one of the names it had.
-    """
-    found = result.get("arms") or {}
-    named = result.get("arm") or next((name for name in MEASURED if name in found), None)
-    return dict(found.get(named, {})) if "throughput_flops" in result else {}
 
 
 # ---- do GPUs outperform CPUs? ----------------------------------------------------------------
@@ -490,7 +390,7 @@ def _scans(device: Device, threads: Sequence[int | None]) -> list[Shown]:
         points = {curve.operation: curve.points for curve in device.on(count)}
         rates = [scan.interval(curve.memory) for curve in device.on(count) if curve.memory]
         most = max(rates, key=lambda rate: rate.value, default=None)
-        title = _on(device.where + TITLE, count)
+        title = with_threads(device.where + TITLE, count)
         if drawn := scan.drawn(points, device.caches(count), most):
             text = f"{title}: {scan.described(points)}"
             shown.append(Shown(title, text, drawn, name=device.label))

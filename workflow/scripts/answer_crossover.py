@@ -16,6 +16,7 @@ from typing import Any
 from assay.answer import arms, figure, model, question, say, trials, verdict
 from assay.answer.arms import Arm
 from assay.answer.figure import Axis, Band, Line, Mark
+from assay.answer.inference import bracket
 from assay.answer.model import Column, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Comparison, Word
@@ -107,22 +108,6 @@ def on_cpu(arm: Arm) -> bool:
 
 
 # ---- the crossover ------------------------------------------------------------------------------
-
-
-def bracket(sizes: Sequence[int], below: Sequence[bool]) -> tuple[float, float]:
-    """The neighbours among sizes between which a curve falls below 1, and then stays there.
-
-    Args:
-        sizes: In ascending order.
-        below: Whether it is below 1 there.
-
-    Returns:
-        Twice 0 where it is below everywhere (always); twice infinity where it is not at last.
-    """
-    last = max((i for i, each in enumerate(below) if not each), default=None)
-    if last is None:
-        return 0.0, 0.0
-    return (sizes[last], sizes[last + 1]) if last + 1 < len(sizes) else (math.inf, math.inf)
 
 
 @dataclass(frozen=True)

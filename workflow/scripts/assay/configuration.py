@@ -39,7 +39,7 @@ Question = Literal[
     "hardware", "bandwidth", "alignment", "crossover", "norm_log", "two_devices", "decade",
     "implementation", "activation", "initialization", "reproduction", "registration", "composition",
     "parameters", "custom_layers", "checkpoint", "placement", "width", "depth", "bottleneck",
-    "rate", "loader", "precision", "fleet",
+    "rate", "loader", "precision", "batch", "fleet",
 ]  # fmt: skip
 Label = Annotated[str, Field(pattern="^[a-z0-9_]{1,32}$")]
 BareLabel = Annotated[str, Field(pattern="^(cpu|mps|(gpu|cuda_?|xpu_?)[0-9]*)$")]

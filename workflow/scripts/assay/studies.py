@@ -42,6 +42,14 @@ def _joined(names: str) -> str:
     return rf"^({names})(\+({names}))*$"
 
 
+def _refuse_absent(key: str, value: int, place: str, values: list[int]) -> None:
+    if value not in values:
+        raise ValueError(
+            f"<here>.{key} is {value}, which is not among <here>.{place}; "
+            f"allowed: {', '.join(map(str, values))}."
+        )
+
+
 def means(text: str, **bounds: Any) -> Any:
     """A key, by what its value means and what bounds it."""
     return Field(description=text, **bounds)
@@ -277,12 +285,7 @@ class Alignment(Timed):
 
     @model_validator(mode="after")
     def _anchor_is_measured(self) -> Self:
-        sizes, anchor = self.axes.n, self.settings.anchor
-        if anchor not in sizes:
-            raise ValueError(
-                f"<here>.settings.anchor is {anchor}, which is not among <here>.axes.n; "
-                f"allowed: {', '.join(map(str, sizes))}."
-            )
+        _refuse_absent("settings.anchor", self.settings.anchor, "axes.n", self.axes.n)
         return self
 
     @model_validator(mode="after")
@@ -472,6 +475,54 @@ class Loader(Timed):
 
     axes: Occasions
     settings: Settings
+
+
+class Throughput(Timed):
+    """Time per sample by batch."""
+
+    class Settings(SettingsBlock):
+        class Formats(Block):
+            """Number formats by kind of device."""
+
+            cpu: DtypesInMemory
+            gpu: DtypesInMemory
+
+        batches: Annotated[Once[Batch], means("batches to time", min_length=2)]
+        anchor: Batch
+        features: Width = means("inputs and outputs of the linear layer")
+        hidden: Widths
+        dtypes: Formats
+        operand_sets_least: LeastSets
+        cell_s: Seconds = means("seconds of rounds of one trial at most")
+        half_width: HalfWidth
+
+        @model_validator(mode="after")
+        def _anchor_is_timed(self) -> Self:
+            _refuse_absent("anchor", self.anchor, "batches", self.batches)
+            return self
+
+    axes: Occasions
+    settings: Settings
+
+
+class Scaling(Study):
+    """Accuracy by batch and by rule for its learning rate."""
+
+    class Axes(AxesBlock):
+        batch: Several[Batch] = means("batches to train with")
+
+    class Settings(Tuned):
+        batch: Batch = means("the batch from whose rate the rules start")
+        rate: LearningRate = means("its learning rate")
+        hidden: Widths
+
+    axes: Axes
+    settings: Settings
+
+    @model_validator(mode="after")
+    def _reference_is_trained(self) -> Self:
+        _refuse_absent("settings.batch", self.settings.batch, "axes.batch", self.axes.batch)
+        return self
 
 
 class Initializations(Study):
@@ -797,6 +848,8 @@ class Studies(Block):
     activation: Activations
     steps: Steps
     loader: Loader
+    throughput: Throughput
+    scaling: Scaling
     initialization: Initializations
     precision: Precisions
     precision_steps: PrecisionSteps

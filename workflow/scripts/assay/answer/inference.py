@@ -177,3 +177,19 @@ def holm(p_values: Sequence[float]) -> list[float]:
     corrected = np.empty_like(values)
     corrected[order] = np.minimum(raised, 1.0)
     return [float(each) for each in corrected]
+
+
+def bracket(sizes: Sequence[int], below: Sequence[bool]) -> tuple[float, float]:
+    """The neighbours among sizes between which a curve falls below a level, and then stays there.
+
+    Args:
+        sizes: In ascending order.
+        below: Whether it is below there.
+
+    Returns:
+        Twice 0 where it is below everywhere (always); twice infinity where it is not at last.
+    """
+    last = max((i for i, each in enumerate(below) if not each), default=None)
+    if last is None:
+        return 0.0, 0.0
+    return (sizes[last], sizes[last + 1]) if last + 1 < len(sizes) else (math.inf, math.inf)
