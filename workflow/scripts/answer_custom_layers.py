@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
 from assay.answer import accuracy, arms, figure, inference, model, question, say, trials, verdict
-from assay.answer.arms import Arm, Role
+from assay.answer.arms import Arm
 from assay.answer.figure import TONES, Axis, Row, Tone
 from assay.answer.model import Cell, Main, Table
 from assay.answer.question import Findings, Shown
@@ -36,6 +37,8 @@ FITTED = 3  # exponents come from so many largest sizes of a sweep
 LEADING, RANDOM = "leading", "random"
 SELECTIONS = {LEADING: "leading", RANDOM: "random (control)"}
 BEATS = {Word.BETTER: "beat", Word.WORSE: "lose to", Word.SAME: "equal"}
+WHERE = ("sweep", *TIME_EXPONENTS)  # extras that tell one trial from another
+RATIO = attrgetter("relative")
 TITLE = "Time of a quadratic layer against einsum"
 ACCURACIES = "Accuracy with the leading and with random Fourier coefficients"
 CONTESTS = "Leading Fourier coefficients against as many at random, and against all"
@@ -77,7 +80,7 @@ def timed(records: Sequence[Record]) -> list[Arm]:
     """Every implementation at every size, beside einsum and beside the fastest; not yet judged."""
     mine = [each for each in records if each.study == "reduction"]
     cells = [_timed(each, t) for each in mine for t in each.trials if "check" not in t.what]
-    return [arm for cell in cells for arm in (*cell, *_behind(cell))]
+    return [arm for cell in cells for arm in (*cell, *arms.behind(cell, WHERE))]
 
 
 def _timed(each: Record, trial: Trial) -> list[Arm]:
@@ -97,33 +100,11 @@ def _costs(arm: Arm, memory: Any) -> dict[str, Any]:
     return {**verdict.ends("time", arm.value, "_s"), "memory_bytes": counted}
 
 
-def _behind(here: Sequence[Arm]) -> list[Arm]:
-    """The others beside the fastest, where that is not einsum.
-
-    As if measured apart: what the two ratios share only makes the interval wider.
-    """
-    best = min(here, key=_ratio, default=None)
-    if best is None or best.seen is None:
-        return []
-    where = {key: best.extras[key] for key in ("sweep", *TIME_EXPONENTS)} | {"against": best.name}
-    found = []
-    for arm in here:
-        if arm is not best:
-            terms = [(-1.0, best.seen), *([(1.0, arm.seen)] if arm.seen else [])]
-            seen = verdict.contrast(terms, noise=best.seen.noise)
-            found.append(replace(arm, value=None, seen=seen, role=Role.TARGET, extras=where))
-    return found
-
-
-def _ratio(arm: Arm) -> float:
-    return arm.seen.value if arm.seen else 1.0
-
-
 def races(found: Sequence[Arm]) -> list[Race]:
     """Judged arms by size, the sizes of a sweep in their order."""
     made = []
     for own in arms.grouped(found, lambda arm: f"{arm.device}: {arm.group}").values():
-        here = sorted((arm for arm in own if arm.extras["against"] == ANCHOR), key=_ratio)
+        here = sorted((arm for arm in own if arm.extras["against"] == ANCHOR), key=RATIO)
         beside = [arm for arm in own if arm.extras["against"] == here[0].name]
         slower = {arm.name: arm for arm in beside if arm.word == Word.SLOWER}
         first, sweep = here[0], here[0].extras["sweep"]
@@ -339,7 +320,7 @@ def _winner(race: Race) -> str:
     text = f"Quadratic layers at {race.name}: fastest with {_named(race)}, "
     if len(race.best) == 1 and race.best[0].seen:
         return f"{text}which takes {say.longer(race.best[0].seen, 'einsum')}."
-    behind = min(race.slower.values(), key=_ratio)
+    behind = min(race.slower.values(), key=RATIO)
     return f"{text}{behind.label} {say.longer(behind.seen)}."
 
 

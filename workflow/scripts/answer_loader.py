@@ -6,9 +6,8 @@ in memory, which no loader can beat, tell how much of an epoch is loading.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -71,7 +70,7 @@ class Race:
     @property
     def told(self) -> Arm:
         """What the verdict is about: the best number of workers, or the fastest that is none."""
-        return self.best or min(counts(self.arms), key=_ratio)
+        return self.best or min(counts(self.arms), key=lambda arm: arm.relative)
 
     @property
     def main(self) -> Main:
@@ -95,10 +94,6 @@ class Race:
 def counts(found: Sequence[Arm]) -> list[Arm]:
     """The loaders with workers, fewest first."""
     return [arm for arm in found if arm.name.isdigit() and arm.name != NONE]
-
-
-def _ratio(arm: Arm) -> float:
-    return arm.seen.value if arm.seen else math.inf
 
 
 def races(records: Sequence[Record]) -> list[Race]:
@@ -132,28 +127,13 @@ def _arms(each: Record, trial: Trial) -> list[Arm]:
         per=EPOCH,
     )
     own = [arms.with_extras(arm, verdict.ends("epoch", arm.value, "_s")) for arm in timed]
-    return [*own, *_behind(own)]
+    return [*own, *arms.behind(counts(own))]
 
 
 def _place(name: str) -> tuple[bool, str, int]:
     """Where an arm stands in a table: memory, numbers of workers, then these tried otherwise."""
     count, _, kind = name.partition(" ")
     return name != RESIDENT, kind, int(count) if count.isdigit() else 0
-
-
-def _behind(own: Sequence[Arm]) -> list[Arm]:
-    """The other numbers of workers beside the fastest, as if measured apart: that is wider."""
-    top = min((arm for arm in counts(own) if arm.seen), key=_ratio, default=None)
-    return [
-        replace(
-            arm,
-            value=None,
-            seen=verdict.contrast([(1.0, arm.seen), (-1.0, top.seen)], noise=top.seen.noise),
-            extras={"against": top.name},
-        )
-        for arm in counts(own)
-        if top and top.seen and arm.seen and arm is not top
-    ]
 
 
 # ---- the answer ----------------------------------------------------------------------------------

@@ -53,6 +53,11 @@ class Arm:
     extras: Mapping[str, Any] = field(default_factory=dict)  # what else is known, for programs
 
     @property
+    def relative(self) -> float:
+        """Its value relative to its anchor's; 1 where it is compared with none."""
+        return self.seen.value if self.seen else 1.0
+
+    @property
     def different(self) -> bool:
         """Whether it was found to differ from its anchor."""
         return self.word in DIFFERENT
@@ -211,6 +216,28 @@ def judged(arms: Sequence[Arm], others: Iterable[Comparison] = ()) -> list[Arm]:
         replace(arm, word=words[arm.seen]) if arm.seen and arm.role == Role.TARGET else arm
         for arm in arms
     ]
+
+
+def behind(trial: Sequence[Arm], shared: Iterable[str] = ()) -> list[Arm]:
+    """The arms of a trial beside the fastest, where that is not the anchor; not yet judged.
+
+    As if measured apart: what the two ratios share only makes the interval wider.
+
+    Args:
+        trial: Its arms.
+        shared: The extras that all of them have alike, and so have these.
+    """
+    best = min(trial, key=lambda arm: arm.relative, default=None)
+    if best is None or best.seen is None:
+        return []
+    extras = {name: best.extras[name] for name in shared} | {"against": best.name}
+    found = []
+    for arm in trial:
+        if arm is not best:
+            terms = [(-1.0, best.seen), *([(1.0, arm.seen)] if arm.seen else [])]
+            seen = verdict.contrast(terms, noise=best.seen.noise)
+            found.append(replace(arm, value=None, seen=seen, role=Role.TARGET, extras=extras))
+    return found
 
 
 def with_extras(arm: Arm, extras: Mapping[str, Any]) -> Arm:
