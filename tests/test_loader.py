@@ -11,7 +11,7 @@ import measure_loader as measure
 import pytest
 import torch
 from assay import contention, device, record
-from assay.answer import model, occasion
+from assay.answer import model, occasion, question
 from assay.answer.model import State
 from assay.answer.question import Findings
 from assay.contention import QUOTA, Neighbour
@@ -62,6 +62,7 @@ def test_starting_a_worker_is_told_once(here: Record) -> None:
 
 
 def test_this_machine_is_answered(here: Record) -> None:
+    assert question.circumstances([Path("record.json")], [here]).delay_share is None
     found = answer.answer(occasion.pooled([here], {}))
     assert model.state(found.cells) != State.NONE
     assert [row[0] for row in found.table.rows[:3]] == [

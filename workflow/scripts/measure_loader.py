@@ -246,8 +246,11 @@ def beside_others(
     seen = contention.neighbours(before, contention.processes(), wall_s)
     others = [each for each in seen if each.name != contention.QUOTA]
     share = sum(each.cores for each in others) / device.usable_cores()
-    measured.result |= {"neighbours": [asdict(each) for each in others]}
-    measured.result["beside_neighbour"] = share > told_from
+    measured.result |= {
+        "neighbours": [asdict(each) for each in others],
+        "beside_neighbour": share > told_from,
+        "contention_known": False,  # by the waits of our threads
+    }
     if measured.status == Status.OK and share > max(MILD, told_from):
         measured.status = Status.CONTENDED
         measured.reason = f"other programs used {100 * share:.0f} % of the cores"

@@ -337,7 +337,11 @@ def circumstances(paths: Sequence[Path], records: Sequence[Record]) -> Circumsta
     }
     provenances = [each.provenance for each in records]
     moments = sorted(each.started for each in provenances)
-    shares = [each.conditions.contention.get("delay_share") for each in records]
+    # Where a job's processes wait for each other, its waits tell nothing of others.
+    telling = [
+        each for each in records if all(t.result.get("contention_known", True) for t in each.trials)
+    ]
+    shares = [each.conditions.contention.get("delay_share") for each in telling]
     results: list[Any] = [trial.result for each in records for trial in each.trials]
     return Circumstances(
         first=moments[0],
