@@ -79,6 +79,11 @@ def test_a_gpu_has_a_column_of_its_own_and_shares_of_its_peak() -> None:
     assert all(text.startswith(("CPU: ", "GPU: ")) for each in made.facts for text in each.values)
 
 
+def test_a_simulated_card_is_never_shown_as_one() -> None:
+    given = with_numbers(answers("cpu", "gpu"), "hardware", "gpu", name="Simulated T4")
+    assert "simulated: these figures tell nothing of any hardware" in card.card(given, "t").about
+
+
 def test_several_gpus_of_one_model_are_counted_and_the_first_is_shown() -> None:
     made = card.card(answers("cpu", "gpu0", "gpu1"), "default")
     assert made.name.endswith("2 × NVIDIA H100")
@@ -149,6 +154,8 @@ def test_without_a_run_at_hand_the_first_and_the_last_are_named() -> None:
     assert ability.standing(found) == [
         "Bandwidth of memory: lab is first of 2, old last (0.25 × the first)."
     ]
+    found = [device("cpu (lab)", 40e9), device("cpu (old)", 40.1e9)]
+    assert ability.standing(found) == ["Bandwidth of memory: cannot tell 2 machines apart."]
 
 
 def test_a_gpu_stands_among_gpus_with_its_machines_fastest() -> None:

@@ -176,6 +176,8 @@ def standing(found: Sequence[Device]) -> list[str]:
 def _stands(name: str, speeds: Mapping[str | None, Interval]) -> str:
     count, order = len(speeds), sorted(speeds, key=lambda run: speeds[run].value)
     last, first = order[0], order[-1]
+    if None not in speeds and speeds[first].low <= speeds[last].high:
+        return f"{name}: cannot tell {count} machines apart."
     if None not in speeds:
         share = say.number(speeds[last].value / speeds[first].value, 2)
         return f"{name}: {first} is first of {count}, {last} last ({share} × the first)."
