@@ -246,6 +246,12 @@ def test_what_is_ill_in_one_part_is_named_with_the_part_and_the_worst_time() -> 
     assert row["most"].endswith(": +60.0 %")
 
 
+def test_where_one_is_ill_the_others_are_in_line_all_the_same() -> None:
+    """Four of five: the ill one would make them seem to vary."""
+    found = answer.answer(records(*(node(f"n{i}", 1.5 if i == 4 else 1.0) for i in range(5))))
+    assert words(found) == {"n4": "slow"} | {f"n{i}": "in line" for i in range(4)}
+
+
 def test_two_machines_are_too_few_and_it_is_said_why() -> None:
     found = answer.answer(records(node("n1"), node("n2", 2.0)))
     check_budgets(found)

@@ -30,6 +30,7 @@ PARTS = {  # where a node can be ill alone, by the studies that show it
     "products": ("alignment", "contrast", "crossover", "norm_log", "two_devices"),
     "training": ("implementation", "steps", "precision_steps"),
 }
+Key = tuple[str, str]  # a device, or a kind, and a part
 MOST = 24  # rows of a figure; of more nodes those that are in line share one
 TITLE = "Time against the middle of its kind"
 TONES = {Standing.IN_LINE: Tone.PLAIN, Standing.SLOW: Tone.BAD, Standing.FAST: Tone.GOOD,
@@ -171,27 +172,17 @@ def fleets(records: Sequence[Record]) -> list[Fleet]:
     for device, kind in kinds(records).items():
         by_kind.setdefault(kind, []).append(device)
     frames = {
-        kind: off_the_middle(seen[seen["device"].isin(devices)])
+        kind: off_the_middle(seen.loc[seen["device"].isin(devices)])
         for kind, devices in by_kind.items()
     }
-    compared = {
-        (kind, part): found
-        for kind, frame in frames.items()
-        for part, found in effects(frame).items()
-    }
-    asked = {
-        (device, part): seen
-        for (_, part), (devices, effect) in compared.items()
-        for device, seen in zip(devices, effect.comparisons(), strict=True)
-    }
-    words = dict(zip(asked, fleet.standings([*asked.values()]), strict=True))
+    asked, words, found = judged(frames)
     return [
         Fleet(
             kind,
             [_node(device, names[device], kind, asked, words, frames[kind]) for device in devices],
             {
                 part: effect.detectable(len(asked))
-                for (own, part), (_, effect) in compared.items()
+                for (own, part), effect in found.items()
                 if own == kind
             },
         )
@@ -199,12 +190,37 @@ def fleets(records: Sequence[Record]) -> list[Fleet]:
     ]
 
 
+def judged(
+    frames: Mapping[str, pd.DataFrame],
+) -> tuple[dict[Key, Comparison], dict[Key, Standing], dict[Key, fleet.Effects]]:
+    """The comparison and the word of each device and part, and the effects by kind and part.
+
+    Nodes that are found ill are taken out, and the rest compared among themselves, until no more
+    are: an ill one moves the middle, and makes the others seem to vary.
+    """
+    asked: dict[Key, Comparison] = {}
+    found: dict[Key, fleet.Effects] = {}
+    ill: set[str] = set()
+    while True:
+        for kind, frame in frames.items():
+            left = off_the_middle(frame.loc[~frame["device"].isin(ill)])
+            for part, (devices, effect) in effects(left).items():
+                found[kind, part] = effect
+                seen = effect.comparisons()
+                asked |= {(d, part): each for d, each in zip(devices, seen, strict=True)}
+        words = dict(zip(asked, fleet.standings([*asked.values()]), strict=True))
+        now = {device for (device, _), word in words.items() if word in fleet.ILL}
+        if now <= ill:
+            return asked, words, found
+        ill |= now
+
+
 def _node(
     device: str,
     name: str,
     kind: str,
-    asked: Mapping[tuple[str, str], Comparison],
-    words: Mapping[tuple[str, str], Standing],
+    asked: Mapping[Key, Comparison],
+    words: Mapping[Key, Standing],
     frame: pd.DataFrame,
 ) -> Node:
     parts = [part for part in (EVERYTHING, *PARTS) if (device, part) in asked]
@@ -420,12 +436,19 @@ def _cell(seen: Comparison | None) -> Cell | None:
 
 
 def _view(each: Fleet) -> Shown:
-    bound = each.bounds[EVERYTHING]
-    grey = Band(100 / bound - 100, 100 * bound - 100, "grey: too little to be found in everything")
+    bound, rows = each.bounds[EVERYTHING], [*_rows(each.nodes)]
+    grey = Band(100 / bound - 100, 100 * bound - 100, "grey: differences too small to be found")
+    least, most = (100 * (end - 1) for end in (1 / say.FACTOR, say.FACTOR))
+    values = [row.seen.value for row in rows if row.seen]
+    axis = Axis(
+        "time against the middle of its kind (bar: 95 %)",
+        lambda x: f"{say.short(x)} %",
+        within=(min([least, *values]), max([most, *values])),
+    )
     drawn = figure.rows(
-        {"": [*_rows(each.nodes)]},
-        Axis("time against the middle of its kind (bar: 95 %)", lambda x: f"{say.short(x)} %"),
-        band=grey,
+        {"": rows},
+        axis,
+        band=grey if bound < say.FACTOR else None,
         line=0.0,
     )
     return Shown(TITLE, f"{TITLE}. {_table([each]).spoken}.", drawn, name=each.kind)
