@@ -673,6 +673,7 @@ class Reduction(Timed):
         sizes: Growth
         dtype: InMemory = means("number format")
         cell_s: Seconds = means("seconds of rounds of one size at most")
+        block_s: Seconds = means("seconds in a block at least")
         half_width: HalfWidth
         operand_sets_least: LeastSets
 
