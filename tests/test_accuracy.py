@@ -65,12 +65,12 @@ def test_an_arm_with_a_lost_run_is_neither_the_best_nor_compared():
 def test_beside_a_reference_with_a_lost_run_nothing_is_compared():
     found = accuracy.standings({"reference": arm(0.9, LOST), "other": arm(0.8)}, "reference")
     assert set(found) == {"other"}
-    assert found["other"].difference is None
+    assert found["other"] is None
 
 
 def test_the_same_says_within_what():
     arms = {"one": arm(0.88), "two": arm(0.88, seed=1)}
-    seen = accuracy.standings(arms, "one")["two"].difference
+    seen = accuracy.standings(arms, "one")["two"]
     assert seen is not None
     word = verdict.words([seen])[seen]
     assert verdict.told(seen, word) == "the same within 0.32 points"

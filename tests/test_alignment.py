@@ -261,7 +261,7 @@ def test_all_comparisons_are_one_family():
 
 
 def test_the_table_holds_verdict_bound_margin_and_p_of_sizes_and_contrasts():
-    frame = answer.rows(records(odd))
+    frame = answer.answer(records(odd)).frame
     assert len(frame) == len(SIZES) + 3
     assert list(frame.loc[frame["kind"] == "contrast", "arm"]) == [
         contrast.ALIGNMENT,

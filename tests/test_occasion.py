@@ -275,12 +275,6 @@ def test_a_run_of_many_cells_outvotes_what_was_known() -> None:
     assert hits >= 0.9 * 6 * 80
 
 
-def test_how_often_is_said() -> None:
-    one, two = [cell(8, [paired(1)])], [cell(8, [paired(1)], when) for when in (1, 2)]
-    assert "on one occasion" in occasion.told(occasion.pooled(one, NOTHING))
-    assert "on up to 2 occasions" in occasion.told(occasion.pooled(two, NOTHING))
-
-
 def test_the_configuration_knows_every_study() -> None:
     known = occasion.known()
     assert {"alignment", "crossover", "bandwidth"} <= set(known)

@@ -194,6 +194,7 @@ def hostile_answer(question: str = "hostile") -> Answer:
         exercise=bad,
         short=bad,
         sentence=bad,
+        more=bad,
         so=bad,
         why=[*HOSTILE_WORDS],
         method=[bad],
@@ -227,6 +228,7 @@ class Site:
     def __init__(self, results: Path, answers: list[Answer], records: list[Record]) -> None:
         self.results, self.answers = results, answers
         self.rehearsal: dict[str, int] = {}  # seeds by question
+        self.left_out: list[str] = []  # titles
         self.page, self.card = results / "report.html", results / "card.svg"
         self.hardware = [
             results / f"records/hardware/device-{each.axes['device']}.json" for each in records
@@ -253,7 +255,7 @@ class Site:
     def arguments(self) -> list[str]:
         names = [each.question for each in self.answers]
         about = {"preset": "quick", "command": COMMAND, "questions": names, "protocol": PROTOCOL}
-        about |= {"rehearsal": self.rehearsal}
+        about |= {"rehearsal": self.rehearsal, "left_out": self.left_out}
         answers = [str(self.results / f"answers/{name}.json") for name in names]
         given = ["--output", str(self.page), "--about", yaml.safe_dump(about)]
         given += ["--card", str(self.card)] if self.card.exists() else []
@@ -377,6 +379,19 @@ def test_the_page_says_by_how_much_the_machine_wandered() -> None:
     seen = whole_run.steady([one, {"product_s": (0.9e-3, 1.1e-3)}, {}])
     assert seen == "the same product took 0.9 to 1.2 ms and the same copy took 5 to 6 ms"
     assert whole_run.steady([{}]) == ""
+
+
+def test_what_is_left_to_the_default_run_is_said_with_its_command(build: Build) -> None:
+    site = build([answer("width")])
+    assert "Left to the default run" not in Elements(site.make()).words
+    site.left_out = ["Which activation works best?"]
+    text = Elements(site.make()).words
+    assert f"takes longer: Which activation works best? {COMMAND}" in text
+
+
+def test_what_a_headline_has_no_room_for_stands_below_it(build: Build) -> None:
+    text = Elements(build([answer("width", sentence="cpu: Yes.", more="gpu: No.")]).make()).words
+    assert "cpu: Yes. gpu: No." in text
 
 
 def about() -> page.About:

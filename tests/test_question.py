@@ -79,10 +79,10 @@ def test_gpus_are_not_mixed_under_one_label():
 
     paths = [Path(f"{name}.json") for name in "abcd"]
     fine = [one("gpu0", "1"), one("gpu0", "1"), one("gpu1", "2"), one("cpu", None)]
-    question.refuse_mixed_gpus(paths, fine)
-    question.refuse_mixed_gpus(paths[:2], [one("gpu0", "1"), one("gpu0", None)])  # NVML hid it
+    question.refuse_mixed(paths, fine)
+    question.refuse_mixed(paths[:2], [one("gpu0", "1"), one("gpu0", None)])  # NVML hid it
     with pytest.raises(RecordError, match=r"gpu0 come from different GPUs.*a\.json and c\.json"):
-        question.refuse_mixed_gpus(paths, [*fine[:2], one("gpu0", "2"), fine[3]])
+        question.refuse_mixed(paths, [*fine[:2], one("gpu0", "2"), fine[3]])
 
 
 def test_yardsticks_are_of_one_machine():

@@ -100,6 +100,25 @@ def test_one_device_is_not_named() -> None:
     assert say.once("Two threads: n = 3.", ["cpu"]) == "Two threads: n = 3."
 
 
+@pytest.mark.parametrize(
+    ("text", "headline", "below"),
+    [
+        (f"One. {'word ' * 20}two.", f"One. {'word ' * 20}two.", ""),
+        (f"One. {'word ' * 25}two.", "One.", f"{'word ' * 25}two."),
+        (f"{'word ' * 30}one. Two.", f"{'word ' * 30}one.", "Two."),
+        (f"cpu: One. gpu0: {'word ' * 24}two. End.", "cpu: One.", f"gpu0: {'word ' * 24}two. End."),
+        (f"cpu: {'word ' * 22}one. Two. gpu0: No.", f"cpu: {'word ' * 22}one. Two.", "gpu0: No."),
+        (f"cpu: {'word ' * 23}one. Two. gpu0: No.", f"cpu: {'word ' * 23}one.",
+         "cpu: Two. gpu0: No."),
+        (f"cpu and gpu0: {'w ' * 20}one. gpu1: a b c.", f"cpu and gpu0: {'w ' * 20}one.",
+         "gpu1: a b c."),
+    ],
+)  # fmt: skip
+def test_a_headline_is_short_and_the_rest_below(text: str, headline: str, below: str) -> None:
+    """Whole sentences, and where it can be all that is said of a device."""
+    assert say.headline(text, ["cpu", "gpu0", "gpu1"]) == (headline, below)
+
+
 def test_what_is_the_same_of_several_devices_is_one_text() -> None:
     devices = ["cpu", "gpu0", "gpu1"]
     texts = ["cpu: slow.", "gpu0: fast.", "gpu1: fast.", "All: alike."]

@@ -1,11 +1,13 @@
 """Three devices on a card: every figure can be read, and none hides what it shows.
 
 No text leaves the drawing, none lies over another, and no line lies under an equal one unnamed.
+Headlines are as short as those of one device.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterator
 from importlib import import_module
 from itertools import combinations
@@ -13,7 +15,8 @@ from itertools import combinations
 import invented
 import pytest
 import yaml
-from assay.answer import occasion, question
+from assay.answer import occasion, question, say
+from assay.answer.question import Findings
 from conftest import ROOT
 from invented import World
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -33,14 +36,28 @@ TOLERANCE = 1.5  # points by which letters may touch
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("name", CONFIG["ask"])
 def test_every_figure_can_be_read(name: str, world: str) -> None:
-    config = {**copy.deepcopy(CONFIG), "devices": DEVICES}
-    records = occasion.pooled(invented.of_question(config, name, WORLDS[world]), {})
-    found = import_module(f"answer_{name}").answer(records)
+    found = answered(name, world)
     for shown in question.shared([*found.views, *found.folded]):
         if shown.figure is not None:
             check(shown.figure, shown.title)
     named = [each.name for each in question.shared(found.views)]
     assert len(set(named)) == len(named)  # the switch tells every view apart
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("name", CONFIG["ask"])
+def test_a_headline_is_short_and_the_rest_stands_below(name: str, world: str) -> None:
+    told = say.once(answered(name, world).sentence, DEVICES)
+    headline, below = say.headline(told, DEVICES)
+    assert len(headline.split()) <= 25, headline
+    assert told.split()[-1] == f"{headline} {below}".split()[-1]
+
+
+@functools.cache
+def answered(name: str, world: str) -> Findings:
+    config = {**copy.deepcopy(CONFIG), "devices": DEVICES}
+    records = occasion.pooled(invented.of_question(config, name, WORLDS[world]), {})
+    return import_module(f"answer_{name}").answer(records)
 
 
 def check(drawn: Figure, title: str) -> None:

@@ -307,6 +307,14 @@ def few_seeds():
     return {name: fewer[s] for name, studies in asked.items() for s in studies if s in fewer}
 
 
+def left_out():
+    """The titles of the questions that config.yaml asks and this run's preset does not."""
+    base = yaml.safe_load((WORKFLOW / "../config.yaml").read_text(encoding="utf-8"))
+    missing = [name for name in base["ask"] if name not in config["ask"]]
+    asked = [base["questions"][name]["title"] for name in missing]
+    return asked if config["preset"] != base["preset"] else []
+
+
 def run_in_words():
     """What the page says about the run as a whole, as one argument."""
     words = {
@@ -315,6 +323,7 @@ def run_in_words():
         "again": measure_again(),
         "questions": config["ask"],
         "rehearsal": few_seeds(),
+        "left_out": left_out(),
         "protocol": {key: config["protocol"][key] for key in TOLD},
     }
     return told(words)

@@ -6,7 +6,7 @@ choose nothing; every other is compared with it, seed by seed, on the test image
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from assay.answer import accuracy, arms, model, question, say, sweep, trials, verdict
 from assay.answer.arms import Arm, Role
-from assay.answer.model import Cell, Column, Main, Table
-from assay.answer.question import Findings, Shown
+from assay.answer.model import Cell, Main, Table
+from assay.answer.question import Findings, Shown, Told
 from assay.answer.verdict import Word
 from assay.record import Phase, Record
 
@@ -74,19 +74,16 @@ class Device:
     @property
     def placebo_difference(self) -> float | None:
         """Difference between the placebo and ReLU; None when one of the two was not measured."""
-        runs = accuracy.whole(self.runs)
-        if not {PLACEBO, IGNORED_AS} <= set(runs):
-            return None
-        return accuracy.placebo_difference(runs[PLACEBO], runs[IGNORED_AS])
+        return accuracy.placebo_difference(accuracy.whole(self.runs), PLACEBO, IGNORED_AS)
 
 
 def compared(records: Sequence[Record]) -> list[Device]:
     """Every device; accuracies and times are judged as one family."""
-    trained: dict[str, dict[str, Record]] = {}
-    for each in records:
-        if each.study == "activation":
-            device = trained.setdefault(str(each.axes["device"]), {})
-            device[str(each.axes["activation"])] = each
+    mine = [each for each in records if each.study == "activation"]
+    trained = {
+        device: {str(each.axes["activation"]): each for each in own}
+        for device, own in trials.by_device(mine).items()
+    }
     found = [arm for device, own in trained.items() for arm in learned(device, own)]
     found += [arm for each in records if each.study == "steps" for arm in steps(each)]
     judged = arms.judged(found)
@@ -105,13 +102,11 @@ def compared(records: Sequence[Record]) -> list[Device]:
 def learned(device: str, records: Mapping[str, Record]) -> list[Arm]:
     """The accuracies of one device."""
     runs = {name: accuracy.runs(each) for name, each in records.items()}
-    # A placebo cannot be the reference, but for want of any other.
-    best = accuracy.best({name: own for name, own in runs.items() if name != PLACEBO})
     return arms.learned(
         device,
         runs,
         NAMES,
-        best or accuracy.best(runs),
+        accuracy.best_but(PLACEBO, runs),
         extras={name: _extras(own) for name, own in runs.items()},
         missing={name: model.lost(each.status) for name, each in records.items()},
     )
@@ -143,22 +138,18 @@ def steps(each: Record) -> list[Arm]:
 
 def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and activation, and one per device of the steps."""
-    devices = compared(records)
-    on = {here.name: say.on(here.name, [each.name for each in devices]) for here in devices}
-    every = [arm for here in devices for arm in (*here.arms, *here.steps.values())]
+    devices = {here.name: here for here in compared(records)}
+    every = [arm for here in devices.values() for arm in (*here.arms, *here.steps.values())]
     return Findings(
-        short="; ".join(on[here.name] + _short(here) for here in devices) or "Not measured",
-        cells=[cell for here in devices for cell in here.cells],
-        sentence=" ".join(on[here.name] + _sentence(here) for here in devices) or question.NOTHING,
-        so=" ".join(on[here.name] + text for here in devices if (text := _so(here))),
-        numbers={here.name: _numbers(here) for here in devices if here.reference},
-        why=[on[here.name] + text for here in devices for text in _why(here)],
+        **vars(question.joined({name: _tell(here) for name, here in devices.items()})),
+        numbers={name: _numbers(here) for name, here in devices.items() if here.reference},
+        why=question.on_each({name: _why(here) for name, here in devices.items()}),
         method=_method(records),
-        caveats=_caveats(devices),
-        views=[view for here in devices for view in _differences(here)] or question.nothing(TITLE),
-        switch="Device",
-        folded=[view for here in devices for view in _curves(here)],
-        table=_table(devices),
+        caveats=_caveats(devices.values()),
+        views=[view for here in devices.values() for view in _differences(here)]
+        or question.nothing(TITLE),
+        folded=[view for here in devices.values() for view in _curves(here)],
+        table=_table(devices.values()),
         frame=trials.frame(records, map(arms.flat, every)),
     )
 
@@ -166,47 +157,34 @@ def answer(records: list[Record]) -> Findings:
 # ---- telling ------------------------------------------------------------------------------------
 
 
-def _sentence(here: Device) -> str:
-    """The best in validation with its test accuracy, and what cannot be told from it."""
+def _tell(here: Device) -> Told:
+    """The best in validation with its test accuracy, and how the others came out beside it."""
     best, lost = here.reference, [arm.label for arm in here.others if arm.lost]
     by_word = {word: [arm.label for arm in here.others if arm.word == word] for word in Word}
+    cannot = "Cannot tell which activation works best"
     if best is None or best.value is None:
         named = say.few([f"{arm.label} {arm.lost}" for arm in here.arms], 1)
-        return f"Cannot tell which activation works best: {named}."
-    unknown, reached = by_word[Word.UNKNOWN], f"test accuracy {say.accuracy(best.value)}"
-    told = {"Better": by_word[Word.BETTER], "Not compared": lost}
+        return Told("Nothing to compare", f"{cannot}: {named}.", "", here.cells)
+    better, worse, unknown = by_word[Word.BETTER], by_word[Word.WORSE], by_word[Word.UNKNOWN]
+    reached = f"test accuracy {say.accuracy(best.value)}"
+    told = {"Better": better, "Not compared": lost}
     if len(lost) == len(here.others):
-        first = f"Cannot tell which activation works best: nothing to compare {best.label} with, {reached}"  # noqa: E501
+        first = f"{cannot}: nothing to compare {best.label} with, {reached}"
     elif len(unknown) + len(lost) == len(here.others):
-        first = (
-            f"Cannot tell which activation works best: {best.label} in validation, with {reached}"
-        )
+        first = f"{cannot}: {best.label} in validation, with {reached}"
     elif unknown:
-        first = f"{best.label} works best in validation, but cannot be told from {say.few(unknown, 1)}: {reached}"  # noqa: E501
+        but = f"but cannot be told from {say.few(unknown, 1)}"
+        first = f"{best.label} works best in validation, {but}: {reached}"
     else:
-        verb = "was best in validation" if by_word[Word.BETTER] else "works best"
-        first, told = f"{best.label} {verb}: {reached}", {**told, "The same": by_word[Word.SAME]}
+        first = f"{best.label} {'was best in validation' if better else 'works best'}: {reached}"
+        told["The same"] = by_word[Word.SAME]
     more = [f" {heading}: {say.few(names, 1)}." for heading, names in told.items() if names]
-    return f"{first}.{''.join(more)}"
-
-
-def _short(here: Device) -> str:
-    """The best, and how many came out how."""
-    if not here.reference:
-        return "Nothing to compare"
-    words = (Word.BETTER, Word.WORSE, Word.SAME, Word.UNKNOWN)
-    counts = {word.value: sum(arm.word == word for arm in here.others) for word in words}
-    counts["lost"] = sum(bool(arm.lost) for arm in here.others)
-    told = ", ".join(f"{number} {word}" for word, number in counts.items() if number)
-    return f"{here.reference.label}; {told or 'nothing to compare it with'}"
-
-
-def _so(here: Device) -> str:
-    """What to prefer to what: only where something was found worse, and nothing better."""
-    worse = [arm.label for arm in here.others if arm.word == Word.WORSE]
-    if not here.reference or not worse or any(arm.word == Word.BETTER for arm in here.others):
-        return ""
-    return f"Use {here.reference.label} rather than {say.few(worse, 4)}."
+    counts = {word.value: len(names) for word, names in by_word.items()} | {"lost": len(lost)}
+    counted = ", ".join(f"{number} {word}" for word, number in counts.items() if number)
+    short = f"{best.label}; {counted or 'nothing to compare it with'}"
+    # Something is to be preferred only where others were found worse, and none better.
+    so = f"Use {best.label} rather than {say.few(worse, 4)}." if worse and not better else ""
+    return Told(short, f"{first}.{''.join(more)}", so, here.cells)
 
 
 def _why(here: Device) -> list[str]:
@@ -216,12 +194,7 @@ def _why(here: Device) -> list[str]:
 
 
 def _numbers(here: Device) -> dict[str, Any]:
-    best = here.reference.name if here.reference else None
-    return {
-        "reference": best,
-        "smallest_detectable_difference": accuracy.finite(
-            accuracy.smallest_detectable(here.real, best)
-        ),
+    return accuracy.detectable(here.real, here.reference and here.reference.name) | {
         "placebo_difference": here.placebo_difference,
         "arms": {
             arm.name: {**arm.extras, **accuracy.verdict_numbers(arm.seen, arm.word)}
@@ -263,31 +236,22 @@ def _method(records: Sequence[Record]) -> list[str]:
     return texts
 
 
-def _caveats(devices: Sequence[Device]) -> list[str]:
-    edge = dict.fromkeys(
-        arm.label
+def _caveats(devices: Iterable[Device]) -> list[str]:
+    tried = (
+        (arm.label, [*accuracy.tuned(here.records[arm.name])], arm.extras.get("rate"))
         for here in devices
         for arm in here.arms
         if arm.name != PLACEBO
-        and (rates := _tried(here.records[arm.name]))
-        and arm.extras.get("rate") in (min(rates), max(rates))
     )
-    texts = [
+    return [
         "One architecture, one data set: another depth can order the activations otherwise.",
         "A published answer compared ReLU with itself five times: its network ignored the "
         "argument, as the placebo does.",
+        *accuracy.at_the_edge(tried),
     ]
-    return texts + (
-        [f"The best rate lies at the edge of the grid for {say.few([*edge])}."] if edge else []
-    )
 
 
-def _tried(each: Record) -> list[float]:
-    tuning = (trial for trial in each.trials if trial.what["phase"] == Phase.TUNING)
-    return [float(str(trial.what["rate"])) for trial in tuning]
-
-
-def _table(devices: Sequence[Device]) -> Table:
+def _table(devices: Iterable[Device]) -> Table:
     timed = {(here.name, name): step for here in devices for name, step in here.steps.items()}
     return arms.table(
         [arm for here in devices for arm in here.arms],
@@ -315,33 +279,25 @@ def _differences(here: Device) -> list[Shown]:
     if here.reference is None:
         return []
     best = f"{here.reference.label}, the best in validation"
-    drawn = sweep.differences(here.arms, best)
-    shown = [Shown(TITLE, arms.alternative(TITLE, here.arms), drawn, name=here.name)]
-    return shown if drawn else []
+    return sweep.differences(TITLE, here.arms, best, here.name)
 
 
 def _curves(here: Device) -> list[Shown]:
     """Validation accuracy by epoch, of all that ended well."""
     title = f"Learning curves: % of the validation images by epoch, mean over seeds ({here.name})"
-    means = {arm.label: _course(here.records[arm.name]) for arm in here.arms if not arm.lost}
-    if not means:
-        return []
-    columns = [Column(name="activation")]
-    columns += [Column(name=str(epoch + 1)) for epoch in range(max(map(len, means.values())))]
-    rows = [
-        [name, *(Cell(text=say.fixed(100 * each, 1), value=each) for each in course)]
-        for name, course in means.items()
-    ]
-    return [Shown(title, f"{title}.", table=Table(columns=columns, rows=rows))]
-
-
-def _course(each: Record) -> list[float]:
-    runs: list[Any] = [
-        trial.samples["validation_accuracy"]
-        for trial in each.trials
-        if trial.what["phase"] == Phase.TRAINING
-    ]
-    return [float(mean) for mean in np.mean(runs, axis=0)]
+    rows = []
+    for arm in here.arms:
+        if not arm.lost:
+            runs: list[Any] = [
+                trial.samples["validation_accuracy"]
+                for trial in here.records[arm.name].trials
+                if trial.what["phase"] == Phase.TRAINING
+            ]
+            course = map(float, np.mean(runs, axis=0))
+            shown = (Cell(text=say.fixed(100 * each, 1), value=each) for each in course)
+            rows.append([arm.label, *shown])
+    heads = ["activation", *map(str, range(1, max(map(len, rows), default=1)))]
+    return [question.tabled(title, heads, rows)] if rows else []
 
 
 main = partial(question.run, "activation", answer)

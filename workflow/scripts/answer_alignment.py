@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 import pandas as pd
-from assay.answer import arms, figure, model, question, say, trials, verdict
+from assay.answer import arms, model, question, say, trials, verdict
 from assay.answer.arms import Arm
 from assay.answer.figure import Axis, Band, Row
 from assay.answer.model import Cell, Main, Table
@@ -70,11 +70,6 @@ def compared(records: Sequence[Record]) -> list[Arm]:
     devices = {device: i for i, device in enumerate(trials.devices(records))}
     found.sort(key=lambda arm: (devices[arm.device], *_place(arm)))
     return arms.judged(found)
-
-
-def rows(records: Sequence[Record]) -> pd.DataFrame:
-    """The tidy table: one row per trial of a size, and one per contrast, with its verdict."""
-    return pd.DataFrame(map(arms.flat, compared(records))).convert_dtypes()
 
 
 def _lost(each: Record, known: Mapping[Any, Any]) -> list[Trial]:
@@ -370,14 +365,14 @@ def _view(main: Arm, here: Sequence[Arm]) -> Shown | None:
     shown = {n: sizes[n] for n in sorted(near)}
     if sum(arm.seen is not None for arm in shown.values()) < 2:
         return None
-    drawn = figure.rows(
+    return question.dotted(
+        f"Time per operation against {anchor}, {main.label}",
         {"": [_row(arm, n in named) for n, arm in shown.items()]},
         Axis(f"time per operation against {anchor} (bar: 95 %)", lambda x: f"{say.short(x)} %"),
+        name=main.label,
         band=Band(-MARGIN, MARGIN, f"grey: under {MARGIN:g} %, called the same"),
         line=0.0,
     )
-    title = f"Time per operation against {anchor}, {main.label}"
-    return Shown(title, arms.alternative(title, [*shown.values()]), drawn, name=main.label)
 
 
 def _row(arm: Arm, strong: bool) -> Row:

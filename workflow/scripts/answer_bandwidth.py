@@ -181,12 +181,9 @@ def claims(found: Sequence[Device]) -> list[Arm]:
     return arms.judged(sorted(made, key=lambda arm: (arm.group, arm.device)))
 
 
-AGAINST = {
-    Word.SLOWER: "ahead",  # said of GPUs: it is the CPU that is slower
-    Word.FASTER: "behind",
-    Word.SAME: "level",
-    Word.UNKNOWN: "cannot tell",
-}
+# Said of GPUs: they are ahead where the CPU is slower.
+AGAINST = {Word.SLOWER: "ahead", Word.FASTER: "behind", Word.SAME: "level",
+           Word.UNKNOWN: "cannot tell"}  # fmt: skip
 
 
 def against(found: Sequence[Device], made: Sequence[Arm]) -> str:
@@ -228,7 +225,6 @@ def answer(records: list[Record]) -> Findings:
         why=_why(found),
         method=METHOD,
         caveats=[*CAVEATS, *(text for each in found for text in _own_caveats(each))],
-        switch="Device",
         views=[shown for each in found for shown in _scans(each, each.threads[-1:])]
         or question.nothing(TITLE),
         folded=[
@@ -317,9 +313,8 @@ def _why(found: Sequence[Device]) -> list[str]:
 
 def _limit(best: Product, rate: Interval | None) -> str:
     text = f"{best.dtype} {say.quantity(best.value, 'FLOP/s')}"
-    if rate is None:
-        return text
-    return f"{text} (n ≥ {math.ceil(best.value / rate.value * 3 * ITEM_BYTES[best.dtype] / 2)})"
+    least = rate and math.ceil(best.value / rate.value * 3 * ITEM_BYTES[best.dtype] / 2)
+    return f"{text} (n ≥ {least})" if rate else text
 
 
 def _numbers(found: Sequence[Device], made: Sequence[Arm]) -> dict[str, Any]:
@@ -429,7 +424,7 @@ def _compared(made: Sequence[Arm]) -> list[Shown]:
     """CPUs against GPUs, as a table."""
     title = "CPUs against GPUs: time per byte and per FLOP"
     table = arms.table(made, "of", against="against the GPU", group="GPU")
-    return [Shown(title, arms.alternative(title, made), table=table)] if made else []
+    return [question.of_table(title, table)] if made else []
 
 
 def _table(found: Sequence[Device]) -> Table:

@@ -198,10 +198,8 @@ class Device:
     @property
     def placebo_difference(self) -> float | None:
         """Of the rule that changes nothing at the reference; None where one of them is missing."""
-        whole = accuracy.whole(self.runs)
-        pair = [whole.get(f"{self.reference} {rule}") for rule in (PLACEBO, CONSTANT)]
-        found = [own for own in pair if own is not None]
-        return accuracy.placebo_difference(*found) if len(found) == 2 else None
+        placebo, real = (f"{self.reference} {rule}" for rule in (PLACEBO, CONSTANT))
+        return accuracy.placebo_difference(accuracy.whole(self.runs), placebo, real)
 
     def fed(self, dtype: str, batch: int) -> float | None:
         """Share of the best product's speed at which memory can feed the linear layer."""
@@ -419,7 +417,7 @@ def _line(curve: Curve) -> Line:
 def _accuracies(found: Sequence[Arm]) -> list[Shown]:
     """Test accuracy of every batch and rule, as a table."""
     table = arms.table(found, "batch and rate", value="test accuracy", told=say.accuracy)
-    return [Shown(ACCURACY, arms.alternative(ACCURACY, found), table=table)] if found else []
+    return [question.of_table(ACCURACY, table)] if found else []
 
 
 main = partial(question.run, "batch", answer)

@@ -12,23 +12,16 @@ from functools import partial
 from typing import Any
 
 import pandas as pd
-from assay.answer import accuracy, arms, figure, inference, model, question, say, trials, verdict
+from assay.answer import accuracy, arms, inference, model, question, say, trials, verdict
 from assay.answer.arms import Arm, Role
 from assay.answer.figure import Axis, Row
-from assay.answer.model import Cell, Content, Main
+from assay.answer.model import Cell, Content, Main, outcome
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Word
 from assay.record import Record
 
-OK, CARE, BAD = "✓", "!", "✗"
 TITLE = "What a resumed training ends with when a part of the checkpoint is left out"
 KILLED = "Checkpoints that could not be read after a kill while they were written"
-
-
-def cell(text: str, sign: str = "", reason: str = "") -> Cell:
-    """An outcome: a word, a sign, and what is said on hover."""
-    return Cell(text=text, sign=sign, reason=reason)
-
 
 # ---- resuming ------------------------------------------------------------------------------------
 
@@ -81,19 +74,15 @@ def resume(each: Record) -> Resume | None:
 
 def _resume_view(seen: Resume) -> Shown:
     """What was left out, and whether the training then ends elsewhere."""
-    heads = ("left out", "final weights", "distance")
+    heads, ending = ("left out", "final weights", "distance"), ("✗ other", "✓ identical")
     rows: list[list[Content]] = []
     if seen.repeatable is not None:
-        rows.append(["(unbroken, run twice)", _ending(seen.repeatable), None])
+        rows.append(["(unbroken, run twice)", outcome(ending[seen.repeatable]), None])
     for part, ended in seen.continued.items():
         name = STATES.get(part, "all three" if part else "nothing")
-        distance = ended["relative_distance"]
-        rows.append([name, _ending(ended["same"]), Cell(text=_far(distance), value=distance)])
+        far = Cell(text=_far(ended["relative_distance"]), value=ended["relative_distance"])
+        rows.append([name, outcome(ending[ended["same"]]), far])
     return question.tabled(TITLE, heads, rows, seen.device)
-
-
-def _ending(same: bool) -> Cell:
-    return cell("identical", OK) if same else cell("other", BAD)
 
 
 def _far(distance: float) -> str:
@@ -107,9 +96,9 @@ def _kills(found: Sequence[Resume]) -> list[Shown]:
         where = say.on(seen.device, (each.device for each in found))
         for way, (unreadable, kills) in seen.killed.items():
             share = inference.share(unreadable, kills)
-            outcome = cell(f"{unreadable} of {kills}", BAD if unreadable else OK)
+            counts = outcome(f"{'✗' if unreadable else '✓'} {unreadable} of {kills}")
             exact = Cell(text=say.accuracy(share), value=share.value)
-            rows.append([f"{where}{WRITERS[way]}", outcome, exact])
+            rows.append([f"{where}{WRITERS[way]}", counts, exact])
     heads = ("written with", "unreadable", "share, 95 %")
     return [question.tabled(KILLED, heads, rows)] if rows else []
 
@@ -201,13 +190,10 @@ def _dots(
     title: str, groups: Mapping[str, Sequence[Row]], before: float | None = None
 ) -> list[Shown]:
     """Rows of dots, one for each seed; none where there is one dot at most."""
-    rows = [(group, row) for group, own in groups.items() for row in own]
-    if sum(len(row.dots) for _, row in rows) < 2:
+    if sum(len(row.dots) for rows in groups.values() for row in rows) < 2:
         return []
     name = "right images in %, one dot per seed" + ("; line: before" if before else "")
-    text = "; ".join(f"{group} {row.label}: {row.text}".strip() for group, row in rows)
-    drawn = figure.rows(groups, Axis(name, within=(0, 100)), line=before)
-    return [Shown(title, f"{title}. {text}.", drawn)]
+    return [question.dotted(title, groups, Axis(name, within=(0, 100)), line=before)]
 
 
 # ---- formats -------------------------------------------------------------------------------------
@@ -252,14 +238,13 @@ def timings(found: Sequence[Stored]) -> list[Arm]:
     return made
 
 
-def reloaded(result: Mapping[str, Any], at_build: Cell) -> Cell:
+def reloaded(result: Mapping[str, Any], at_build: str) -> Cell:
     """What a file came to when it was loaded; ``at_build``: if only tensors could be had."""
     if stage := result["failed_at"]:
-        failed = cell("cannot be loaded" if stage == "load" else "loads, fails when run", BAD)
-        reached = at_build if stage == "build" else failed
-        return reached.model_copy(update={"reason": _error(result)})
+        failed = "✗ cannot be loaded" if stage == "load" else "✗ loads, fails when run"
+        return outcome(at_build if stage == "build" else failed, _error(result))
     same = result["largest_difference"] <= SAME
-    return cell("unchanged", OK) if same else cell("silently different", BAD)
+    return outcome("✓ unchanged" if same else "✗ silently different")
 
 
 def _error(result: Mapping[str, Any]) -> str:
@@ -270,57 +255,48 @@ def refused(result: Mapping[str, Any], way: str) -> Cell:
     """What a hostile file did when it was loaded in one way."""
     error = result[f"error_{way}"] or ""
     if result[f"ran_{way}"]:
-        return cell("its code ran", BAD, f"afterwards: {error or 'nothing'}")
-    return cell("refused" if error else "no effect", OK, error)
+        return outcome("✗ its code ran", f"afterwards: {error or 'nothing'}")
+    return outcome("✓ refused" if error else "✓ no effect", error)
 
 
 def sharing(result: Mapping[str, Any]) -> Cell:
     """Whether a shared weight is still shared."""
     if result["failed_at"]:
-        return cell(f"{result['failed_at']} fails", BAD, _error(result))
-    return cell("still shared", OK) if result["shared_after_loading"] else cell("two copies", CARE)
+        return outcome(f"✗ {result['failed_at']} fails", _error(result))
+    return outcome("✓ still shared" if result["shared_after_loading"] else "! two copies")
 
 
 def formats_kept(result: Mapping[str, Any]) -> Cell:
     """How many number formats came back bit for bit."""
     kept, lost = len(result["kept"]), result["lost"]
     reason = f"lost: {', '.join(lost)}" if lost else ""
-    return cell(f"{kept} of {kept + len(lost)}", CARE if lost else OK, reason)
+    return outcome(f"{'!' if lost else '✓'} {kept} of {kept + len(lost)}", reason)
 
 
 def part_kept(result: Mapping[str, Any]) -> Cell:
     """What was stored of a tensor of which a part was saved."""
     if "error" in result:
-        return cell("cannot be saved", BAD, _error(result))
+        return outcome("✗ cannot be saved", _error(result))
     if not result["equal"]:
-        return cell("other values", BAD)
+        return outcome("✗ other values")
     times = result["file_bytes"] / result["file_bytes_of_copy"]
-    return cell("part only", OK) if times <= SLACK else cell(f"all of it, {times:.0f} × size", CARE)
+    return outcome("✓ part only" if times <= SLACK else f"! all of it, {times:.0f} × size")
 
 
-UNKNOWN = cell("not measured")
-TENSORS_ONLY, LOUD = cell("tensors only", CARE), cell("says so", CARE)
-
+UNKNOWN, LOUD = outcome("not measured"), "! says so"
 Judge = Callable[[Mapping[str, Any]], Cell]
-
-
-def _loud(result: Mapping[str, Any]) -> Cell:
-    return reloaded(result, LOUD)
-
-
+_loud: Judge = partial(reloaded, at_build=LOUD)
 # What happened, in words; which trial saw it; and how its outcome is judged.
 HAZARDS: dict[str, tuple[str, str, Judge]] = {
     "unchanged": ("nothing happened", "unchanged", _loud),
     "by_default": ("loaded with no options", "by_default", _loud),
     "class_missing": ("code of the class missing", "class_missing",
-                      lambda result: reloaded(result, TENSORS_ONLY)),
+                      partial(reloaded, at_build="! tensors only")),
     "class_moved": ("class moved", "class_moved", _loud),
     "forward_edited": ("forward edited", "forward_edited", _loud),
     "layer_renamed": ("layer renamed", "layer_renamed", _loud),
-    "hostile_default": ("hostile file, no options", "hostile",
-                        lambda result: refused(result, "by_default")),
-    "hostile_needed": ("hostile file, as needed", "hostile",
-                       lambda result: refused(result, "as_needed")),
+    "hostile_default": ("hostile file, no options", "hostile", partial(refused, way="by_default")),
+    "hostile_needed": ("hostile file, as needed", "hostile", partial(refused, way="as_needed")),
     "tied": ("weight shared by two layers", "tied", sharing),
     "dtypes": ("number formats, bit for bit", "dtypes", formats_kept),
     "rows": ("1 % of a tensor: rows", "views", lambda result: part_kept(result["rows"])),
@@ -354,11 +330,9 @@ def _time(arm: Arm | None) -> Cell | None:
     if arm is None:
         return None
     text = say.quantity(arm.value.value, "s")
-    compared = arm.seen is not None
-    return cell(
-        f"{text}, {arm.told}" if compared else text,
-        reason=say.told(arm.seen, arm.word) if compared else "",
-    )
+    if arm.seen is None:
+        return outcome(text)
+    return outcome(f"{text}, {arm.told}", say.told(arm.seen, arm.word))
 
 
 def _size(each: Stored) -> str | None:
@@ -369,7 +343,7 @@ def _size(each: Stored) -> str | None:
 def _survivors(found: Sequence[Stored]) -> list[str]:
     """The formats that pass every hazard without a failure."""
     outcomes = {FORMATS[each.name]: [*judged(each).values()] for each in found if each.results}
-    clean = [name for name, own in outcomes.items() if all(c.sign in (OK, CARE) for c in own)]
+    clean = [name for name, own in outcomes.items() if all(c.sign in ("✓", "!") for c in own)]
     known = all(UNKNOWN not in own for own in outcomes.values())
     named = say.listed(clean) or ("none" if known else "none that was measured")
     return [f"Formats that pass every hazard without a failure: {named}."] if outcomes else []
@@ -397,7 +371,7 @@ def answer(records: list[Record]) -> Findings:
             "resume": {seen.device: _resume_numbers(seen) for seen in resumes},
             "comparisons": [*map(arms.flat, compared)],
             "formats": {
-                each.name: {k: f"{own.sign} {own.text}".strip() for k, own in judged(each).items()}
+                each.name: {hazard: model.written(own) for hazard, own in judged(each).items()}
                 for each in found
             },
         },
@@ -405,7 +379,6 @@ def answer(records: list[Record]) -> Findings:
         method=_method(by_study),
         caveats=CAVEATS,
         views=[_resume_view(seen) for seen in resumes if seen.continued] or question.nothing(TITLE),
-        switch="Device",
         folded=[
             *_reuse_views(by_study["transfer"], reused),
             *_format_view(found, compared),
@@ -446,12 +419,8 @@ def _cells(records: Sequence[Record], resumes: Sequence[Resume]) -> list[Main]:
 
 def _sentence(resumes: Sequence[Resume], cells: Sequence[Main]) -> str:
     """What is needed to end with the weights of an unbroken training."""
-    by_text: dict[str, list[str]] = {}
-    for seen in resumes:
-        if seen.measured:
-            by_text.setdefault(_needed(seen), []).append(seen.device)
-    several = len(by_text) > 1
-    said = [f"{say.listed(where)}: {text}" if several else text for text, where in by_text.items()]
+    told = {seen.device: [_needed(seen)] for seen in resumes if seen.measured}
+    said = say.together(question.on_each(told), [*told])
     unknown = ["What a checkpoint has to hold could not be measured."]
     return " ".join(filter(None, [*(said or unknown), model.lost_told(cells)]))
 

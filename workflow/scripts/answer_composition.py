@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay.answer import accuracy, arms, figure, inference, question, say, trials, verdict
+from assay.answer import accuracy, arms, inference, question, say, trials, verdict
 from assay.answer.arms import Arm, Role
 from assay.answer.figure import Axis, Row
 from assay.answer.model import Cell, Main, Table
@@ -81,10 +81,7 @@ class Device:
 
 def devices(records: Sequence[Record]) -> list[Device]:
     """What was found, device by device, judged as one family."""
-    found = [
-        _device(label, [each for each in records if each.axes["device"] == label])
-        for label in trials.devices(records)
-    ]
+    found = [_device(label, own) for label, own in trials.by_device(records).items()]
     judged = arms.judged([arm for each in found for arm in each.arms])
     return [replace(e, arms=[arm for arm in judged if arm.device == e.name]) for e in found]
 
@@ -167,21 +164,21 @@ def answer(records: list[Record]) -> Findings:
     everywhere = devices(records)
     found = [each for each in everywhere if each.checks or each.arms or each.instances]
     names = trials.devices(records)
-    told = [(say.on(each.name, names), each) for each in everywhere if found]
+    told = {each.name: each for each in everywhere if found}
     # What holds of the block everywhere is said once, before what each device says of instances.
-    sentences = say.together((on + _parallel(each) for on, each in told), names)
-    sentences += [on + _slip(each) for on, each in told]
+    sentences = say.together(question.on_each({n: [_parallel(e)] for n, e in told.items()}), names)
+    sentences += question.on_each({name: [_slip(each)] for name, each in told.items()})
+    shorts = question.on_each({name: [say.capital(_short(e))] for name, e in told.items()})
     return Findings(
-        short="; ".join(on + say.capital(_short(each)) for on, each in told) or "Not measured",
+        short="; ".join(shorts) or "Not measured",
         cells=[main for each in everywhere for main in _mains(each)],
         sentence=" ".join(sentences) or question.NOTHING,
         so=_so(found),
         numbers={each.name: _numbers(each) for each in found},
-        why=[on + text for on, each in told for text in _why(each)],
+        why=question.on_each({name: _why(each) for name, each in told.items()}),
         method=_method(records),
         caveats=CAVEATS,
         views=[shown for each in found if (shown := _view(each))] or question.nothing(TITLE),
-        switch="Device",
         folded=_folded(found),
         table=_table(found),
         frame=trials.frame(
@@ -230,17 +227,14 @@ def _slip(device: Device) -> str:
     slip = device.arm(ACCURACY, SLIP)
     if slip is None or slip.seen is None:
         return f"One instance used again: {_not_compared(device)}."
-    points, lost = say.points(slip.seen), slip.seen
-    match slip.word:
-        case Word.WORSE:
-            cost = say.bracketed(*(-100 * each for each in (lost.value, lost.high, lost.low)))
-            return f"One instance used again costs {cost} points of accuracy."
-        case Word.BETTER:
-            gain = points.removeprefix("+")
-            return f"One instance used again gains {gain} points of accuracy."
-        case Word.SAME:
-            return f"One instance used again is as accurate ({points} points)."
-    return f"Cannot tell whether one instance used again costs accuracy: {points} points."
+    points = say.points(slip.seen)
+    bare = say.points(arms.negative(slip.seen) if slip.word == Word.WORSE else slip.seen)[1:]
+    again = "one instance used again"
+    return {
+        Word.WORSE: f"{say.capital(again)} costs {bare} points of accuracy.",
+        Word.BETTER: f"{say.capital(again)} gains {bare} points of accuracy.",
+        Word.SAME: f"{say.capital(again)} is as accurate ({points} points).",
+    }.get(slip.word, f"Cannot tell whether {again} costs accuracy: {points} points.")
 
 
 def _short(device: Device) -> str:
@@ -350,13 +344,13 @@ def _view(device: Device) -> Shown | None:
     if len(levels) < 2:
         return None
     reference = next((arm.value for arm in shown if arm.role == Role.ANCHOR and arm.value), None)
-    drawn = figure.rows(
+    return question.dotted(
+        TITLE,
         {"": [_row(arm) for arm in shown]},
         Axis("% of the test images (bar: 95 %)", within=(0, 100)),
+        name=device.name,
         line=100 * reference.value if reference else None,
     )
-    text = arms.alternative(TITLE, shown, unit="%", scale=100)
-    return Shown(TITLE, text, drawn, name=device.name)
 
 
 def _row(arm: Arm) -> Row:
@@ -393,18 +387,13 @@ def _folded(found: Sequence[Device]) -> list[Shown]:
     decays = [arm for each in found for arm in each.group(DISTANCE)]
     held = {each.name: claims(each) for each in found if each.checks}
     heads = ["claim", *(held if len(held) > 1 else ["holds"])]
-    rows: list[Any] = [[c, *(_held(own.get(c)) for own in held.values())] for c in CLAIMS]
+    word = {True: Cell(text="yes", sign="✓"), False: Cell(text="NO", sign="✗"), None: None}
+    rows: list[Any] = [[c, *(word[own.get(c)] for own in held.values())] for c in CLAIMS]
     shown = [question.tabled(CLAIMED, heads, rows)] if held else []
     if decays:
         table = arms.table(decays, "instances", value="factor per block")
-        shown.append(Shown(APART, f"{APART}: {table.spoken}.", table=table))
+        shown.append(question.of_table(APART, table))
     return shown
-
-
-def _held(holds: bool | None) -> Cell | None:
-    if holds is None:
-        return None
-    return Cell(text="yes" if holds else "NO", sign="✓" if holds else "✗")
 
 
 main = partial(question.run, "composition", answer)

@@ -17,7 +17,7 @@ from assay.answer import arms, figure, model, question, say, trials, verdict
 from assay.answer.arms import Arm
 from assay.answer.figure import Axis, Band, Line, Mark
 from assay.answer.inference import bracket
-from assay.answer.model import Column, Main, Table
+from assay.answer.model import Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Comparison, Word
 from assay.record import Record, Status, Trial
@@ -168,21 +168,16 @@ class Crossover:
         return math.isinf(high) if self.case == "crosses" else low != high
 
     @property
-    def place(self) -> str:
-        """Between which sizes n* lies, where it crosses."""
-        low, high = map(say.count, self.ends)
-        return f"{low} and {high}" if self.ends[0] else f"{high} or less"
-
-    @property
     def told(self) -> str:
         """From where on it is faster, and whether that cannot be told."""
+        low, high = self.ends
         if self.doubtful:
-            low, high = self.ends
             left = f"≤{self.sizes[0]}" if low == 0 else say.count(low)
             right = f">{self.sizes[-1]}" if math.isinf(high) else say.count(high)
             return f"cannot tell: n* is in [{left}, {right}]"
         if self.case == "crosses":
-            return f"from n {'between' if self.ends[0] else '='} {self.place}"
+            between = f"between {say.count(low)} and" if low else "="
+            return f"from n {between} {say.count(high)}{'' if low else ' or less'}"
         if len(self.sizes) == 1:
             return f"{'' if self.case == 'always' else 'not '}at n = {self.sizes[0]}"
         if self.case == "always":
@@ -261,7 +256,6 @@ def answer(records: list[Record]) -> Findings:
         method=_method(found),
         caveats=_caveats(found),
         views=views or question.nothing(TITLE),
-        switch="Device",
         folded=[_summary(crossed)] if crossed else [],
         table=_table(found),
         frame=_frame(records, found),
@@ -306,8 +300,7 @@ def _numbers(found: Sequence[Arm], crossed: Sequence[Crossover]) -> dict[str, An
             for best, top in bests(found)
         ],
         "latencies": [
-            {"device": arm.device, "way": arm.name}
-            | {key: arm.extras[key] for key in ("time_s", "time_low_s", "time_high_s")}
+            {"device": arm.device, "way": arm.name, **verdict.ends("time", arm.value, "_s")}
             for arm in found
             if (arm.extras["operation"], arm.label) == ("elementwise", "1")
             and arm.name in ("one_thread", "resident", "waited", "transfer")
@@ -371,6 +364,8 @@ def _clauses(here: Sequence[Crossover], devices: Sequence[str]) -> list[str]:
         parts.append(f"for {task} {', '.join(texts)}")
     subject = say.capital(_threads(first)) if on_cpu(first) else "The GPU is worth it"
     told = [f"{subject} {', '.join(parts)}."] if parts else []
+    if told and len(told[0].split()) >= say.HEADLINE:  # beside the device's name
+        told = [f"{subject} {parts[0]}.", *(f"{say.capital(each)}." for each in parts[1:])]
     doubtful = [each.name for each in here if each.doubtful]
     told += [f"{say.capital(say.listed(doubtful))}: cannot tell."] if doubtful else []
     return [say.on(first.device, devices) + " ".join(told)]
@@ -528,15 +523,13 @@ def _line(each: Crossover, mine: Sequence[Crossover]) -> Line:
 
 def _summary(crossed: Sequence[Crossover]) -> Shown:
     """Where each way crosses its reference."""
-    names = ("device", "task", "way", "against", "faster", "at the largest size")
+    heads = ("device", "task", "way", "against", "faster", "at the largest size")
     rows = []
     for each in crossed:
         first, last = each.first, each.arms[-1]
         row = [first.device, first.group, first.extras["how"], first.extras["against"]]
         rows.append([*row, each.told, f"n = {last.label}: {last.told}"])
-    text = "; ".join(f"{each.first.device}, {each.name}: {each.told}" for each in crossed)
-    table = Table(columns=[Column(name=name) for name in names], rows=rows)
-    return Shown(SUMMARY, f"{SUMMARY}. {text}.", table=table)
+    return question.tabled(SUMMARY, heads, rows)
 
 
 def _table(found: Sequence[Arm]) -> Table:

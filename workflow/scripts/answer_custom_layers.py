@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import Any
 
 import pandas as pd
-from assay.answer import accuracy, arms, figure, inference, model, question, say, trials, verdict
+from assay.answer import accuracy, arms, inference, model, question, say, trials, verdict
 from assay.answer.arms import Arm
 from assay.answer.figure import TONES, Axis, Row, Tone
 from assay.answer.model import Cell, Main, Table
@@ -86,18 +86,15 @@ def timed(records: Sequence[Record]) -> list[Arm]:
 def _timed(each: Record, trial: Trial) -> list[Arm]:
     sweep = str(each.axes["sweep"])
     where = {"sweep": sweep, **{size: trial.what[size] for size in TIME_EXPONENTS}}
-    here = arms.timed(each, trial, NAMES, group=f"{sweep} = {where[sweep]}", anchor=ANCHOR)
-    memory = trial.result.get("memory_bytes", {})
-    return [
-        arms.with_extras(arm, {**where, "against": ANCHOR, **_costs(arm, memory)}) for arm in here
-    ]
-
-
-def _costs(arm: Arm, memory: Any) -> dict[str, Any]:
-    if arm.value is None:
-        return {}
-    counted = memory.get(arm.name, {}).get("temporary")
-    return {**verdict.ends("time", arm.value, "_s"), "memory_bytes": counted}
+    memory: Any = trial.result.get("memory_bytes", {})
+    found = []
+    for arm in arms.timed(each, trial, NAMES, group=f"{sweep} = {where[sweep]}", anchor=ANCHOR):
+        costs = {}
+        if arm.value:
+            counted = memory.get(arm.name, {}).get("temporary")
+            costs = verdict.ends("time", arm.value, "_s") | {"memory_bytes": counted}
+        found.append(arms.with_extras(arm, {**where, "against": ANCHOR, **costs}))
+    return found
 
 
 def races(found: Sequence[Arm]) -> list[Race]:
@@ -249,18 +246,18 @@ class Seen:
 
 def by_device(records: Sequence[Record], judged: Sequence[Arm]) -> list[Seen]:
     """Records and verdicts, device by device."""
-    learned, devices = levels(records), trials.devices(records)
+    learned, here = levels(records), trials.by_device(records)
     raced = races([arm for arm in judged if "sweep" in arm.extras])
     return [
         Seen(
             device,
-            say.on(device, devices),
-            [each for each in records if each.axes["device"] == device],
+            say.on(device, here),
+            own,
             [race for race in raced if race.device == device],
             [arm for arm in judged if arm.device == device and "kept" in arm.extras],
-            {key: own for key, own in learned.items() if key[0] == device},
+            {key: runs for key, runs in learned.items() if key[0] == device},
         )
-        for device in devices
+        for device, own in here.items()
     ]
 
 
@@ -271,7 +268,11 @@ def answer(records: list[Record]) -> Findings:
     cells = [cell for seen in found for cell in _cells(seen)]
     raced = [race for seen in found for race in seen.races]
     compared = [arm for seen in found for arm in seen.contests]
-    times = [view for seen in found for view in _times(seen)]
+    times = [  # every n, largest first; of several devices the largest n alone
+        _time(race, seen.name if seen.on else race.name)
+        for seen in found
+        for race in (seen.whole[:1] if seen.on else seen.whole)
+    ]
     learned = [view for seen in found for view in _accuracies(seen)]
     return Findings(
         short=_short(found),
@@ -317,11 +318,11 @@ def _sentence(found: Sequence[Seen], cells: Sequence[Main]) -> str:
 
 def _winner(race: Race) -> str:
     """What is fastest at one n, and by how much: than einsum, or the next that is slower."""
-    text = f"Quadratic layers at {race.name}: fastest with {_named(race)}, "
-    if len(race.best) == 1 and race.best[0].seen:
-        return f"{text}which takes {say.longer(race.best[0].seen, 'einsum')}."
     behind = min(race.slower.values(), key=RATIO)
-    return f"{text}{behind.label} {say.longer(behind.seen)}."
+    by = f"{behind.label} {say.longer(behind.seen)}"
+    if len(race.best) == 1 and race.best[0].seen:
+        by = f"which takes {say.longer(race.best[0].seen, 'einsum')}"
+    return f"Quadratic layers at {race.name}: fastest with {_named(race)}, {by}."
 
 
 def _named(race: Race) -> str:
@@ -507,10 +508,6 @@ def _table(raced: Sequence[Race]) -> Table:
         ends = "" if low is None else f" [{say.fixed(low, 2)}, {say.fixed(own[f'{what}_high'], 2)}]"
         return Cell(text=f"{say.fixed(value, 2)}{ends} ({own[f'{what}_theory']})", value=value)
 
-    def megabytes(arm: Arm) -> Cell | None:
-        counted = arm.extras.get("memory_bytes")
-        return None if counted is None else Cell(text=say.number(counted / 1e6), value=counted)
-
     return arms.table(
         [arm for race in raced for arm in race.arms],
         "way",
@@ -521,7 +518,7 @@ def _table(raced: Sequence[Race]) -> Table:
         extra={
             "operations": lambda arm: FLOPS[arm.name],
             "time ~ size^x (theory)": lambda arm: grows(arm, "time"),
-            "memory (MB)": megabytes,
+            "memory (MB)": arms.extra("memory_bytes", lambda size: say.number(size / 1e6)),
             "memory ~": lambda arm: MEMORY[arm.name],
             "memory ~ size^x (theory)": lambda arm: grows(arm, "memory"),
         },
@@ -531,21 +528,14 @@ def _table(raced: Sequence[Race]) -> Table:
 def _contest_table(compared: Sequence[Arm]) -> list[Shown]:
     columns = {"value": "accuracy", "against": "difference", "group": "against"}
     table = arms.table(compared, "coefficients", told=say.accuracy, **columns)
-    return [Shown(CONTESTS, f"{CONTESTS}: {table.spoken}.", table=table)] if compared else []
-
-
-def _times(seen: Seen) -> list[Shown]:
-    """Every way at every n, largest first; of several devices the largest n alone."""
-    shown = seen.whole[:1] if seen.on else seen.whole
-    return [_time(race, seen.name if seen.on else race.name) for race in shown]
+    return [question.of_table(CONTESTS, table)] if compared else []
 
 
 def _time(race: Race, name: str) -> Shown:
     sizes = ", ".join(f"{size} {race.arms[0].extras[size]}" for size in TIME_EXPONENTS)
     title = f"{TITLE}: {sizes}"
     axis = Axis("time as a multiple of einsum's (bar: 95 %)", log=True)
-    drawn = figure.rows({"": [arm.row() for arm in race.arms]}, axis, line=1.0)
-    return Shown(title, arms.alternative(title, race.arms, unit="µs", scale=1e6), drawn, name=name)
+    return question.dotted(title, {"": [a.row() for a in race.arms]}, axis, name=name, line=1.0)
 
 
 def _accuracies(seen: Seen) -> list[Shown]:
@@ -558,10 +548,8 @@ def _accuracies(seen: Seen) -> list[Shown]:
     for (_, selection, kept), own in sorted(seen.levels.items(), key=lambda item: item[0][2]):
         row = _level(selection, own, words.get((selection, kept)))
         groups.setdefault(say.plural(kept, "coefficient"), []).append(row)
-    drawn = figure.rows(groups, Axis("test accuracy in % (bar: 95 %)", within=(0, 100)))
-    told = "; ".join(f"{g}, {row.label}: {row.text}" for g, rows in groups.items() for row in rows)
-    title = f"{seen.on}{ACCURACIES}"
-    return [Shown(title, f"{title}. {told}.", drawn, name=seen.name)]
+    axis = Axis("test accuracy in % (bar: 95 %)", within=(0, 100))
+    return [question.dotted(f"{seen.on}{ACCURACIES}", groups, axis, name=seen.name)]
 
 
 def _level(selection: str, own: pd.DataFrame, word: Word | None) -> Row:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
-from assay.answer import figure, model, question, say, verdict
+from assay.answer import arms, figure, model, question, say, trials, verdict
+from assay.answer.arms import Arm
 from assay.answer.figure import Axis, Line, Row
 from assay.answer.model import Cell, Main, Table
-from assay.answer.question import Findings, Shown
-from assay.answer.verdict import Comparison, Word
+from assay.answer.question import Findings, Shown, Told
+from assay.answer.verdict import Word
 from assay.record import Record, Status
 from assay.statistic import Interval
 
@@ -54,17 +55,7 @@ def published(path: Path = TABLE) -> pd.DataFrame:
     Raises:
         SystemExit: It is missing or is not that table; the message names it.
     """
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"{path}: cannot be read ({error}).") from error
-    if list(table.columns) != COLUMNS:
-        raise SystemExit(f"{path}: its columns must be {', '.join(COLUMNS)}.")
-    unknown = sorted(set(table["format"]) - set(FORMATS))
-    if unknown or table.isna().any(axis=None) or not (table["peak_flops"] > 0).all():
-        what = f"unknown format {unknown[0]!r}" if unknown else "a cell is empty or not positive"
-        raise SystemExit(f"{path}: {what}.")
-    return table
+    return trials.cited(path, COLUMNS, "peak_flops", "format", FORMATS)
 
 
 def best_of_each_year(table: pd.DataFrame) -> pd.DataFrame:
@@ -72,49 +63,27 @@ def best_of_each_year(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["year", "peak_flops"]).drop_duplicates("year", keep="last")
 
 
-@dataclass(frozen=True)
-class Trend:
-    """A line through log₁₀ of the peaks by year, by least squares."""
+def trend(name: str, rows: pd.DataFrame) -> Arm | None:
+    """The growth in a decade of these peaks, by a line through log₁₀ FLOP/s by year.
 
-    name: str
-    chips: int
-    first: int  # year
-    last: int
-    slope: float  # log₁₀(FLOP/s) a year
-    low: float  # of its interval
-    high: float
-    intercept: float
-    word: Word = Word.UNKNOWN  # on its growth against the claim
-
-    @property
-    def growth(self) -> Interval:
-        """By which factor it grew in a decade."""
-        return Interval(*(factor(each) for each in (self.slope, self.low, self.high)))
-
-    @property
-    def comparison(self) -> Comparison:
-        """The claim's growth in a decade relative to this one; above 1 it grew slower."""
-        return verdict.unpaired(Interval(CLAIM, CLAIM, CLAIM), self.growth)
-
-    def year_of(self, flops: float) -> float:
-        """The year in which the line passes that many FLOP/s."""
-        return (math.log10(flops) - self.intercept) / self.slope
-
-
-def factor(slope: float) -> float:
-    """Growth in a decade, of a slope in log₁₀ a year."""
-    return float(10 ** (DECADE * slope))
-
-
-def trend(name: str, rows: pd.DataFrame) -> Trend | None:
-    """The line through these peaks; None where they are too few or of too few years."""
+    It is beside the claim's, which above 1 grew faster; None of too few chips, or years.
+    """
     first, last = int(rows["year"].min()), int(rows["year"].max())
     if last - first < LEAST_YEARS or rows["chip"].nunique() < LEAST_CHIPS:
         return None
     fitted = sm.OLS(np.log10(rows["peak_flops"]), sm.add_constant(rows["year"].astype(float))).fit()
-    low, high = map(float, fitted.conf_int(1 - CONFIDENCE).loc["year"])
     slope, intercept = (float(fitted.params[each]) for each in ("year", "const"))
-    return Trend(name, len(rows), first, last, slope, low, high, intercept)
+    slopes = (slope, *map(float, fitted.conf_int(1 - CONFIDENCE).loc["year"]))
+    growth = Interval(*(float(10 ** (DECADE * each)) for each in slopes))
+    seen = verdict.unpaired(Interval(CLAIM, CLAIM, CLAIM), growth)
+    extras = {"peaks": len(rows), "first": first, "last": last}
+    extras |= {"slope": slope, "intercept": intercept}
+    return Arm("", "", name, name.removeprefix("best of "), growth, seen, extras=extras)
+
+
+def year_of(line: Arm, flops: float) -> float:
+    """The year in which a trend passes that many FLOP/s."""
+    return float((math.log10(flops) - line.extras["intercept"]) / line.extras["slope"])
 
 
 def groups(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -123,11 +92,10 @@ def groups(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {k: v for k, v in found.items() if len(v)} | {MIXED: best_of_each_year(table)}
 
 
-def trends(table: pd.DataFrame) -> dict[str, Trend]:
+def trends(table: pd.DataFrame) -> dict[str, Arm]:
     """The lines that can be drawn: one per number format, and one through the best of each year."""
     found = [line for name, rows in groups(table).items() if (line := trend(name, rows))]
-    words = verdict.judge([line.comparison for line in found])
-    return {line.name: replace(line, word=word) for line, word in zip(found, words, strict=True)}
+    return {line.name: line for line in arms.judged(found)}
 
 
 @dataclass(frozen=True)
@@ -190,10 +158,7 @@ def answer_from(table: pd.DataFrame, records: Sequence[Record]) -> Findings:
     lines = trends(table)
     best = measured(records)
     return Findings(
-        short=_short(lines),
-        cells=[Main(name, _word(lines, name)) for name in (_head(lines), MIXED)],
-        sentence=_sentence(lines),
-        so=_so(table, lines),
+        **vars(_tell(table, lines)),
         numbers=_numbers(lines, best),
         why=_why(table, best),
         method=[
@@ -235,35 +200,32 @@ BEYOND = {
 }
 
 
-def _head(lines: Mapping[str, Trend]) -> str:
+def _head(lines: Mapping[str, Arm]) -> str:
     """The number format that the headline speaks of."""
     fixed = [name for name in FORMATS if name in lines]
     return HEAD if HEAD in fixed or not fixed else fixed[0]
 
 
-def _word(lines: Mapping[str, Trend], name: str) -> Word:
-    return lines[name].word if name in lines else Word.UNKNOWN
+def _word(lines: Mapping[str, Arm], name: str) -> Word:
+    word = lines[name].word if name in lines else None
+    return word or Word.UNKNOWN
 
 
-def _sentence(lines: Mapping[str, Trend]) -> str:
+def _tell(table: pd.DataFrame, lines: Mapping[str, Arm]) -> Told:
     """Growth at a fixed number format, then with formats mixed."""
     name = _head(lines)
+    cells = [Main(each, _word(lines, each)) for each in (name, MIXED)]
     if name not in lines:
-        return "Cannot tell: the table spans too few years of any number format."
-    grew = _told(lines[name].growth)
-    first = f"{START[lines[name].word]}: in {name} the peaks of GPUs grew {grew} a decade."
-    return f"{first} {BEYOND[_word(lines, MIXED)]}"
+        sentence = "Cannot tell: the table spans too few years of any number format."
+        return Told("Cannot tell: too few years", sentence, "", cells)
+    start, grew = START[_word(lines, name)], lines[name].value
+    assert grew
+    short = f"{start}: {say.number(grew.value, 2)} × a decade in {name}"
+    first = f"{start}: in {name} the peaks of GPUs grew {_told(grew)} a decade."
+    return Told(short, f"{first} {BEYOND[_word(lines, MIXED)]}", _so(table, lines), cells)
 
 
-def _short(lines: Mapping[str, Trend]) -> str:
-    name = _head(lines)
-    if name not in lines:
-        return "Cannot tell: too few years"
-    grew = say.number(lines[name].growth.value, 2)
-    return f"{START[lines[name].word]}: {grew} × a decade in {name}"
-
-
-def _so(table: pd.DataFrame, lines: Mapping[str, Trend]) -> str:
+def _so(table: pd.DataFrame, lines: Mapping[str, Arm]) -> str:
     """Formats are not to be mixed, where only that makes the claim true."""
     jump = largest_jump(table)
     if not jump or jump.ratio < CLAIM or {line.word for line in lines.values()} != {Word.SLOWER}:
@@ -293,46 +255,36 @@ def _why(table: pd.DataFrame, best: pd.DataFrame) -> list[str]:
     return said
 
 
-def _numbers(lines: Mapping[str, Trend], best: pd.DataFrame) -> dict[str, Any]:
+def _numbers(lines: Mapping[str, Arm], best: pd.DataFrame) -> dict[str, Any]:
     return {
         "claim_per_decade": CLAIM,
         "per_decade": {
-            name: {**verdict.ends("factor", line.growth), "word": line.word.value}
+            name: {**verdict.ends("factor", line.value), "word": line.word}
             for name, line in lines.items()
         },
         "this_machine": best.to_dict("records"),
     }
 
 
-def _growth(table: pd.DataFrame, lines: Mapping[str, Trend]) -> list[Shown]:
+def _growth(table: pd.DataFrame, lines: Mapping[str, Arm]) -> list[Shown]:
     """Growth in a decade by number format, against the claim."""
     if not lines:
         return question.nothing(TITLE)
+    axis = Axis(
+        "growth in a decade (bar: 95 %; line: the claim)",
+        lambda value: f"{say.count(value)} ×",
+        log=True,
+        ticks=(1, 10, 100, 1000, 10_000),
+    )
     rows = [_row(name, lines.get(name)) for name in groups(table)]
-    drawn = figure.rows(
-        {"": rows},
-        Axis(
-            "growth in a decade (bar: 95 %; line: the claim)",
-            lambda value: f"{say.count(value)} ×",
-            log=True,
-            ticks=(1, 10, 100, 1000, 10_000),
-        ),
-        line=CLAIM,
-    )
-    told = "; ".join(f"{row.label} {row.text}" for row in rows)
-    return [Shown(TITLE, f"{TITLE}: {told}.", drawn)]
+    return [question.dotted(TITLE, {"": rows}, axis, line=CLAIM)]
 
 
-def _row(name: str, line: Trend | None) -> Row:
-    if line is None:
+def _row(name: str, line: Arm | None) -> Row:
+    if line is None or line.value is None:
         return Row(name, None, "too short a time", tone=figure.Tone.UNKNOWN)
-    return Row(
-        name.removeprefix("best of "),
-        line.growth,
-        f"{say.number(line.growth.value, 2)} ×, {line.word.value}",
-        tone=figure.TONES[line.word],
-        strong=name == HEAD,
-    )
+    text = f"{say.number(line.value.value, 2)} ×, {line.word}"
+    return line.row(seen=line.value, text=text, strong=name == HEAD)
 
 
 def _peaks(table: pd.DataFrame, best: pd.DataFrame) -> list[Shown]:
@@ -363,21 +315,19 @@ def _prefixed(value: float) -> str:
     return f"{say.short(value / scale)} {prefix}".strip()
 
 
-def _own(row: pd.Series, line: Trend | None) -> str:
+def _own(row: pd.Series, line: Arm | None) -> str:
     """A product of this machine, and in which year a GPU's peak was as high."""
     text = f"{row['dtype']} {say.quantity(row['flops'], 'FLOP/s')}"
     if line is None:
         return text
-    year = line.year_of(row["flops"])
-    if year < line.first:
-        return f"{text} (below a GPU of {line.first})"
-    beyond = (
-        f"above a GPU of {line.last}" if year > line.last else f"like a GPU of about {year:.0f}"
-    )
-    return f"{text} ({beyond})"
+    year, first, last = year_of(line, row["flops"]), line.extras["first"], line.extras["last"]
+    if year < first:
+        return f"{text} (below a GPU of {first})"
+    like = f"above a GPU of {last}" if year > last else f"like a GPU of about {year:.0f}"
+    return f"{text} ({like})"
 
 
-def _table(table: pd.DataFrame, lines: Mapping[str, Trend], best: pd.DataFrame) -> Table:
+def _table(table: pd.DataFrame, lines: Mapping[str, Arm], best: pd.DataFrame) -> Table:
     """One row per number format."""
     devices, body = best["device"].unique(), []
     for name, rows in groups(table).items():
@@ -386,14 +336,14 @@ def _table(table: pd.DataFrame, lines: Mapping[str, Trend], best: pd.DataFrame) 
             say.on(row["device"], devices) + _own(row, line)
             for _, row in best[best["format"] == name].iterrows()
         ]
-        grew = Cell(text=_told(line.growth), value=line.growth.value) if line else None
+        grew = line and line.value and Cell(text=_told(line.value), value=line.value.value)
         body.append(
             {
                 "number format": name,
                 "peaks": len(rows),
                 "years": f"{rows['year'].min()} to {rows['year'].max()}",
                 "growth in a decade": grew or "too short a time",
-                "against 1000": verdict.told(line.comparison, line.word) if line else None,
+                "against 1000": line and arms.word_cell(line),
                 "this machine's best": "; ".join(say.together(own, devices)) or None,
             }
         )
@@ -406,7 +356,7 @@ def _told(grew: Interval) -> str:
     return f"{value} [{low}, {high}] ×"
 
 
-def _frame(table: pd.DataFrame, lines: Mapping[str, Trend], best: pd.DataFrame) -> pd.DataFrame:
+def _frame(table: pd.DataFrame, lines: Mapping[str, Arm], best: pd.DataFrame) -> pd.DataFrame:
     """Tidy: one row per published peak, one per measured product, and one per line.
 
     The ratio of a line is the claim's growth in a decade over its own.
@@ -415,12 +365,13 @@ def _frame(table: pd.DataFrame, lines: Mapping[str, Trend], best: pd.DataFrame) 
         {
             "kind": "trend",
             "format": name,
-            "peaks": line.chips,
-            **verdict.ends("growth", line.growth),
-            **verdict.row(line.comparison),
-            "verdict": line.word.value,
+            "peaks": line.extras["peaks"],
+            **verdict.ends("growth", line.value),
+            **verdict.row(line.seen),
+            "verdict": line.word,
         }
         for name, line in lines.items()
+        if line.seen
     )
     own = best.rename(columns={"flops": "peak_flops", "device": "chip"})
     own = own.assign(source="fastest product measured here")

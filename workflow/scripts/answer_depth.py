@@ -19,11 +19,6 @@ ADVICE = {
 }
 
 
-def layers(hidden: Sequence[int], rate: float) -> float:
-    """Where a network stands on the axis: the number of its hidden layers."""
-    return len(hidden)
-
-
 def one_layer(cells: Sequence[Cell]) -> Cell:
     """The reference: one hidden layer, or what comes closest."""
     return min(cells, key=lambda cell: abs(cell.x - 1))
@@ -33,7 +28,7 @@ def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and depth."""
     return sweep.findings(
         records,
-        sweep.judged(sweep.sweeps(records, layers, one_layer)),
+        sweep.judged(sweep.sweeps(records, lambda hidden, _: len(hidden), one_layer)),
         "hidden layers",
         tell,
         reference="the network with one hidden layer",

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from assay.answer import arms, model, other_runs, question, say, scan, trials, verdict
-from assay.answer.model import Main, Table
+from assay.answer.model import Content, Main, Table
 from assay.answer.question import Findings, Shown, Told
 from assay.probe import items, working_sets
 from assay.probe.items import Item
@@ -194,7 +194,8 @@ def sentence(records: Sequence[Record]) -> str:
         return more
     (first, width), *others = known.items()
     said = f"The memory bus of the {first} {width}"
-    said += "".join(f", that of the {name} {each}" for name, each in others)
+    that = ". That" if len(others) > 1 else ", that"
+    said += "".join(f"{that} of the {name} {each}" for name, each in others)
     said += "" if gpus(records, there=False) else ", and no GPU was measured"
     return f"{said}. {more}".strip()
 
@@ -289,8 +290,8 @@ def _method(records: Sequence[Record]) -> list[str]:
 
 
 def _view(name: str, records: Sequence[Record]) -> Shown:
-    table = model.tabled([{"part": part, name: told} for part, told in facts(records).items()])
-    return Shown(TITLE, f"{TITLE}. {table.spoken}.", table=table, name=name)
+    rows: list[list[Content]] = [[*each] for each in facts(records).items()]
+    return question.tabled(TITLE, ["part", name], rows, name)
 
 
 def _copies(record: Record, records: Sequence[Record]) -> list[Shown]:

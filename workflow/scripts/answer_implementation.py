@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from assay.answer import arms, figure, inference, model, question, say, trials, verdict
+from assay.answer import arms, inference, model, question, say, trials, verdict
 from assay.answer.arms import Arm
 from assay.answer.figure import Axis, Row
 from assay.answer.inference import Slope
@@ -236,16 +236,14 @@ class Side:
 def sides(records: Sequence[Record]) -> list[Side]:
     """Every device; all that is compared on any of them is judged as one family."""
     found = steps(records)
-    by_device = arms.grouped(found, lambda arm: arm.device)
     grown = [
         Arm(device, "", GROWTH, GROWTH, seen=seen)
-        for device, mine in by_device.items()
+        for device, mine in arms.grouped(found, lambda arm: arm.device).items()
         if (seen := advantage(mine))
     ]
-    made = []
+    made, own = [], trials.by_device(records)
     for device, mine in arms.grouped(arms.judged([*found, *grown]), lambda a: a.device).items():
-        own = [each for each in records if each.axes["device"] == device]
-        told = claims(mine, own) if any(arm.value for arm in mine) else {}
+        told = claims(mine, own[device]) if any(arm.value for arm in mine) else {}
         made.append(Side(device, [arm for arm in mine if arm.name != GROWTH], told))
     return made
 
@@ -270,7 +268,6 @@ def answer(records: list[Record]) -> Findings:
         caveats=[*CAVEATS, *([] if any(arm.name == "graph" for arm in everything) else [NO_GRAPH])],
         views=[_view(side) for side in timed if sum(bool(arm.seen) for arm in side.found) > 1]
         or question.nothing(TITLE, "Fewer than two ratios were measured"),
-        switch="Device",
         folded=[
             *(shown for side in timed for shown in _by_axis(side, say.on(side.device, devices))),
             *([_claims(timed)] if timed else []),
@@ -422,8 +419,7 @@ def _view(side: Side) -> Shown:
     for arm in shown:
         unknown = {"text": "cannot tell"} if arm.word == Word.UNKNOWN else {}
         rows.setdefault(arm.group, []).append(arm.row(**unknown))
-    drawn = figure.rows(rows, RATIO, line=1.0)
-    return Shown(TITLE, arms.alternative(TITLE, shown), drawn, name=side.device)
+    return question.dotted(TITLE, rows, RATIO, name=side.device, line=1.0)
 
 
 def _by_axis(side: Side, where: str) -> list[Shown]:
@@ -434,11 +430,8 @@ def _by_axis(side: Side, where: str) -> list[Shown]:
         if len(mine) > 1:
             labelled = (replace(arm, label=say.count(arm.extras[axis])) for arm in mine)
             groups[AXES[axis]] = [arm.row() for arm in labelled]
-    if not groups:
-        return []
     title = f"{where}From scratch, by network"
-    told = "; ".join(f"{name} {row.title}" for name, rows in groups.items() for row in rows)
-    return [Shown(title, f"{title}. {told}.", figure.rows(groups, RATIO, line=1.0))]
+    return [question.dotted(title, groups, RATIO, line=1.0)] if groups else []
 
 
 def _claims(timed: Sequence[Side]) -> Shown:

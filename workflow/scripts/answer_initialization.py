@@ -15,15 +15,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay.answer import accuracy, arms, figure, inference, model, question, say, trials, verdict
+from assay.answer import accuracy, arms, inference, model, question, say, trials, verdict
 from assay.answer.accuracy import REST, Effect
 from assay.answer.arms import Arm, Role
 from assay.answer.figure import Axis, Band, Row, Tone
-from assay.answer.model import Cell, Column, Main, Table
-from assay.answer.question import Findings, Shown
+from assay.answer.model import Cell, Main, Table
+from assay.answer.question import Findings, Shown, Told
 from assay.answer.verdict import Word
 from assay.record import Phase, Record, Status
-from assay.statistic import Interval
 
 PLACEBO, IGNORED_AS = "placebo", "default"  # the arm that matches no layer, and what it then is
 # Those whose spread follows the layer's width.
@@ -122,13 +121,6 @@ def extras(each: Record, runs: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def tuned(each: Record) -> dict[float, float]:
-    """Validation accuracy by the rate that was tried."""
-    tried: list[Any] = [trial for trial in each.trials if trial.what["phase"] == Phase.TUNING]
-    seen = {float(trial.what["rate"]): trial.result.get("validation_accuracy") for trial in tried}
-    return {rate: value for rate, value in seen.items() if value is not None}
-
-
 # ---- comparing ----------------------------------------------------------------------------------
 
 
@@ -211,12 +203,9 @@ def compared(records: Sequence[Record]) -> list[Level]:
 def _level(device: str, depth: int, records: Mapping[str, Record]) -> Level:
     trained = {name: each for name, each in records.items() if finished(each)}
     runs = {name: accuracy.runs(each) for name, each in trained.items()}
-    # A placebo cannot be the reference, but for want of any other.
-    best = accuracy.best({name: own for name, own in runs.items() if name != PLACEBO})
+    best = accuracy.best_but(PLACEBO, runs)
     told = {name: extras(each, runs[name]) for name, each in trained.items()}
-    found = arms.learned(
-        device, runs, NAMES, best or accuracy.best(runs), group=str(depth), extras=told
-    )
+    found = arms.learned(device, runs, NAMES, best, group=str(depth), extras=told)
     # What diverged has the accuracy of the networks that its runs left, and is not compared.
     found = [replace(arm, value=accuracy.mean(runs[arm.name])) for arm in found]
     found.sort(key=lambda arm: -arm.extras["test_accuracy"])
@@ -274,14 +263,11 @@ def _shares(
     seen = [accuracy.variance_shares(part, value, effects) for part in subsets]
     found = {effect: [each[effect] for each in seen] for effect in (*effects, REST)}
     return {
-        _called(effect): {"value": shares[0], "low": min(shares), "high": max(shares)}
+        (effect if effect == REST else " × ".join(effect)).replace("ization", "isation"): {
+            "value": shares[0], "low": min(shares), "high": max(shares)
+        }
         for effect, shares in found.items()
-    }
-
-
-def _called(effect: Effect | str) -> str:
-    parts = [effect] if isinstance(effect, str) else effect
-    return " × ".join(parts).replace("initialization", "initialisation")
+    }  # fmt: skip
 
 
 def accuracy_shares(levels: Sequence[Level]) -> list[Shares]:
@@ -303,7 +289,8 @@ def tuning_shares(levels: Sequence[Level]) -> list[Shares]:
         {"initialization": name, "depth": level.depth, "rate": rate, "seed": 0, "accuracy": seen}
         for level in levels
         for name, each in level.records.items()
-        for rate, seen in tuned(each).items()
+        for rate, seen in accuracy.tuned(each).items()
+        if seen is not None
     ]
     return shares_over(pd.DataFrame(rows), "accuracy", TUNING_EFFECTS)
 
@@ -324,27 +311,20 @@ class Device:
     @property
     def placebo_difference(self) -> float | None:
         """Largest difference between the placebo and the default at any depth."""
-        both = {PLACEBO, IGNORED_AS}
-        seen = [level.runs for level in self.levels if both <= set(level.runs)]
-        return max(
-            (accuracy.placebo_difference(own[PLACEBO], own[IGNORED_AS]) for own in seen),
-            default=None,
-        )
+        pairs = (accuracy.placebo_difference(e.runs, PLACEBO, IGNORED_AS) for e in self.levels)
+        return max((each for each in pairs if each is not None), default=None)
 
 
 def answer(records: list[Record]) -> Findings:
     """Answer from one record per device, initialisation and depth."""
     levels, names = compared(records), trials.devices(records)
     devices = {name: _device(name, names, levels) for name in names}
-    told = [(here.on, *_told(here)) for here in devices.values()]
+    told = question.joined({name: _tell(here) for name, here in devices.items()})
     found = [arm for level in levels for arm in level.arms]
     deepest_first = sorted(levels, key=lambda level: -level.depth)
     views = [_view(level, len(names) > 1) for level in deepest_first if len(level.drawn) > 1]
     return Findings(
-        short="; ".join(on + say.capital(short) for on, short, _ in told),
-        cells=[cell for here in devices.values() for cell in _cells(here)],
-        sentence=" ".join(on + sentence for on, _, sentence in told),
-        so=_so([level for level in levels if level.runs]),
+        **vars(replace(told, so=_so([level for level in levels if level.runs]))),
         numbers={name: _numbers(here) for name, here in devices.items() if here.levels},
         why=[here.on + text for here in devices.values() for text in _why(here)],
         method=_method(records),
@@ -368,44 +348,38 @@ def _device(name: str, names: Sequence[str], levels: Sequence[Level]) -> Device:
     )
 
 
-def _cells(here: Device) -> list[Main]:
-    """The headline rests on every depth, and on what could not be measured there."""
-    return [level.main for level in here.levels] + [
-        Main(f"{arm.label} ({arm.group})", lost=arm.lost) for arm in here.missing
-    ]
-
-
-def _told(here: Device) -> tuple[str, str]:
-    """In a few words and in a sentence: whether it matters, and what could not be measured."""
+def _tell(here: Device) -> Told:
+    """Whether it matters; that rests on every depth, and on what could not be measured there."""
+    lost = [Main(f"{arm.label} ({arm.group})", lost=arm.lost) for arm in here.missing]
+    cells = [*(level.main for level in here.levels), *lost]
     if not here.levels:
-        return "not measured", question.NOTHING
+        return Told("Not measured", question.NOTHING, "", cells)
     short, sentence = _verdict(here)
-    missing = say.few([f"{arm.label} ({arm.group})" for arm in here.missing], 1)
-    return short, sentence + (f" Not measured: {missing}." if missing else "")
+    missing = say.few([each.name for each in lost], 1)
+    return Told(short, sentence + (f" Not measured: {missing}." if missing else ""), "", cells)
 
 
 def _verdict(here: Device) -> tuple[str, str]:
     """What happens at the greatest depth at which anything does."""
     levels = here.levels
     if failing := [level for level in levels if level.telling]:
-        failure = _failure(failing[-1])
+        last, number = failing[-1], len(failing[-1].failed)
+        fail = "fails" if number == 1 else "fail"
+        failure = f"with {last.name} {number} of {len(last.real)} {fail} to learn"
         deeper = ", the more so the deeper" if _deeper(levels) and not here.missing else ""
-        return (
-            f"matters: {failure}",
-            f"Initialisation matters{deeper}: {failure}{_rest(failing[-1])}.",
-        )
+        return f"Matters: {failure}", f"Initialisation matters{deeper}: {failure}{_rest(last)}."
     if differing := [level for level in levels if level.different]:
         worst = _largest(differing[-1].different)
         verb = "loses" if worst.word == Word.WORSE else "gains"
         learn = "" if any(level.failed for level in levels) else "all learn, "
         return (
-            f"matters a little: up to {_points(worst).partition(' ')[0]} points",
+            f"Matters a little: up to {_points(worst).partition(' ')[0]} points",
             f"Initialisation matters a little: {learn}with {differing[-1].name} "
             f"{worst.label} {verb} {_points(worst)} points.",
         )
-    short, start = "cannot tell", "Cannot tell whether initialisation matters"
+    short, start = "Cannot tell", "Cannot tell whether initialisation matters"
     if all(level.same for level in levels):
-        short, start = "does not matter here", "Initialisation does not matter here"
+        short, start = "Does not matter here", "Initialisation does not matter here"
     return short, f"{start}: with {levels[-1].name} {_most(levels[-1])}."
 
 
@@ -424,19 +398,12 @@ def _most(level: Level) -> str:
 
 def _deeper(levels: Sequence[Level]) -> bool:
     """Whether more do not learn at the greatest depth than at the smallest, or else differ."""
-    shallow, deep = (
-        (
-            sum(not arm.extras["learned"] for arm in level.real),
-            sum(arm.different for arm in level.real),
-        )
-        for level in (levels[0], levels[-1])
-    )
-    return deep > shallow
 
+    def bad(level: Level) -> tuple[int, int]:
+        failed = sum(not arm.extras["learned"] for arm in level.real)
+        return failed, sum(arm.different for arm in level.real)
 
-def _failure(level: Level) -> str:
-    number = len(level.failed)
-    return f"with {level.name} {number} of {len(level.real)} fail{'s' * (number == 1)} to learn"
+    return bad(levels[-1]) > bad(levels[0])
 
 
 def _rest(level: Level) -> str:
@@ -455,9 +422,8 @@ def _largest(found: Sequence[Arm]) -> Arm:
 def _points(arm: Arm) -> str:
     """How large a difference is, in percentage points, whatever its sign."""
     assert arm.seen
-    seen = arm.seen
-    apart = Interval(-seen.value, -seen.high, -seen.low) if seen.value < 0 else seen
-    return say.points(apart).removeprefix("+")
+    turned = arm.seen.value < 0
+    return say.points(arms.negative(arm.seen) if turned else arm.seen).removeprefix("+")
 
 
 def _so(levels: Sequence[Level]) -> str:
@@ -501,28 +467,22 @@ def _numbers(here: Device) -> dict[str, Any]:
 
 
 def _level_numbers(level: Level) -> dict[str, Any]:
-    best = level.reference.name if level.reference else None
-    return {
-        "reference": best,
-        "smallest_detectable_difference": accuracy.finite(
-            accuracy.smallest_detectable(level.judged, best)
-        ),
+    steps = {
+        name: own["diverged_at_step"].dropna() if "diverged_at_step" in own else ()
+        for name, own in level.runs.items()
+    }
+    return accuracy.detectable(level.judged, level.reference and level.reference.name) | {
         "arms": {
             arm.name: {
                 **arm.extras,
                 **accuracy.verdict_numbers(arm.seen, arm.word),
                 "lost": arm.lost or None,
-                "diverged_at_step": _diverged(level.runs[arm.name]),
+                "diverged_at_step": [*map(int, steps[arm.name])],
             }
             for arm in level.arms
             if arm.value
-        },
+        }
     }
-
-
-def _diverged(runs: pd.DataFrame) -> list[int]:
-    """The step of each run that diverged."""
-    return [int(step) for step in runs.get("diverged_at_step", pd.Series(dtype=float)).dropna()]
 
 
 def _layer_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -560,14 +520,12 @@ def _method(records: Sequence[Record]) -> list[str]:
 
 def _caveats(records: Sequence[Record], levels: Sequence[Level]) -> list[str]:
     settings: Any = records[0].settings
-    edge = [
-        f"{arm.label} ({arm.group})"
+    tried = (
+        (f"{arm.label} ({arm.group})", _learning(level.records[arm.name]), arm.extras["rate"])
         for level in levels
         for arm in level.arms
         if arm.extras.get("learned")
-        and (rates := tuned(level.records[arm.name]))
-        and arm.extras["rate"] in (min(rates), max(rates))
-    ]
+    )
     texts = [
         "Plain perceptrons, without the normalisation or residual connections that make the "
         "initialisation matter less.",
@@ -576,9 +534,12 @@ def _caveats(records: Sequence[Record], levels: Sequence[Level]) -> list[str]:
     ]
     if len(settings["rates"]) == 1:
         texts.append("One rate for all: some could do better at another.")
-    if edge:
-        texts.append(f"The best rate lies at the edge of the grid for {say.few(edge)}.")
-    return texts
+    return texts + accuracy.at_the_edge(tried)
+
+
+def _learning(each: Record) -> list[float]:
+    """The rates that were tried and came to a network."""
+    return [rate for rate, seen in accuracy.tuned(each).items() if seen is not None]
 
 
 def _table(found: Sequence[Arm]) -> Table:
@@ -609,20 +570,15 @@ def _view(level: Level, several: bool) -> Shown:
     """Test accuracy at one depth, with the sampling error of the best."""
     best = next(arm.value.value for arm in level.arms if arm.value and arm.role == Role.ANCHOR)
     margin = next(arm.seen.margin for arm in level.arms if arm.seen)
-    drawn = figure.rows(
+    grey = f"grey: sampling error, {100 * margin:.2f} points"
+    return question.dotted(
+        f"{TITLE}, {level.name}",
         {"": [_row(arm, best if arm in level.drawn else None) for arm in level.arms]},
         Axis("% of the test images (bar: 95 %; without a dot: far below)", within=(0, 100)),
-        band=Band(
-            100 * (best - margin),
-            100 * (best + margin),
-            f"grey: sampling error, {100 * margin:.2f} points",
-        ),
+        name=f"{level.depth} ({level.device})" if several else str(level.depth),
+        band=Band(100 * (best - margin), 100 * (best + margin), grey),
         line=100 * best,
     )
-    title = f"{TITLE}, {level.name}"
-    named = [replace(arm, group="") for arm in level.arms]
-    name = f"{level.depth} ({level.device})" if several else str(level.depth)
-    return Shown(title, arms.alternative(title, named, unit="%", scale=100), drawn, name=name)
 
 
 def _row(arm: Arm, best: float | None) -> Row:
@@ -651,14 +607,15 @@ def _label(arm: Arm) -> tuple[str, str]:
 def _folded(here: Device) -> list[Shown]:
     """How the variance divides, over each set of initialisations."""
     found = {"test accuracy": here.shares, "validation accuracy while tuning": here.tuning}
-    views = []
-    for of, shares in found.items():
-        if shares:
-            title = f"{here.on}Shares of the variance of {of}"
-            columns = [Column(name=name) for name in ("over", *shares[0]["shares"])]
-            rows = [[each["over"], *map(_share, each["shares"].values())] for each in shares]
-            views.append(Shown(title, f"{title}.", table=Table(columns=columns, rows=rows)))
-    return views
+    return [
+        question.tabled(
+            f"{here.on}Shares of the variance of {of}",
+            ("over", *shares[0]["shares"]),
+            [[each["over"], *map(_share, each["shares"].values())] for each in shares],
+        )
+        for of, shares in found.items()
+        if shares
+    ]
 
 
 def _share(seen: Mapping[str, float]) -> Cell:

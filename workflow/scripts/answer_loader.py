@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from assay.answer import arms, figure, model, question, say, trials, verdict
+from assay.answer import arms, model, question, say, trials, verdict
 from assay.answer.arms import Arm
 from assay.answer.figure import Axis
 from assay.answer.model import Main
@@ -173,7 +173,6 @@ def answer(records: list[Record]) -> Findings:
             "an epoch.",
         ],
         views=[_view(device, own) for device, own in measured.items()] or question.nothing(TITLE),
-        switch="Device",
         folded=[_claims(device, own) for device, own in measured.items()],
         table=arms.table(
             every, "loader", value="epoch", unit="s", against="against no workers", group="images"
@@ -315,10 +314,8 @@ def _view(device: str, own: Sequence[Race]) -> Shown:
         ]
         for race in own
     }
-    drawn = [arm for race in own for arm in race.arms if " " not in arm.name]
     axis = Axis("seconds for 60,000 images (bar: 95 %)", log=True)
-    text = arms.alternative(TITLE, drawn, unit="s")
-    return Shown(TITLE, text, figure.rows(groups, axis), name=device)
+    return question.dotted(TITLE, groups, axis, name=device)
 
 
 main = partial(question.run, "loader", answer)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from assay.answer import arms, figure, model, question, say, trials, verdict
+from assay.answer import arms, model, question, say, trials, verdict
 from assay.answer.arms import Arm, Role
 from assay.answer.figure import Axis
 from assay.answer.model import Main
@@ -79,7 +79,6 @@ def answer(records: list[Record]) -> Findings:
         ],
         views=[_view(device, here) for device, here in by_device.items()]
         or question.nothing(TITLE),
-        switch="Device",
         table=arms.table(
             found,
             "way",
@@ -117,15 +116,13 @@ def _sentence(best: Arm | None) -> str:
     if best is None:
         return "Keeping the log on the device was not measured."
     way, each = LOOP[best.name], "Reading back each of 1000 norms costs"
-    match best.word:
-        case Word.FASTER:
-            return f"{each} time: {way} takes {say.longer(best.seen)}."
-        case Word.SLOWER:
-            return f"{each} nothing here: {way} takes {say.longer(best.seen)}."
-        case Word.SAME:
-            within = f"{100 * best.seen.margin:.2g} %"
-            return f"{each} nothing here: {way} takes the same time within {within}."
-    return f"Cannot tell whether reading back costs time: {way} {say.ratio(best.seen)}."
+    if best.word == Word.UNKNOWN:
+        return f"Cannot tell whether reading back costs time: {way} {say.ratio(best.seen)}."
+    costs = "time" if best.word == Word.FASTER else "nothing here"
+    took = say.longer(best.seen)
+    if best.word == Word.SAME:
+        took = f"the same time within {100 * best.seen.margin:.2g} %"
+    return f"{each} {costs}: {way} takes {took}."
 
 
 def _lost(records: Sequence[Record]) -> list[Main]:
@@ -186,8 +183,7 @@ def _view(device: str, here: Sequence[Arm]) -> Shown:
     ]
     axis = Axis("milliseconds for 1000 products (bar: 95 %)", within=(0, math.inf))
     line = next(1e3 * arm.value.value for arm in here if arm.role == Role.ANCHOR)
-    text = arms.alternative(TITLE, here, unit="ms", scale=1e3)
-    return Shown(TITLE, text, figure.rows({"": rows}, axis, line=line), name=device)
+    return question.dotted(TITLE, {"": rows}, axis, name=device, line=line)
 
 
 main = partial(question.run, "norm_log", answer)

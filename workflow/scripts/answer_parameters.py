@@ -230,7 +230,6 @@ def answer(records: list[Record]) -> Findings:
             "Biases are not looked at here.",
         ],
         views=[_view(each) for each in devices if each.laws] or question.nothing(TITLE),
-        switch="Device",
         folded=_folded(records),
         table=_table(found),
         frame=_frame(records, found),

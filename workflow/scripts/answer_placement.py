@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any
 
 from assay.answer import model, question, say, trials
-from assay.answer.model import Cell, Column, Content, Main, Table
-from assay.answer.question import Findings, Shown
+from assay.answer.model import Cell, Content, Main, Table
+from assay.answer.model import outcome as cell
+from assay.answer.question import Findings, Shown, Told
 from assay.record import Record, Status
 from assay.statistic import Interval
 
@@ -74,12 +75,6 @@ def _rates_of(records: Sequence[Record], label: str) -> dict[tuple[str, str], In
 # ---- outcomes ------------------------------------------------------------------------------------
 
 
-def cell(said: str, reason: str = "") -> Cell:
-    """An outcome: ``✓ moved``, with what is said on hover."""
-    sign, _, text = said.partition(" ") if said[0] in "✓!✗" else ("", "", said)
-    return Cell(text=text, sign=sign, reason=reason)
-
-
 def pick(key: str, yes: str, no: str) -> Callable[[Outcome], Cell]:
     """One of two cells, by an outcome."""
     return lambda result: cell(yes if result[key] else no)
@@ -99,9 +94,9 @@ def filled(result: Outcome) -> Cell:
     """What tensors of a file did to a module that is somewhere else."""
     if not result["stays_at_source"]:
         return cell("! module follows the file")
-    off = result.get("largest_difference", 0)
-    rounded = cell("! module stays, values rounded", f"by up to {say.number(off, 2)}")
-    return rounded if off else cell("✓ module stays")
+    if off := result.get("largest_difference", 0):
+        return cell("! module stays, values rounded", f"by up to {say.number(off, 2)}")
+    return cell("✓ module stays")
 
 
 def loaded(result: Outcome) -> Cell:
@@ -155,9 +150,7 @@ def outcomes(device: Device, names: Iterable[str], moves: Sequence[str]) -> dict
     """What became of checks, by move, in words."""
     found = {name: {move: outcome(device, name, move) for move in moves} for name in names}
     return {
-        name: {
-            m: f"{own.sign} {own.text}".strip() if own else "not measured" for m, own in row.items()
-        }
+        name: {m: model.written(own) if own else "not measured" for m, own in row.items()}
         for name, row in found.items()
     }
 
@@ -168,18 +161,13 @@ def outcomes(device: Device, names: Iterable[str], moves: Sequence[str]) -> dict
 def answer(records: list[Record]) -> Findings:
     """Answer from the records of the moves and of the bandwidth."""
     found, moved = devices(records), [each for each in records if each.study == "placement"]
-    cells = _cells(records, found)
     return Findings(
-        short=_short(found),
-        cells=cells,
-        sentence=_sentence(found, cells) if found else question.NOTHING,
-        so=_so(found),
+        **vars(_tell(records, found)),
         numbers={device.label: _numbers(device) for device in found},
         why=[],
         method=METHOD,
         caveats=CAVEATS,
         views=[_view(device) for device in found] or question.nothing(TITLE),
-        switch="Device",
         table=_table(found),
         frame=trials.frame(moved, _copies(found), add=lambda each, trial: _plain(trial.result)),
     )
@@ -227,22 +215,41 @@ def _holds(found: Sequence[Device], check: str, key: str, value: bool = True) ->
     return bool(results) and all(bool(own[key]) == value for own in results)
 
 
-def _left_behind(found: Sequence[Device]) -> bool:
-    return _holds(found, MODULE, "plain_tensor_arrived", False)
-
-
-def _sentence(found: Sequence[Device], cells: Sequence[Main]) -> str:
+def _tell(records: Sequence[Record], found: Sequence[Device]) -> Told:
+    """What was seen on every device and in every move, and what follows from it."""
+    cells = _cells(records, found)
+    if not found:
+        return Told("Not measured", question.NOTHING, "", cells)
     moved = [device.results.get((MODULE, move)) for device in found for move in (FORMAT, DEVICE)]
-    parts = {
-        "module.to works in place": _holds(found, MODULE, "same_object"),
-        "tensor.to returns a new tensor": _holds(found, "tensor moved", "same_object", False),
-        "a module's plain tensor is left behind": _left_behind(found),
+    elsewhere = [device.results.get(("from elsewhere", FILE)) for device in found]
+    needed = [e and e["plainly"]["error"] and not e["map_location"]["error"] for e in elsewhere]
+    in_place = _holds(found, MODULE, "same_object")
+    copied = _holds(found, "tensor moved", "same_object", False)
+    behind = _holds(found, MODULE, "plain_tensor_arrived", False)
+    buffers = behind and _holds(found, MODULE, "buffer_arrived")
+    brief = {"modules move in place": in_place, "tensors are copied": copied,
+             "plain tensors stay behind": behind}  # fmt: skip
+    rules = {
+        "module.to works in place": in_place,
+        "tensor.to returns a new tensor": copied,
+        "a module's plain tensor is left behind": behind,
         "an optimiser made before loses the parameters": any(
             own and not own["optimizer_follows"] for own in moved
         ),
     }
-    text = f"Here {say.listed(text for text, holds in parts.items() if holds) or 'no rule holds'}."
-    return " ".join(filter(None, [text, _fastest(found), model.lost_told(cells)]))
+    advice = {"assign what tensor.to returns": copied,
+              "register a module's tensors as buffers": buffers,
+              "load files with map_location": all(needed)}  # fmt: skip
+    short, rule, so = (
+        [text for text, holds in each.items() if holds] for each in (brief, rules, advice)
+    )
+    text = f"Here {say.listed(rule) or 'no rule holds'}."
+    return Told(
+        say.capital("; ".join(short)) or "Not measured",
+        " ".join(filter(None, [text, _fastest(found), model.lost_told(cells)])),
+        f"{say.capital(', '.join(so))}." if so else "",
+        cells,
+    )
 
 
 def _fastest(found: Sequence[Device]) -> str:
@@ -253,29 +260,6 @@ def _fastest(found: Sequence[Device]) -> str:
     rate, label, (direction, memory) = max(rates, key=lambda each: each[0].value)
     way = DIRECTIONS[direction].replace("device", label)
     return f"{say.capital(memory)} copies {way} reach {say.measured(rate, 'B/s')}."
-
-
-def _short(found: Sequence[Device]) -> str:
-    parts = {
-        "modules move in place": _holds(found, MODULE, "same_object"),
-        "tensors are copied": _holds(found, "tensor moved", "same_object", False),
-        "plain tensors stay behind": _left_behind(found),
-    }
-    return say.capital("; ".join(text for text, holds in parts.items() if holds)) or "Not measured"
-
-
-def _so(found: Sequence[Device]) -> str:
-    """What follows from what was seen everywhere."""
-    elsewhere = [device.results.get(("from elsewhere", FILE)) for device in found]
-    needed = [e and e["plainly"]["error"] and not e["map_location"]["error"] for e in elsewhere]
-    parts = {
-        "assign what tensor.to returns": _holds(found, "tensor moved", "same_object", False),
-        "register a module's tensors as buffers": _left_behind(found)
-        and _holds(found, MODULE, "buffer_arrived"),
-        "load files with map_location": bool(needed) and all(needed),
-    }
-    advice = ", ".join(text for text, holds in parts.items() if holds)
-    return f"{say.capital(advice)}." if advice else ""
 
 
 def _numbers(device: Device) -> dict[str, Any]:
@@ -324,8 +308,7 @@ def _table(found: Sequence[Device]) -> Table:
             way = f"{memory} copy {DIRECTIONS[direction]}".replace("device", device.label)
             speed = Cell(text=say.measured(rate, "B/s"), value=rate.value)
             rows.append([way, *(device.label for _ in place), None, None, speed, None])
-    heads = ["what", *place, *MOVES.values(), "with a file"]
-    return Table(columns=[Column(name=head) for head in heads], rows=rows)
+    return model.headed(["what", *place, *MOVES.values(), "with a file"], rows)
 
 
 main = partial(question.run, "placement", answer)

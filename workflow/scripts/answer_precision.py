@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any
 
 import pandas as pd
-from assay.answer import accuracy, arms, figure, model, question, say, sweep, trials, verdict
+from assay.answer import accuracy, arms, model, question, say, sweep, trials, verdict
 from assay.answer.arms import Arm, Role
 from assay.answer.figure import Axis
 from assay.answer.model import Cell, Content, Main, Table
@@ -78,6 +78,11 @@ class Device:
     def step(self) -> Mapping[str, Arm]:
         """Those of the first network."""
         return next(iter(self.steps.values()), {})
+
+    @property
+    def placebo_difference(self) -> float | None:
+        """Difference between the placebo and float32."""
+        return accuracy.placebo_difference(accuracy.whole(self.runs), PLACEBO, ANCHOR)
 
     @property
     def cells(self) -> list[Main]:
@@ -257,19 +262,12 @@ def _why(here: Device) -> list[str]:
     """What the seeds could have shown, and whether the placebo is what it must be."""
     runs = {name: own for name, own in here.runs.items() if name != PLACEBO}
     texts = accuracy.resolution(runs, ANCHOR if ANCHOR in accuracy.whole(runs) else None)
-    return texts + accuracy.placebo_told(_placebo_difference(here), ANCHOR)
-
-
-def _placebo_difference(here: Device) -> float | None:
-    kept = accuracy.whole(here.runs)
-    if not {PLACEBO, ANCHOR} <= set(kept):
-        return None
-    return accuracy.placebo_difference(kept[PLACEBO], kept[ANCHOR])
+    return texts + accuracy.placebo_told(here.placebo_difference, ANCHOR)
 
 
 def _numbers(here: Device) -> dict[str, Any]:
     return {
-        "placebo_difference": _placebo_difference(here),
+        "placebo_difference": here.placebo_difference,
         "arms": {
             name: {**arm.extras, **accuracy.verdict_numbers(arm.seen, arm.word)}
             for name, arm in here.arms.items()
@@ -358,19 +356,14 @@ def _table(devices: Sequence[Device]) -> Table:
 def _views(here: Device, where: str) -> list[Shown]:
     """The accuracies, and the steps of every network."""
     found, own = [], [*here.arms.values()]
-    if drawn := sweep.differences(own, NAMES[ANCHOR]):
-        told = arms.alternative(ACCURACY, own)
-        found.append(Shown(ACCURACY, told, drawn, name=f"{where}accuracy"))
+    found += sweep.differences(ACCURACY, own, NAMES[ANCHOR], f"{where}accuracy")
     rows = {
         group: [arm for arm in own.values() if arm.role == Role.TARGET]
         for group, own in here.steps.items()
     }
     if any(arm.seen for own in rows.values() for arm in own):
-        drawn = figure.rows(
-            {g: [arm.row() for arm in own] for g, own in rows.items()}, RATIO, line=1.0
-        )
-        told = arms.alternative(TIME, [arm for own in rows.values() for arm in own])
-        found.append(Shown(TIME, told, drawn, name=f"{where}time"))
+        dots = {group: [arm.row() for arm in own] for group, own in rows.items()}
+        found.append(question.dotted(TIME, dots, RATIO, name=f"{where}time", line=1.0))
     return found
 
 

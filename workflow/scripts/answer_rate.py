@@ -23,21 +23,12 @@ from assay.record import Record
 SEARCH = "Rate and width searched together"
 
 
-def rate(hidden: Sequence[int], rate: float) -> float:
-    """Where a network stands on the axis: its learning rate."""
-    return rate
-
-
 def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and rate, and one per device and strategy of a search."""
     trained = [each for each in records if each.study == "perceptron"]
     searches = [each for each in records if each.study == "search" and each.trials]
-    swept = sweep.sweeps(trained, rate, sweep.best_in_validation)
-    contests = [
-        arm
-        for device in trials.devices(searches)
-        for arm in compared([each for each in searches if each.axes["device"] == device])
-    ]
+    swept = sweep.sweeps(trained, lambda _, rate: rate, sweep.best_in_validation)
+    contests = [arm for own in trials.by_device(searches).values() for arm in compared(own)]
     found = sweep.judged(swept, [arm.seen for arm in contests if arm.seen])
     contests = arms.judged(contests, [seen for each in swept for seen in each.comparisons])
     findings = sweep.findings(
@@ -191,8 +182,7 @@ def _search_views(contests: Sequence[Arm], searches: Sequence[Record]) -> list[S
             shown = [(arm, _tested(arm, by_strategy[device, arm.name])) for arm in here]
             told = "; ".join(f"{arm.label} {arm.told}" for arm in here)
             title = f"{say.on(device, trials.devices(searches))}{SEARCH}: {told}"
-            text = sweep.alternative(SEARCH, here)
-            found.append(Shown(title, text, sweep.accuracies(shown, "strategy")))
+            found.append(sweep.accuracies(title, shown, "strategy"))
     return found
 
 

@@ -13,10 +13,11 @@ from typing import Any
 import pandas as pd
 from assay.answer import accuracy, arms, model, question, say, trials, verdict
 from assay.answer.arms import Arm, Role
-from assay.answer.model import Cell, Column, Content, Main, Table
-from assay.answer.question import Findings, Shown
-from assay.answer.verdict import Comparison, Word
+from assay.answer.model import Cell, Content, Main, Table
+from assay.answer.question import Findings, Shown, Told
+from assay.answer.verdict import Word
 from assay.record import Record, Status, Trial
+from assay.statistic import Interval
 
 # What keeps the blocks, in the order of the tables.
 STORAGES = {
@@ -39,6 +40,8 @@ OPERATIONS = {
 }  # fmt: skip
 SIGNS = {"pass": "✓", "silent": "✗", "loud": "!"}
 TRAINED, RELOADED = "as trained", "after saving and loading"
+EQUAL = "the reference's, bit for bit"
+WEIGHTS = {True: EQUAL, False: f"NOT {EQUAL}", None: None}
 TITLE = "Does it reach every block? ✓ yes · ✗ no, silently · ! no, with an error"
 ACCURACIES = "Test accuracy as trained, and after saving and loading"
 
@@ -76,8 +79,7 @@ class Device:
 
 def devices(records: Sequence[Record]) -> list[Device]:
     """What was found, device by device; all accuracies are judged as one family."""
-    labels = trials.devices(records)
-    by_device = {label: [e for e in records if e.axes["device"] == label] for label in labels}
+    by_device = trials.by_device(records)
     learned = judged([arm for label, own in by_device.items() for arm in _learned(label, own)])
     return [
         Device(
@@ -98,7 +100,7 @@ def judged(learned: Sequence[Arm]) -> list[Arm]:
     ]
 
 
-def chancy(seen: Comparison) -> bool:
+def chancy(seen: Interval) -> bool:
     """Whether chance has a part: not in accuracies that are equal with every seed."""
     return (seen.low, seen.high) != (0, 0)
 
@@ -161,64 +163,51 @@ def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and ways of keeping."""
     everywhere = devices(records)
     found = [each for each in everywhere if each.cells or each.learned]
-    told = [(say.on(e.name, trials.devices(records)), e) for e in everywhere if found]
+    told = question.joined({each.name: _tell(each) for each in everywhere})
+    if not found:
+        told = replace(told, short="Not measured", sentence=question.NOTHING)
     learned = [arm for each in found for arm in each.learned]
     return Findings(
-        short="; ".join(on + say.capital(_short(each)) for on, each in told) or "Not measured",
-        cells=[main for each in everywhere for main in _mains(each)],
-        sentence=" ".join(on + _sentence(each) for on, each in told) or question.NOTHING,
-        so=_so(found),
+        **vars(replace(told, so=_so(found))),
         numbers={each.name: _numbers(each) for each in found},
-        why=[*(on + text for on, each in told for text in _why(each)), *_hooks(records)],
+        why=[*question.on_each({e.name: _why(e) for e in everywhere}), *_hooks(records)],
         method=_method(records),
         caveats=CAVEATS,
         views=[_view(each) for each in found] or question.nothing(TITLE),
-        switch="Device",
         folded=[Shown(ACCURACIES, ACCURACIES, table=_accuracies(learned))] if learned else [],
         table=_table(found),
         frame=trials.frame(records, map(arms.flat, learned)),
     )
 
 
-def _mains(device: Device) -> list[Main]:
-    """The headline rests on every operation on the list."""
-    return [
-        Main(OPERATIONS[name], lost="" if cell.sign else cell.text)
-        for name, cell in device.cells.get(LIST, {}).items()
-    ] or [Main("blocks in a Python list", lost=device.lost)]
-
-
-def _sentence(device: Device) -> str:
-    cells = device.cells.get(LIST, {})
-    if not cells:
-        others = [_reached(device, way) for way in device.cells if way not in CONSTANTS]
-        return f"Blocks in a Python list: {device.lost}." + (
-            f" Operations that work: {say.few(others, 1)}." if others else ""
-        )
-    failed, silent, tried = (device.count(LIST, signs) for signs in ("✗!", "✗", "✓✗!"))
-    lost = [OPERATIONS[name] for name, cell in cells.items() if not cell.sign]
-    more = f" Lost: {say.few(lost, 1)}." if lost else ""
-    if not failed:
-        return f"Blocks in a Python list do no harm: all {tried} operations work.{more}"
-    return (
-        f"Torch does not see blocks in a Python list: {failed} of {tried} operations fail, "
-        f"{silent or 'none'} of them without an error.{more}"
-    )
-
-
-def _reached(device: Device, way: str) -> str:
-    """How many operations work on a way."""
-    passed, tried = device.count(way, "✓"), device.count(way, "✓✗!")
-    return f"{STORAGES[way]} {passed} of {tried}"
-
-
-def _short(device: Device) -> str:
+def _tell(device: Device) -> Told:
+    """What fails with a list; that rests on every operation on it."""
     if LIST not in device.cells:
-        return f"list: {device.lost}"
+        others = [
+            f"{STORAGES[way]} {device.count(way, '✓')} of {device.count(way, '✓✗!')}"
+            for way in device.cells
+            if way not in CONSTANTS
+        ]
+        rest = f" Operations that work: {say.few(others, 1)}." if others else ""
+        blocks = "blocks in a Python list"
+        sentence = f"{say.capital(blocks)}: {device.lost}.{rest}"
+        return Told(f"List: {device.lost}", sentence, "", [Main(blocks, lost=device.lost)])
+    cells = [
+        Main(OPERATIONS[name], lost="" if cell.sign else cell.text)
+        for name, cell in device.cells[LIST].items()
+    ]
     failed, silent, tried = (device.count(LIST, signs) for signs in ("✗!", "✗", "✓✗!"))
+    lost = say.few([each.name for each in cells if each.lost], 1)
+    rest = f" Lost: {lost}." if lost else ""
     if not failed:
-        return f"all {tried} operations work"
-    return f"{failed} of {tried} operations fail, {silent} silently"
+        sentence = f"Blocks in a Python list do no harm: all {tried} operations work.{rest}"
+        return Told(f"All {tried} operations work", sentence, "", cells)
+    short = f"{failed} of {tried} operations fail"
+    sentence = (
+        f"Torch does not see blocks in a Python list: {short}, {silent or 'none'} of them without "
+        f"an error.{rest}"
+    )
+    return Told(f"{short}, {silent} silently", sentence, "", cells)
 
 
 def _so(found: Sequence[Device]) -> str:
@@ -313,7 +302,7 @@ def _view(device: Device) -> Shown:
     for name, text in OPERATIONS.items():
         signs = tuple(device.sign(ways[0], name) for ways in columns)
         rows.setdefault(signs, []).append(text)
-    lines: list[list[str | float | int | Cell | None]] = [
+    lines: list[list[Content]] = [
         [", ".join(names), *(Cell(text="", sign=sign) if sign else None for sign in signs)]
         for signs, names in rows.items()
         if any(signs)
@@ -351,8 +340,7 @@ def _table(found: Sequence[Device]) -> Table:
     for name, text in OPERATIONS.items():
         cells = {e.name: [e.cells.get(way, {}).get(name) for way in ways] for e in found}
         rows += [[text, *own[: len(place)], *own[1:]] for own in question.alike(cells)]
-    heads = ["operation", *place, *map(STORAGES.__getitem__, ways)]
-    return Table(columns=[Column(name=head) for head in heads], rows=rows)
+    return model.headed(["operation", *place, *map(STORAGES.__getitem__, ways)], rows)
 
 
 def _accuracies(learned: Sequence[Arm]) -> Table:
@@ -365,13 +353,9 @@ def _accuracies(learned: Sequence[Arm]) -> Table:
         group="network",
         extra={
             "parameters found": lambda arm: arm.extras.get("parameters_registered"),
-            "weights": lambda arm: _weights(arm.extras.get("weights_equal_reference")),
+            "weights": lambda arm: WEIGHTS[arm.extras.get("weights_equal_reference")],
         },
     )
-
-
-def _weights(equal: bool | None) -> str | None:
-    return None if equal is None else f"{'' if equal else 'NOT '}the reference's, bit for bit"
 
 
 main = partial(question.run, "registration", answer)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from assay.answer import arms, inference, model, question, say, verdict
+from assay.answer import arms, inference, model, question, say, trials, verdict
 from assay.answer.model import Cell, Main, Table
 from assay.answer.question import Findings, Shown
 from assay.record import Record, Status
@@ -68,16 +68,7 @@ def published(path: Path = PUBLISHED) -> pd.DataFrame:
     Raises:
         SystemExit: It is missing or is not that table; the message names it.
     """
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"{path}: cannot be read ({error}).") from error
-    if list(table.columns) != COLUMNS:
-        raise SystemExit(f"{path}: its columns must be {', '.join(COLUMNS)}.")
-    unknown = sorted(set(table["unit"].dropna()) - set(UNITS))
-    if unknown or table.isna().any(axis=None) or not (table["value"] > 0).all():
-        what = f"unknown unit {unknown[0]!r}" if unknown else "a cell is empty or not positive"
-        raise SystemExit(f"{path}: {what}.")
+    table = trials.cited(path, COLUMNS, "value", "unit", UNITS)
     return table.assign(figure=table["value"] * table["unit"].map(UNITS))
 
 
@@ -125,13 +116,13 @@ def runs(records: Sequence[Record]) -> list[Run]:
 
 def _run(each: Record, logs: Mapping[str, Record]) -> Run:
     device, exercise = str(each.axes["device"]), str(each.axes["exercise"])
-    corrected, trials = _figures(each, CORRECTED), list(each.trials)
+    corrected, rest = _figures(each, CORRECTED), list(each.trials)
     if exercise == NORM_LOG and device in logs:
         corrected |= of_norm_log(logs[device])
-        trials += [trial for trial in logs[device].trials if "products" in trial.what]
+        rest += [trial for trial in logs[device].trials if "products" in trial.what]
     wrong = [trial for trial in each.trials if trial.what.get("method") == AS_PUBLISHED]
     more = {key: value for trial in wrong for key, value in trial.result.items()}
-    ended = [(one.status, one.reason or "") for one in (each, *trials)]
+    ended = [(one.status, one.reason or "") for one in (each, *rest)]
     bad = [(status, reason) for status, reason in ended if status != Status.OK]
     return Run(device, exercise, _figures(each, AS_PUBLISHED), corrected, more, bad)
 
@@ -385,7 +376,6 @@ def answer(records: list[Record]) -> Findings:
             "their own.",
         ],
         views=[_view(compared, device) for device in devices or [""]],
-        switch="Device",
         folded=[
             question.tabled(
                 "Why the published figures are wrong",

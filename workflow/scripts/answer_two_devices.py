@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from assay.answer import arms, figure, model, question, say, trials, verdict
+from assay.answer import arms, model, question, say, trials, verdict
 from assay.answer.arms import Arm
 from assay.answer.figure import Axis, Band, Row
 from assay.answer.model import Cell, Main
@@ -165,7 +165,6 @@ def answer(records: list[Record]) -> Findings:
         method=_method(records),
         caveats=_caveats(found),
         views=views or question.nothing(TITLE, "Fewer than two sizes were measured"),
-        switch="Device",
         table=arms.table(
             found,
             "size",
@@ -350,16 +349,15 @@ def _caveats(found: Sequence[Arm]) -> list[str]:
 
 
 def _view(device: str, mine: Sequence[Arm]) -> Shown:
-    shown = _measured(mine)
-    groups = arms.grouped(shown, lambda arm: arm.group)
-    drawn = figure.rows(
+    groups = arms.grouped(_measured(mine), lambda arm: arm.group)
+    return question.dotted(
+        TITLE,
         {name: [_row(arm) for arm in group] for name, group in groups.items()},
         Axis("speed-up (1: none, 2: ideal; bar: 95 %)"),
+        name=device,
         band=Band((1 - NEAR) * IDEAL, (1 + NEAR) * IDEAL, "grey: almost linear, within 5 % of 2"),
         line=1.0,
     )
-    told = "; ".join(f"{arm.group}, {arm.label}: {_row(arm).text}" for arm in shown)
-    return Shown(TITLE, f"{TITLE}. {told}.", drawn, name=device)
 
 
 def _row(arm: Arm) -> Row:

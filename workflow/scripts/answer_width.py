@@ -16,14 +16,9 @@ from assay.record import Record
 CANNOT_TELL = "Cannot tell how many hidden units it takes"
 
 
-def units(hidden: Sequence[int], rate: float) -> float:
-    """Where a network stands on the axis: the units of its hidden layer."""
-    return hidden[0] if hidden else 0
-
-
 def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and width."""
-    swept = sweep.sweeps(records, units, sweep.best_in_validation)
+    swept = sweep.sweeps(records, lambda hidden, _: sum(hidden[:1]), sweep.best_in_validation)
     found = sweep.judged([sweep.with_steps(each) for each in swept])
     return sweep.findings(
         records,

@@ -118,6 +118,7 @@ class About(BaseModel):
     again: str = ""  # command that measures again what a neighbour spoilt
     questions: list[str]  # the questions asked, in the order of the page
     rehearsal: dict[str, int] = {}  # seeds of questions that the default run asks with more
+    left_out: list[str] = []  # titles of questions that only the default run asks
     protocol: Protocol
 
 

@@ -11,8 +11,7 @@ by :func:`lost` instead. This module decides that (:func:`whole`), for every que
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, TypeVar
 
@@ -27,15 +26,6 @@ from assay.statistic import Interval
 Key = TypeVar("Key")
 
 
-@dataclass(frozen=True)
-class Standing:
-    """An arm beside the reference."""
-
-    accuracy: Interval  # on the test images, over seeds
-    difference: Comparison | None = None  # None for the reference, and where none was compared
-    is_reference: bool = False
-
-
 def verdict_numbers(seen: Comparison | None, word: Word | None) -> dict[str, Any]:
     """A difference with all that its verdict rests on, for programs and tables."""
     row: dict[str, Any] = verdict.row(seen) if seen else {}
@@ -45,6 +35,29 @@ def verdict_numbers(seen: Comparison | None, word: Word | None) -> dict[str, Any
 def finite(value: float | None) -> float | None:
     """A number that JSON can hold, or None."""
     return value if value is not None and math.isfinite(value) else None
+
+
+def detectable(arms: Mapping[str, pd.DataFrame], reference: str | None) -> dict[str, Any]:
+    """The reference and the smallest difference to it that the seeds would have shown."""
+    smallest = finite(smallest_detectable(arms, reference))
+    return {"reference": reference, "smallest_detectable_difference": smallest}
+
+
+def tuned(record: Record) -> dict[float, float | None]:
+    """Validation accuracy by the rate that was tried; None where it diverged."""
+    tried: list[Any] = [t for t in record.trials if t.what.get("phase") == Phase.TUNING]
+    return {float(t.what["rate"]): t.result.get("validation_accuracy") for t in tried}
+
+
+def at_the_edge(found: Iterable[tuple[str, Sequence[float], float | None]]) -> list[str]:
+    """A caveat that names what had its best rate at the edge of those that were tried.
+
+    Args:
+        found: What something is called, the rates that were tried and the best of them.
+    """
+    edge = [name for name, rates, best in found if rates and best in (min(rates), max(rates))]
+    named = say.few([*dict.fromkeys(edge)])
+    return [f"The best rate lies at the edge of the grid for {named}."] if edge else []
 
 
 def runs(record: Record) -> pd.DataFrame:
@@ -76,19 +89,25 @@ def best(arms: Mapping[Key, pd.DataFrame]) -> Key | None:
     return max(kept, key=lambda name: kept[name]["validation_accuracy"].mean(), default=None)
 
 
-def standings(arms: Mapping[Key, pd.DataFrame], reference: Key | None) -> dict[Key, Standing]:
-    """Every arm that is whole against the reference, best test accuracy first; not yet judged."""
+def best_but(placebo: Key, arms: Mapping[Key, pd.DataFrame]) -> Key | None:
+    """The best arm, which cannot be the placebo but for want of any other."""
+    return best({name: own for name, own in arms.items() if name != placebo}) or best(arms)
+
+
+def standings(
+    arms: Mapping[Key, pd.DataFrame], reference: Key | None
+) -> dict[Key, Comparison | None]:
+    """Every arm that is whole against the reference, best test accuracy first; not yet judged.
+
+    None stands for the reference itself, and where there is none.
+    """
     kept = whole(arms)
     base = None if reference is None else kept.get(reference)
-    found = {
-        name: Standing(
-            inference.mean(arm["test_accuracy"]),
-            None if base is None or name == reference else difference(arm, base),
-            is_reference=name == reference,
-        )
-        for name, arm in kept.items()
+    order = sorted(kept, key=lambda name: -inference.mean(kept[name]["test_accuracy"]).value)
+    return {
+        name: None if base is None or name == reference else difference(kept[name], base)
+        for name in order
     }
-    return dict(sorted(found.items(), key=lambda item: -item[1].accuracy.value))
 
 
 def difference(arm: pd.DataFrame, reference: pd.DataFrame) -> Comparison:
@@ -153,12 +172,15 @@ def resolution(arms: Mapping[Key, pd.DataFrame], reference: Key | None) -> list[
     ]
 
 
-def placebo_difference(placebo: pd.DataFrame, real: pd.DataFrame) -> float:
+def placebo_difference(arms: Mapping[Key, pd.DataFrame], placebo: Key, real: Key) -> float | None:
     """Largest difference between a placebo and the arm that it must equal, in any accuracy.
 
-    Zero only if the weights of every seed are the same bit for bit (column ``weights_sha256``).
+    Zero only if the weights of every seed are the same bit for bit (column ``weights_sha256``);
+    None where one of the two was not measured.
     """
-    one, other = (runs.set_index("seed") for runs in (placebo, real))
+    if not {placebo, real} <= set(arms):
+        return None
+    one, other = (arms[name].set_index("seed") for name in (placebo, real))
     accuracies = ["validation_accuracy", "test_accuracy"]
     seen = float((one[accuracies] - other[accuracies]).abs().max().max())
     return seen if one["weights_sha256"].equals(other["weights_sha256"]) else max(1e-9, seen)

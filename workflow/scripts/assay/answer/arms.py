@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from assay.answer import accuracy, model, say, verdict
+from assay.answer import accuracy, inference, model, say, verdict
 from assay.answer.figure import TONES, Row, Tone
 from assay.answer.model import Cell, Column, Content, Main, Table
 from assay.answer.verdict import DIFFERENT, Comparison, Word
@@ -177,13 +177,14 @@ def learned(
     standings = accuracy.standings(runs, reference)
     for name in [*standings, *(name for name in runs if name not in standings)]:
         arm = Arm(device, group, name, labels[name], extras=(extras or {}).get(name, {}))
-        if standing := standings.get(name):
+        if name in standings:
+            reached = verdict.ends("test_accuracy", inference.mean(runs[name]["test_accuracy"]))
             arm = replace(
                 arm,
                 value=accuracy.mean(runs[name]),
-                seen=standing.difference,
+                seen=standings[name],
                 role=Role.ANCHOR if name == reference else Role.TARGET,
-                extras=verdict.ends("test_accuracy", standing.accuracy) | dict(arm.extras),
+                extras=reached | dict(arm.extras),
             )
         else:
             lost = accuracy.lost(runs[name]) or (missing or {}).get(name) or "not measured"
@@ -248,6 +249,11 @@ def with_extras(arm: Arm, extras: Mapping[str, Any]) -> Arm:
 def scaled(seen: Interval, factor: float) -> Interval:
     """An interval in another unit."""
     return Interval(factor * seen.value, factor * seen.low, factor * seen.high)
+
+
+def negative(seen: Interval) -> Interval:
+    """An interval of the opposite sign."""
+    return Interval(-seen.value, -seen.high, -seen.low)
 
 
 def grouped(things: Iterable[Thing], key: Callable[[Thing], str]) -> dict[str, list[Thing]]:
@@ -355,14 +361,3 @@ def beside(arm: Arm | None) -> Cell | str | None:
     if arm.seen is None:
         return arm.lost or arm.role.value
     return Cell(text=f"{say.ratio(arm.seen)}, {word_cell(arm)}", value=arm.seen.value)
-
-
-def alternative(title: str, arms: Sequence[Arm], *, unit: str = "", scale: float = 1.0) -> str:
-    """The text for those who cannot see a figure: every arm that is drawn, and no other."""
-    devices = [arm.device for arm in arms]
-    parts = []
-    for arm in arms:
-        where = say.on(arm.device, devices) + (f"{arm.group}, " if arm.group else "")
-        own = f"{say.value(arm.value, unit, scale)}, " if arm.value and unit else ""
-        parts.append(f"{where}{arm.label} {own}{arm.told}")
-    return f"{title}. {'; '.join(parts) or 'Nothing was measured'}."

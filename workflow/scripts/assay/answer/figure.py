@@ -120,6 +120,12 @@ class Row:
         ends = "" if self.seen is None else say.bracketed(*_three(self.seen))
         return f"{self.label}{f' {self.note}' if self.note else ''}: {self.text or ends}"
 
+    @property
+    def spoken(self) -> str:
+        """The same for those who cannot see it: of what cannot be told, its interval as well."""
+        unknown = self.tone == Tone.UNKNOWN and self.seen
+        return self.title + (f" {say.bracketed(*_three(unknown))}" if unknown else "")
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -261,7 +267,6 @@ class Line:
     name: str
     x: Sequence[float]
     seen: Sequence[Interval]
-    strong: bool = False  # whether it stands out from the rest, which are then muted
 
 
 @dataclass(frozen=True)
@@ -301,11 +306,10 @@ def lines(
     if band:
         axes.axhspan(band.low, band.high, color=BAND, lw=0, zorder=0)
     _draw_marks(axes, marks, levels)
-    chosen = any(line.strong for line in series)
     for i, line in enumerate(series):
-        colour = CYCLE[i % len(CYCLE)] if not chosen or line.strong else MUTED
-        _draw_line(axes, line, colour, DASHES[i // len(CYCLE) % len(DASHES)], y)
-    _name_ends(axes, series, chosen, y)
+        dash = DASHES[i // len(CYCLE) % len(DASHES)]
+        _draw_line(axes, line, CYCLE[i % len(CYCLE)], dash, y)
+    _name_ends(axes, series, y)
     _text(drawn, EDGE, SMALL, y.name, MUTED)
     _name_x(drawn, axes, x)
     axes.spines[["top", "right"]].set_visible(False)
@@ -356,7 +360,7 @@ def _draw_marks(axes: Axes, marks: Sequence[Mark], levels: Sequence[Mark]) -> No
         )  # fmt: skip
 
 
-def _name_ends(axes: Axes, series: Sequence[Line], chosen: bool, y: Axis) -> None:
+def _name_ends(axes: Axes, series: Sequence[Line], y: Axis) -> None:
     """Names to the right of where lines end, moved apart; a thin leader leads to each."""
     if len(series) < 2:
         return
@@ -372,8 +376,7 @@ def _name_ends(axes: Axes, series: Sequence[Line], chosen: bool, y: Axis) -> Non
         axes.annotate(
             line.name, last, (box.x1 * points + GAP - x, box.y0 * points + end - y),
             textcoords="offset points", va="center", fontsize=SMALL, annotation_clip=False,
-            color=CYCLE[i % len(CYCLE)] if not chosen or line.strong else MUTED,
-            fontweight="bold" if line.strong else "normal",
+            color=CYCLE[i % len(CYCLE)],
         )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -59,6 +59,12 @@ class Table(_Model):
     def spoken(self) -> str:
         """Its rows in words, for those who cannot see it."""
         return "; ".join(", ".join(map(written, row)) for row in self.rows)
+
+
+def outcome(said: str, reason: str = "") -> Cell:
+    """An outcome, ``✓ moved``: its sign, its words, and what is said on hover."""
+    sign, _, text = said.partition(" ") if said[0] in "✓!✗" else ("", "", said)
+    return Cell(text=text, sign=sign, reason=reason)
 
 
 def written(cell: Content) -> str:
@@ -133,6 +139,7 @@ class Answer(_Model):
     short: str  # the answer in a few words, for the list of all
     state: State
     sentence: str  # the answer in a sentence, with one number
+    more: str = ""  # what that has no room for, such as other devices
     so: str = ""  # what to do on this machine; empty unless the verdict says so
     numbers: dict[str, JsonValue]  # the numbers, for programs
     why: list[str]  # what supports it and stands in no row of the table
@@ -161,6 +168,11 @@ class Main:
     def told(self) -> bool:
         """Whether it says something."""
         return not self.lost and self.word != Word.UNKNOWN
+
+
+def headed(heads: Iterable[str], rows: Iterable[list[Content]]) -> Table:
+    """A table of rows under these heads."""
+    return Table(columns=[Column(name=head) for head in heads], rows=[*rows])
 
 
 def tabled(rows: Sequence[Mapping[str, Any]], units: Mapping[str, str] | None = None) -> Table:

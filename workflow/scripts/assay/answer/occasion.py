@@ -105,19 +105,6 @@ def _components(
     return found
 
 
-def told(records: Sequence[Record]) -> str:
-    """On how many occasions pooled records were measured, as a sentence of a method."""
-    counts = {int(str(t.result["occasions"])) for r in records for t in _good(r.trials)
-              if "occasions" in t.result}  # fmt: skip
-    most = max(counts, default=1)
-    times = (
-        "one occasion, in a process of its own"
-        if most == 1
-        else (f"up to {most} occasions, each in a process of its own")
-    )
-    return f"Every cell was measured on {times}; intervals contain by how much occasions differ."
-
-
 def cell(each: Record) -> tuple[str, str]:
     """What tells a record from all others, its occasion apart."""
     axes = {name: value for name, value in each.axes.items() if name != AXIS}

@@ -17,6 +17,7 @@ from pydantic import JsonValue
 
 from assay import grid, record
 from assay.answer import arms, figure, model, occasion, other_runs, say, trials
+from assay.answer.figure import Axis, Band, Row
 from assay.answer.model import (
     Answer,
     Circumstances,
@@ -93,7 +94,7 @@ class Findings:
     frame: DataFrame  # tidy: one row per trial
     why: Sequence[str] = ()  # what supports it and stands in no row of the table
     caveats: Sequence[str] = ()  # what limits it, beyond what all questions share
-    switch: str = ""  # what the views differ by
+    switch: str = "Device"  # what the views differ by
     folded: Sequence[Shown] = ()  # views that support it, shown on request
 
 
@@ -108,9 +109,28 @@ def nothing(title: str, why: str = "Nothing was measured") -> list[Shown]:
 def tabled(
     title: str, heads: Sequence[str], rows: Sequence[list[model.Content]], name: str = ""
 ) -> Shown:
-    """A view that is a table, such as of outcomes; its rows are its text alternative."""
-    table = Table(columns=[model.Column(name=head) for head in heads], rows=[*rows])
+    """A view that is a table of these rows, such as of outcomes."""
+    return of_table(title, model.headed(heads, rows), name)
+
+
+def of_table(title: str, table: Table, name: str = "") -> Shown:
+    """A view that is a table; its rows are its text alternative."""
     return Shown(title, f"{title}: {table.spoken}.", table=table, name=name)
+
+
+def dotted(
+    title: str,
+    groups: Mapping[str, Sequence[Row]],
+    axis: Axis,
+    *,
+    name: str = "",
+    band: Band | None = None,
+    line: float | None = None,
+) -> Shown:
+    """A view that is rows of dots (:func:`assay.answer.figure.rows`); each is told in words."""
+    told = [f"{group} {row.spoken}".strip() for group, rows in groups.items() for row in rows]
+    drawn = figure.rows(groups, axis, band=band, line=line)
+    return Shown(title, f"{title}. {'; '.join(told)}.", drawn, name=name)
 
 
 def shared(views: Sequence[Shown]) -> list[Shown]:
@@ -148,6 +168,11 @@ def joined(told: Mapping[str, Told]) -> Told:
     )
 
 
+def on_each(told: Mapping[str, Iterable[str]]) -> list[str]:
+    """Texts of each device, with its name where there are several."""
+    return [say.on(device, told) + text for device, texts in told.items() for text in texts]
+
+
 def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> None:
     """Read the records, answer, and write table, figure and answer.
 
@@ -157,8 +182,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
     arguments = _parse(question, argv)
     try:
         records = other_runs.read(arguments.records, own=arguments.answer.parent.parent / "records")
-        refuse_mixed_data(arguments.records, records)
-        refuse_mixed_gpus(arguments.records, records)
+        refuse_mixed(arguments.records, records)
     except record.RecordError as error:
         raise SystemExit(str(error)) from error
     pooled = occasion.pooled(records, arguments.between)
@@ -166,6 +190,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
     first, *others = shared(found.views)
     state = model.state(found.cells)
     devices = trials.devices(pooled)
+    sentence, more = say.headline(say.once(found.sentence, devices), devices)
     kept = ("numbers", "caveats", "switch", "table")
     complete = Answer(
         question=question,
@@ -173,7 +198,8 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
         **{name: getattr(found, name) for name in kept},
         short=say.once(found.short, devices),
         state=state,
-        sentence=say.once(found.sentence, devices),
+        sentence=sentence,
+        more=more,
         so=say.once(found.so, devices) if state in (State.ANSWERED, State.PART) else "",
         why=say.together(found.why, devices),
         method=[*found.method, *idle(found.table, pooled)],
@@ -226,39 +252,24 @@ def _parse(question: str, argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def refuse_mixed_data(paths: Sequence[Path], records: Sequence[Record]) -> None:
-    """Records of one question must have learned from the same data.
+def refuse_mixed(paths: Sequence[Path], records: Sequence[Record]) -> None:
+    """Records of one question learned from the same data, those of a label on one GPU and driver.
 
     Raises:
-        record.RecordError: They did not; the message names a record of each data set.
-    """
-    seen: dict[str, str] = {}
-    for path, each in zip(paths, records, strict=True):
-        if each.provenance.dataset:
-            seen.setdefault(each.provenance.dataset.digest, path.as_posix())
-    if len(seen) > 1:
-        named = " and ".join(f"{path} ({digest[:12]}…)" for digest, path in seen.items())
-        raise record.RecordError(
-            f"Records come from different data sets: {named}. Delete those of one and run again."
-        )
-
-
-def refuse_mixed_gpus(paths: Sequence[Path], records: Sequence[Record]) -> None:
-    """Records of one label must come from one GPU with one driver.
-
-    Raises:
-        record.RecordError: They do not; the message names a record of each.
+        record.RecordError: They did not; the message names a record of each.
     """
     seen: dict[str, dict[JsonValue, str]] = {}
     for path, each in zip(paths, records, strict=True):
+        if data := each.provenance.dataset:
+            what = "Records come from different data sets"
+            seen.setdefault(what, {}).setdefault(data.digest, path.as_posix())
         if found := (each.conditions.gpu or {}).get("gpu_id"):
-            seen.setdefault(str(each.axes["device"]), {}).setdefault(found, path.as_posix())
-    for label, gpus in seen.items():
-        if len(gpus) > 1:
-            raise record.RecordError(
-                f"Records of {label} come from different GPUs, or drivers: "
-                f"{' and '.join(gpus.values())}. Delete those of one and run again."
-            )
+            what = f"Records of {each.axes['device']} come from different GPUs, or drivers"
+            seen.setdefault(what, {}).setdefault(found, path.as_posix())
+    for what, places in seen.items():
+        if len(places) > 1:
+            named = " and ".join(places.values())
+            raise record.RecordError(f"{what}: {named}. Delete those of one and run again.")
 
 
 def notices(records: Iterable[Record]) -> list[str]:

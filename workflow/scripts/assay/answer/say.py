@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 from assay.answer.verdict import Comparison, Word
 from assay.statistic import Interval
@@ -17,6 +18,7 @@ from assay.statistic import Interval
 MOST_DECIMALS = 6
 PLAIN = 3  # significant digits of a number that has no interval
 FACTOR = 2.0  # from here on a ratio is a factor, not per cent
+HEADLINE = 25  # words
 DASH = "–"  # where there is nothing
 SMALL = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight",
          9: "nine", 10: "ten"}  # fmt: skip
@@ -255,6 +257,24 @@ def once(text: str, devices: Sequence[str]) -> str:
         alone = next(iter(same))
         return lead + (alone if lead else capital(alone)) + end
     return lead + between.join(f"{listed(who)}: {part}" for part, who in same.items()) + end
+
+
+def headline(text: str, devices: Sequence[str]) -> tuple[str, str]:
+    """Those whole sentences that a headline has room for, one at least, and what stands below it.
+
+    It ends where a device's own text does, if it can; else what stands below names that device.
+    """
+    sentences = re.split(r"(?<=\.) ", text)
+    lead = rf"(?:(?:{'|'.join(map(re.escape, devices))})(?:, | and )?)+: "
+    starts = [re.match(lead, each) for each in sentences]
+    words = [*accumulate(len(each.split()) for each in sentences)]
+    room = [k for k, number in enumerate(words, 1) if k == 1 or number <= HEADLINE]
+    whole = [k for k in room if k == len(sentences) or starts[k]]
+    kept = max(whole or room)
+    below = " ".join(sentences[kept:])
+    if not whole and any(starts[kept:]) and starts[0]:
+        below = starts[0][0] + below
+    return " ".join(sentences[:kept]), below
 
 
 def together(texts: Iterable[str], devices: Sequence[str]) -> list[str]:

@@ -11,13 +11,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, takewhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from assay.answer import accuracy, arms, figure, question, say, trials, verdict
-from assay.answer.accuracy import Standing
 from assay.answer.arms import Arm, Role, Show
 from assay.answer.figure import Axis, Band, Line, Row
 from assay.answer.model import Main
@@ -25,9 +24,6 @@ from assay.answer.question import Findings, Shown, Told
 from assay.answer.verdict import Comparison, Word
 from assay.record import Record, Status
 from assay.statistic import Interval
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 # Where a network (the widths of its hidden layers) at a learning rate stands on a question's axis.
 Place = Callable[[Sequence[int], float], float]
@@ -67,6 +63,11 @@ class Cell:
     def key(self) -> str:
         """What no other cell of the device is called."""
         return f"{self.network} at {self.rate:g}"
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """What is told of it besides what its runs came to."""
+        return {"network": self.network, "rate": self.rate, "parameters": self.parameters}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,25 +189,17 @@ def sweeps(
         here = [cell for cell in cells if cell.device == device]
         whole = [cell for cell in here if not cell.lost]
         if whole:
-            runs = {cell.key: cell.runs for cell in here}
-            seen = accuracy.standings(runs, choose(whole).key)
-            found.append(Sweep(device, [_level(cell, seen.get(cell.key)) for cell in here]))
+            learned = arms.learned(
+                device,
+                {cell.key: cell.runs for cell in here},
+                {cell.key: cell.label for cell in here},
+                choose(whole).key,
+                extras={cell.key: cell.extras for cell in here},
+                missing={cell.key: cell.lost for cell in here},
+            )
+            by_key = {arm.name: vars(replace(arm, name=arm.label)) for arm in learned}
+            found.append(Sweep(device, [Level(**by_key[cell.key], cell=cell) for cell in here]))
     return found
-
-
-def _level(cell: Cell, seen: Standing | None) -> Level:
-    return Level(
-        cell.device,
-        "",
-        cell.label,
-        cell.label,
-        seen.accuracy if seen else None,
-        seen.difference if seen else None,
-        role=Role.ANCHOR if seen and seen.is_reference else Role.TARGET,
-        lost=cell.lost,
-        extras={"network": cell.network, "rate": cell.rate, "parameters": cell.parameters},
-        cell=cell,
-    )
 
 
 def best_in_validation(cells: Sequence[Cell]) -> Cell:
@@ -277,16 +270,19 @@ def findings(
         if device not in told:
             why_not = trials.why_lost([e for e in records if e.axes["device"] == device])
             absent[device] = Told("", f"{why_not}.", "", [Main(device, lost=why_not)])
-    together = question.joined(told | absent)
+    together, title = question.joined(told | absent), f"Test accuracy by {name}"
     return Findings(
         **vars(together if told else replace(together, sentence=NOTHING)),
         numbers={each.device: numbers(each) for each in found},
         why=[*why, *(say.on(each.device, devices) + t for each in found for t in each.resolution)],
         method=[*_method(records, found, reference), *method],
         caveats=[*caveats],
-        views=[_view(each, name) for each in found if len(each.whole) > 1]
-        or question.nothing(f"Test accuracy by {name}", "Nothing to compare"),
-        switch="Device",
+        views=[
+            accuracies(title, [(level, seeds(level)) for level in each.levels], name, each.device)
+            for each in found
+            if len(each.whole) > 1
+        ]
+        or question.nothing(title, "Nothing to compare"),
         folded=[shown for each in found for shown in _curves(each, name, devices)],
         table=arms.table(
             [*(level for each in found for level in each.levels), *others],
@@ -351,11 +347,10 @@ def _method(records: Sequence[Record], found: Sequence[Sweep], reference: str) -
 
 def numbers(found: Sweep) -> dict[str, Any]:
     """The levels of a device and their verdicts, for programs."""
-    smallest = accuracy.smallest_detectable(found.runs, found.reference.cell.key)
     steps = {each.name: accuracy.verdict_numbers(each.seen, each.word) for each in found.steps}
     return {
+        **accuracy.detectable(found.runs, found.reference.cell.key),
         "reference": found.reference.name,
-        "smallest_detectable_difference": accuracy.finite(smallest),
         "levels": {level.name: numbers_of(level) for level in found.whole},
         "lost": {level.name: level.lost for level in found.levels if level.lost},
         **({"steps": steps} if steps else {}),
@@ -364,8 +359,7 @@ def numbers(found: Sweep) -> dict[str, Any]:
 
 def numbers_of(arm: Arm) -> dict[str, Any]:
     """What is known of an arm, its accuracy and the verdict on it, for programs."""
-    own = verdict.ends("test_accuracy", arm.value) if arm.value else {}
-    return {**arm.extras, **own, **accuracy.verdict_numbers(arm.seen, arm.word)}
+    return {**arm.extras, **accuracy.verdict_numbers(arm.seen, arm.word)}
 
 
 def rows(found: Sweep) -> list[dict[str, Any]]:
@@ -382,36 +376,37 @@ def row(study: str, arm: Arm) -> dict[str, Any]:
 # ---- drawing ------------------------------------------------------------------------------------
 
 
-def accuracies(shown: Sequence[tuple[Arm, Iterable[float]]], name: str) -> Figure:
+def accuracies(
+    title: str, shown: Sequence[tuple[Arm, Iterable[float]]], differ: str, device: str = ""
+) -> Shown:
     """Rows of dots under what they differ by: mean test accuracy and, smaller, that of seeds."""
     reference = next(arm for arm, _ in shown if arm.role == Role.ANCHOR)
     assert reference.value
-    return figure.rows(
-        {name: [_row(arm, seeds) for arm, seeds in shown]},
+    return question.dotted(
+        title,
+        {differ: [_row(arm, seeds) for arm, seeds in shown]},
         Axis("test accuracy in % (small dots: seeds)", _tick, within=(0, 100)),
+        name=device,
         line=100 * reference.value.value,
     )
 
 
-def differences(shown: Sequence[Arm], against: str) -> Figure | None:
+def differences(title: str, shown: Sequence[Arm], against: str, name: str) -> list[Shown]:
     """Rows of dots: each arm's difference to the reference, and the test images' sampling error.
 
     Args:
+        title: Of the view; there is none where nothing was compared.
         shown: Arms of accuracies.
         against: What the reference is, in words.
-
-    Returns:
-        The figure; None where nothing was compared.
+        name: Of the view, on the switch.
     """
     margin = next((100 * arm.seen.margin for arm in shown if arm.seen), None)
     if margin is None:
-        return None
-    return figure.rows(
-        {"": [_difference(arm) for arm in shown]},
-        Axis(f"points of test accuracy against {against} (bar: 95 %)"),
-        band=Band(-margin, margin, f"grey: sampling error, {margin:.2f} points"),
-        line=0.0,
-    )
+        return []
+    rows = {"": [_difference(arm) for arm in shown]}
+    axis = Axis(f"points of test accuracy against {against} (bar: 95 %)")
+    band = Band(-margin, margin, f"grey: sampling error, {margin:.2f} points")
+    return [question.dotted(title, rows, axis, name=name, band=band, line=0.0)]
 
 
 def _difference(arm: Arm) -> Row:
@@ -445,21 +440,6 @@ def _row(arm: Arm, seeds: Iterable[float]) -> Row:
 def seeds(level: Level) -> list[float]:
     """The test accuracy of each seed."""
     return [] if level.lost else [float(share) for share in level.cell.runs["test_accuracy"]]
-
-
-def alternative(title: str, shown: Sequence[Arm]) -> str:
-    """The text for those who cannot see a figure of accuracies."""
-    parts = [
-        f"{arm.label}: " + (f"{100 * arm.value.value:.1f} %, " if arm.value else "") + arm.told
-        for arm in shown
-    ]
-    return f"{title}. {'; '.join(parts)}."
-
-
-def _view(found: Sweep, name: str) -> Shown:
-    title = f"Test accuracy by {name}"
-    drawn = accuracies([(level, seeds(level)) for level in found.levels], name)
-    return Shown(title, alternative(title, found.levels), drawn, name=found.device)
 
 
 def _curves(found: Sweep, name: str, devices: Sequence[str]) -> list[Shown]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -55,6 +56,40 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
 def devices(records: Sequence[Record]) -> list[str]:
     """The devices of records, in their order."""
     return list(dict.fromkeys(str(each.axes["device"]) for each in records))
+
+
+def by_device(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """The records of each device, in their order."""
+    names = devices(records)
+    return {name: [each for each in records if each.axes["device"] == name] for name in names}
+
+
+def cited(
+    path: Path, columns: Sequence[str], positive: str, names: str, known: Container[str]
+) -> pd.DataFrame:
+    """A cited table, such as of published figures.
+
+    Args:
+        path: A CSV file, no cell of which is empty.
+        columns: What it must have.
+        positive: The column whose values are above 0.
+        names: The column whose values are known.
+        known: All that these may be.
+
+    Raises:
+        SystemExit: It is missing or is not that table; the message names it.
+    """
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{path}: cannot be read ({error}).") from error
+    if list(table.columns) != [*columns]:
+        raise SystemExit(f"{path}: its columns must be {', '.join(columns)}.")
+    if unknown := sorted(name for name in set(table[names].dropna()) if name not in known):
+        raise SystemExit(f"{path}: unknown {names} {unknown[0]!r}.")
+    if table.isna().any(axis=None) or not (table[positive] > 0).all():
+        raise SystemExit(f"{path}: a cell is empty or not positive.")
+    return table
 
 
 def lost(records: Iterable[Record], axis: str, name: str) -> str:
