@@ -204,7 +204,7 @@ def test_the_knee_is_the_one_that_was_put_in() -> None:
     assert seen.sentence.startswith(
         "Training reaches 90 % of its best speed between batch 64 and 256."
     )
-    assert seen.so.startswith("Take a batch of 256 for speed.")
+    assert seen.so.startswith("Take a batch of 256.")
     assert len(seen.sentence.split()) <= 25
 
 
@@ -232,6 +232,14 @@ def test_what_a_larger_batch_costs_and_which_rate_makes_good_for_it() -> None:
     assert seen.sentence.endswith("points, worse.")
     assert seen.so.endswith("With 2048, take a rate of 0.8.")
     assert re.fullmatch(r"Batch 256; 2048 costs (8\.9|9\.0)\d* points", seen.short)
+
+
+def test_where_a_larger_batch_costs_at_every_rate_the_reference_is_advised() -> None:
+    """A start of 100 samples: 90 % of the best speed is beyond the reference."""
+    large = scaling(2048, constant=0.75, linear=0.5, square_root=0.80)
+    seen = found(throughput(100), REFERENCE, large)
+    assert seen.short.startswith("Batch 256; 2048 costs ")
+    assert seen.so == "Take a batch of 256: it has 79 % of the best speed, and 2048 costs accuracy."
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def learned(device: str, records: Sequence[Record]) -> list[Arm]:
     for name, own in runs.items():
         batch, rule = name.split()
         rate = float(own["rate"].iloc[0]) if len(own) else None
-        labels[name] = f"{batch}, {RULES[rule]}" + (f" {rate:g}" if rate else "")
+        labels[name] = f"{batch}, {RULES[rule]}" + (f" {rate:.3g}" if rate else "")
         extras[name] = {"batch": int(batch), "rule": rule, "rate": rate}
     missing = {f"{each.axes['batch']} {CONSTANT}": model.lost(each.status) for each in records}
     anchor = f"{reference} {CONSTANT}"
@@ -194,6 +194,30 @@ class Device:
             return Main("a larger batch", lost="not measured")
         word = None if self.larger.lost else self.larger.word or Word.UNKNOWN
         return Main(f"batch {self.larger.extras['batch']}", word, self.larger.lost)
+
+    @property
+    def remedy(self) -> float | None:
+        """A rate at which the largest batch costs nothing, where it does at the reference's."""
+        if self.larger is None or self.larger.word != Word.WORSE:
+            return None
+        batch = self.larger.extras["batch"]
+        found = (a for a in self.accuracies if a.extras["batch"] == batch and a.word in HOLDS)
+        return next((float(arm.extras["rate"]) for arm in found), None)
+
+    @property
+    def number(self) -> int | None:
+        """The batch to take; None where that cannot be told.
+
+        The first one at the best speed. But the reference, where that is smaller, and accuracy is
+        lost beyond it at every rate that was tried.
+        """
+        if self.step.first.lost or self.step.doubtful:
+            return None
+        costs = self.larger is not None and self.larger.word == Word.WORSE and not self.remedy
+        timed = [arm.extras["batch"] for arm in self.step.arms]
+        if costs and self.reference in timed:
+            return min(self.reference, self.step.enough)
+        return self.step.enough
 
     @property
     def placebo_difference(self) -> float | None:
@@ -271,13 +295,12 @@ def answer(records: list[Record]) -> Findings:
 
 def _tell(here: Device) -> Told:
     """From which batch on the machine is at its best, and what the largest one costs."""
-    step, larger, cells = here.step, here.larger, [here.step.main, here.cost]
-    speed, short, so = f"Training: {step.told}.", f"Training {step.told}", []
-    if not step.first.lost and step.doubtful:
+    step, larger = here.step, here.larger
+    if step.first.lost or not step.doubtful:
+        reached = f"reaches {say.share(NEAR)} of its best speed {step.told}."
+        speed = f"Training: {step.told}." if step.first.lost else f"Training {reached}"
+    else:
         speed = "Cannot tell from which batch on training reaches its best speed."
-    elif not step.first.lost:
-        speed = f"Training reaches {say.share(NEAR)} of its best speed {step.told}."
-        short, so = f"Batch {step.enough}", [f"Take a batch of {step.enough} for speed."]
     if larger is None or larger.seen is None:
         why = here.cost.lost or Word.UNKNOWN.value
         cost, brief = f"{say.capital(here.cost.name)}: {why}.", f"accuracy {why}"
@@ -287,9 +310,22 @@ def _tell(here: Device) -> Told:
         brief = f"accuracy at {batch}: {larger.word}"
         if larger.word == Word.WORSE:
             brief = f"{batch} costs {points.partition(' ')[0].lstrip('−')} points"
-            good = [a for a in here.accuracies if a.extras["batch"] == batch and a.word in HOLDS]
-            so += [f"With {batch}, take a rate of {arm.extras['rate']:g}." for arm in good[:1]]
-    return Told(f"{short}; {brief}", f"{speed} {cost}", " ".join(so), cells)
+    number = f"Batch {here.number}" if here.number else f"Training {step.told}"
+    told = f"{number}; {brief}", f"{speed} {cost}", _so(here)
+    return Told(*told, [step.main, here.cost])
+
+
+def _so(here: Device) -> str:
+    """Which batch to take, and what to do, or to lose, at a larger one."""
+    if not here.number:
+        return ""
+    text, batch = f"Take a batch of {here.number}", here.larger and here.larger.extras["batch"]
+    if here.number < here.step.enough:
+        share = next(a.extras["share"] for a in here.step.arms if a.extras["batch"] == here.number)
+        return f"{text}: it has {say.share(share)} of the best speed, and {batch} costs accuracy."
+    return (
+        f"{text}. With {batch}, take a rate of {rate:.3g}." if (rate := here.remedy) else f"{text}."
+    )
 
 
 def _numbers(here: Device) -> dict[str, Any]:
