@@ -189,6 +189,14 @@ def test_as_accurate_and_faster_is_told_and_advised():
     assert model.state(found.cells) == State.ANSWERED
 
 
+def test_the_best_known_is_advised_not_the_fastest():
+    found = answered(
+        *(arm(name, 0.85, 0) for name in ("float32", "bfloat16", "bfloat16_weights")),
+        timed({"bfloat16": 0.7, "bfloat16_weights": 0.5}),
+    )
+    assert found.so.startswith("Train in bfloat16: ")
+
+
 def test_where_no_half_precision_is_faster_float32_stays():
     found = answered(arm("float32", 0.85, 0), arm("bfloat16", 0.85), timed({"bfloat16": 1.4}))
     assert "a step takes 40.0 % [38.6, 41.4] longer" in found.sentence

@@ -248,7 +248,7 @@ def _so(here: Device) -> str:
     for group, own in here.steps.items():  # the first network is the one that was trained
         faster = [own[name] for name in good if name in own and own[name].word == Word.FASTER]
         if faster:
-            best = min(faster, key=lambda arm: arm.seen.value if arm.seen else 1)
+            best = faster[0]  # the best known, not the fastest: weights of 16 bits lose updates
             of = "" if own is here.step else f"networks of {group} "
             times = say.number(1 / best.seen.value, 2) if best.seen else ""
             return f"Train {of}in {best.label}: as accurate, and {times} × as fast here."
@@ -355,10 +355,10 @@ def _table(devices: Sequence[Device]) -> Table:
 
 def _views(here: Device, where: str) -> list[Shown]:
     """The accuracies, and the steps of every network."""
-    found, own = [], [*here.arms.values()]
-    found += sweep.differences(ACCURACY, own, NAMES[ANCHOR], f"{where}accuracy")
+    own = [arm for arm in here.arms.values() if arm.name in HALF or not arm.lost]
+    found = [*sweep.differences(ACCURACY, own, NAMES[ANCHOR], f"{where}accuracy")]
     rows = {
-        group: [arm for arm in own.values() if arm.role == Role.TARGET]
+        group: [arm for arm in own.values() if arm.name in HALF or arm.seen]
         for group, own in here.steps.items()
     }
     if any(arm.seen for own in rows.values() for arm in own):
