@@ -8,10 +8,11 @@ from itertools import combinations
 from typing import Any
 
 import answer_fleet as answer
+import invented
 import numpy as np
 import pytest
 import yaml
-from assay.answer import fleet, occasion, other_runs
+from assay.answer import fleet, model, occasion, other_runs
 from assay.answer.fleet import Standing
 from assay.answer.model import State, written
 from assay.answer.question import Findings
@@ -22,7 +23,9 @@ from builders import answered, make_record
 from conftest import ROOT, check_budgets
 from hypothesis import given
 from hypothesis import strategies as st
+from invented import World
 from numpy.typing import NDArray
+from test_law import says_its_state, whole
 
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 MANY = {3: 400, 8: 400, 200: 100}  # fleets, by their nodes
@@ -264,7 +267,7 @@ def test_two_machines_are_too_few_and_it_is_said_why() -> None:
 def test_machines_of_several_kinds_are_compared_within_their_kind() -> None:
     like = [node(f"a{i}") for i in range(3)] + [node(f"b{i}", 3.0, "Other 1") for i in range(3)]
     found = answer.answer(records(*like, node("c", 9.0, "Third 1")))
-    assert found.short.startswith("None of 6 nodes found ill")
+    assert found.short.startswith("No ill node among 6: ")
     assert [view.name for view in found.views] == ["Synthetic 9000, 2 cores", "Other 1, 2 cores"]
     verdicts = words(found)
     assert verdicts.pop("c") == "cannot tell"
@@ -278,6 +281,19 @@ def test_other_settings_are_other_work() -> None:
     found = answer.answer(records(*nodes))
     assert words(found) == {"n0": "in line", "n1": "in line", "n2": "in line", "n3": "cannot tell"}
     assert "and of 1 nobody can tell" in found.sentence
+
+
+@pytest.mark.parametrize("failing", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("nodes", [1, 3, 5])
+def test_whatever_was_lost_what_is_said_is_so(nodes: int, failing: float) -> None:
+    config = {**CONFIG, "devices": [f"cpu (n{i})" for i in range(nodes)]}
+    made = invented.of_question(config, "fleet", World(seed=nodes, failing=failing))
+    found = answer.answer(occasion.pooled(made, {}))
+    check_budgets(found)
+    for text in (found.short, found.sentence, *found.why, *found.method, *found.caveats):
+        whole(text)
+    says_its_state(found.short, found.sentence, model.state(found.cells))
+    assert set(words(found)) == {cell.name for cell in found.cells}
 
 
 def test_runs_of_one_machine_are_called_so() -> None:

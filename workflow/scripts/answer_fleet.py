@@ -148,14 +148,23 @@ def effects(seen: pd.DataFrame) -> dict[str, tuple[list[str], fleet.Effects]]:
 
 
 def kinds(records: Sequence[Record]) -> dict[str, str]:
-    """The model of each device, as a record of it tells; its label where none does."""
-    found: dict[str, str] = {}
+    """The model of each device, as a record of it tells.
+
+    Where none does it is that of all others of its label, or else that label.
+    """
+    models: dict[str, str] = {}
     for each in records:
         device = str(each.axes["device"])
-        model = _model(each)
-        if model or device not in found:
-            found[device] = model or device.partition(" (")[0]
-    return found
+        models[device] = _model(each) or models.get(device, "")
+    labels = {device: device.partition(" (")[0] for device in models}
+    alike: dict[str, set[str]] = {}
+    for device, model in models.items():
+        alike.setdefault(labels[device], set()).update({model} - {""})
+    only = {label: next(iter(own)) for label, own in alike.items() if len(own) == 1}
+    return {
+        device: model or only.get(labels[device], labels[device])
+        for device, model in models.items()
+    }
 
 
 def _model(each: Record) -> str:
@@ -330,7 +339,7 @@ def _sentence(nodes: Sequence[Node], judged: Sequence[Fleet]) -> str:
     if len(unknown) == len(nodes):
         return f"Cannot tell which node is ill: only {_found(judged)} would have been found."
     left = f", and of {len(unknown)} nobody can tell" if unknown else ""
-    return f"None of {len(nodes)} nodes is found ill{left}: {_found(judged)} would have been."
+    return f"No ill node is found among {len(nodes)}{left}: {_found(judged)} would have been."
 
 
 def _few(nodes: Sequence[Node]) -> str:
@@ -356,7 +365,7 @@ def _short(nodes: Sequence[Node], judged: Sequence[Fleet]) -> str:
         return "; ".join(f"{_few(them)} {word}" for word, them in parts.items() if them)
     if all(node.word == Standing.UNKNOWN for node in nodes):
         return f"Cannot tell: only {_found(judged)} would be found"
-    return f"None of {len(nodes)} nodes found ill; {_found(judged)} would be"
+    return f"No ill node among {len(nodes)}: {_found(judged)} would show"
 
 
 def _so(nodes: Sequence[Node]) -> str:
