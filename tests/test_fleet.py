@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import answer_fleet as answer
@@ -29,6 +31,7 @@ from test_law import says_its_state, whole
 
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 MANY = {3: 400, 8: 400, 200: 100}  # fleets, by their nodes
+STUDIES = CONFIG["questions"]["fleet"]["studies"]
 Floats = NDArray[np.float64]
 
 # ---- made-up fleets, as numbers ------------------------------------------------------------------
@@ -303,7 +306,19 @@ def test_runs_of_one_machine_are_called_so() -> None:
     )
 
 
-def test_the_whole_answer_has_a_figure_and_a_table(tmp_path: Any) -> None:
+def test_one_real_run_under_three_names_is_in_line_with_itself(tmp_path: Path) -> None:
+    run, *_ = sorted((ROOT / "resources/references").glob("*/"))
+    for name in ("n1", "n2", "n3"):
+        shutil.copytree(run, tmp_path / name)
+    paths = [path for study in STUDIES for path in sorted(tmp_path.glob(f"*/{study}/**/*.json"))]
+    seen = other_runs.read(paths, tmp_path / "own")
+    found = answer.answer(occasion.pooled(seen, occasion.known()))
+    assert words(found) == dict.fromkeys(("n1", "n2", "n3"), "in line")
+    assert {row["ratio"] for row in found.frame.to_dict("records")} == {1.0}
+    assert {row["part"] for row in found.frame.to_dict("records")} > {"memory", "products"}
+
+
+def test_the_whole_answer_has_a_figure_and_a_table(tmp_path: Path) -> None:
     many = [each for i in range(30) for each in node(f"n{i:02}", 1.3 if i == 7 else 1.0)]
     seen = answered(answer, tmp_path, many)
     assert seen.state == State.ANSWERED
