@@ -310,7 +310,7 @@ def _tell(here: Device) -> Told:
         brief = f"accuracy at {batch}: {larger.word}"
         if larger.word == Word.WORSE:
             brief = f"{batch} costs {points.partition(' ')[0].lstrip('−')} points"
-    number = f"Batch {here.number}" if here.number else f"Training {step.told}"
+    number = f"Batch {here.number}" if here.number else f"Speed: {step.told}"
     told = f"{number}; {brief}", f"{speed} {cost}", _so(here)
     return Told(*told, [step.main, here.cost])
 
