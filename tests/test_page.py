@@ -386,7 +386,8 @@ def test_what_is_left_to_the_default_run_is_said_with_its_command(build: Build) 
     assert "left to the default run" not in Elements(site.make()).words
     site.left_out = ["Which activation works best?"]
     text = Elements(site.make()).words
-    assert f"1 question left to the default run, which takes longer {site.left_out[0]} {COMMAND}" in text
+    said = f"1 question left to the default run, which takes longer {site.left_out[0]} {COMMAND}"
+    assert said in text
 
 
 def test_what_a_headline_has_no_room_for_stands_below_it(build: Build) -> None:
