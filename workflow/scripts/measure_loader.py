@@ -103,7 +103,7 @@ class Resident:
 def loader(data: Pictures, batch: int, name: str, pinned: bool) -> DataLoader[Any]:
     """The batches of an arm, by its name: ``2``, ``2 new``, ``2 pageable``."""
     workers = int(name.split()[0])
-    return DataLoader(
+    made = DataLoader(
         data,
         batch,
         shuffle=True,
@@ -111,6 +111,9 @@ def loader(data: Pictures, batch: int, name: str, pinned: bool) -> DataLoader[An
         persistent_workers=workers > 0 and not name.endswith(NEW),
         pin_memory=pinned and not name.endswith(PAGEABLE),
     )
+    if made.persistent_workers:
+        iter(made)  # starts them, or the first pass would look that long; the next begins anew
+    return made
 
 
 # ---- the work ------------------------------------------------------------------------------------
