@@ -14,6 +14,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -112,7 +113,7 @@ def loader(data: Pictures, batch: int, name: str, pinned: bool) -> DataLoader[An
         pin_memory=pinned and not name.endswith(PAGEABLE),
     )
     if made.persistent_workers:
-        iter(made)  # starts them, or the first pass would look that long; the next begins anew
+        deque(made, maxlen=0)  # starts them, which would else make the first pass look long
     return made
 
 
@@ -178,7 +179,7 @@ def names(job: Job, conversion: str, beside: str) -> list[str]:
     found = [NONE, *map(str, counts)]
     within = [n for n in counts if n <= cores]
     if (conversion, beside) == (CONVERTED, ALONE):
-        found += [f"{n}{NEW}" for n in dict.fromkeys([*within[:1], *within[-1:]])]
+        found += [f"{n}{NEW}" for n in within[:1]]
     if gpu(job.device) and within:
         found.append(f"{within[-1]}{PAGEABLE}")
     return found
