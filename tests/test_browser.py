@@ -177,7 +177,7 @@ def test_a_figure_fits_on_a_phone_and_its_letters_stay_large(opened: Chrome) -> 
 def test_every_figure_has_a_text_alternative(opened: Chrome) -> None:
     unfold(opened)
     drawings = seen(opened, "main svg")
-    assert len(drawings) == 5
+    assert len(drawings) == 6
     for drawing in drawings:
         assert drawing.size["width"] > 300
         assert drawing.size["height"] > 100

@@ -140,7 +140,7 @@ def test_without_a_network_the_sample_is_used_and_the_record_says_so(copied):
 
 def test_two_snakemakes_in_one_folder(copied):
     """The second is turned away and the first finishes."""
-    changed(copied, lambda config: config["studies"]["norm_log"]["settings"].update(n=17))
+    changed(copied, lambda config: config["protocol"]["cpu"].update(settle_s=15))
     first = copied.start(NORM_LOG)
     lock = copied.folder / ".snakemake/locks"
     wait_until(lambda: lock.exists() and any(lock.iterdir()), first)
