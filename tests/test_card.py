@@ -53,7 +53,7 @@ def test_every_number_stands_with_its_interval() -> None:
         assert told.replace(r"\d", "") in said
     assert "not measured" not in said.replace("L1 not measured", "")
     assert said.count("[") >= 8
-    assert "no GPU" in said
+    assert "no GPU measured" in said
 
 
 def test_a_card_says_when_how_and_how_undisturbed_it_was_measured() -> None:

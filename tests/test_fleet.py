@@ -14,7 +14,7 @@ import invented
 import numpy as np
 import pytest
 import yaml
-from assay.answer import fleet, model, occasion, other_runs
+from assay.answer import fleet, model, nodes, occasion, other_runs
 from assay.answer.fleet import Standing
 from assay.answer.model import State, written
 from assay.answer.question import Findings
@@ -40,7 +40,7 @@ Floats = NDArray[np.float64]
 def default_jobs() -> list[tuple[str, float]]:
     """The part of each cell of a default run, and its standard error between occasions."""
     found = []
-    for part, studies in answer.PARTS.items():
+    for part, studies in nodes.PARTS.items():
         for study in studies:
             block = CONFIG["studies"][study]
             axes = {name: len(values) for name, values in block["axes"].items()}
@@ -51,20 +51,20 @@ def default_jobs() -> list[tuple[str, float]]:
 
 
 def made(
-    nodes: int, ill: Mapping[int, float], part: str = "", spread: float = 0.015
+    count: int, ill: Mapping[int, float], part: str = "", spread: float = 0.015
 ) -> tuple[Floats, Floats, list[str]]:
     """Logarithms of times and their errors, fleets by nodes by jobs, and the part of each job.
 
     Healthy nodes differ by ``spread``, in each part by another draw; ill ones take so many times as
     long, in one part or in all of them.
     """
-    draw = np.random.default_rng(nodes)
+    draw = np.random.default_rng(count)
     jobs = default_jobs()
     parts = [part for part, _ in jobs]
     errors = np.array([error for _, error in jobs])
-    machines = draw.normal(0, spread, (MANY[nodes], nodes, len(answer.PARTS)))
-    logs = machines[..., [[*answer.PARTS].index(each) for each in parts]]
-    logs = logs + draw.normal(0, errors, (MANY[nodes], nodes, len(jobs)))
+    machines = draw.normal(0, spread, (MANY[count], count, len(nodes.PARTS)))
+    logs = machines[..., [[*nodes.PARTS].index(each) for each in parts]]
+    logs = logs + draw.normal(0, errors, (MANY[count], count, len(jobs)))
     hit = np.array([part in ("", each) for each in parts])
     for node, factor in ill.items():
         logs[:, node] += hit * math.log(factor)
@@ -73,7 +73,7 @@ def made(
 
 def called(logs: Floats, errors: Floats, parts: Sequence[str]) -> NDArray[np.bool_]:
     """Which nodes of each fleet are called slow or fast, in anything."""
-    columns = [np.array(parts) == part for part in answer.PARTS]
+    columns = [np.array(parts) == part for part in nodes.PARTS]
     seen = [fleet.over_jobs(logs[..., own], errors[..., own]) for own in columns]
     whole = fleet.over_parts(*(np.stack(each, axis=-1) for each in zip(*seen, strict=True)))
     found = [fleet.effects(*each) for each in (whole, *seen)]
@@ -88,15 +88,15 @@ def called(logs: Floats, errors: Floats, parts: Sequence[str]) -> NDArray[np.boo
     return np.asarray(((holm.reshape(p.shape) < SIGNIFICANCE) & matters).any(axis=-1))
 
 
-@pytest.mark.parametrize("nodes", [3, 8, 200])
+@pytest.mark.parametrize("count", [3, 8, 200])
 @pytest.mark.parametrize("spread", [0.01, 0.015, 0.02])
-def test_of_healthy_fleets_one_in_twenty_raises_an_alarm_at_most(nodes: int, spread: float) -> None:
-    assert called(*made(nodes, {}, spread=spread)).any(axis=-1).mean() <= 0.05
+def test_of_healthy_fleets_one_in_twenty_raises_an_alarm_at_most(count: int, spread: float) -> None:
+    assert called(*made(count, {}, spread=spread)).any(axis=-1).mean() <= 0.05
 
 
-@pytest.mark.parametrize("nodes", [8, 200])
-def test_a_node_that_is_seven_per_cent_slow_is_found(nodes: int) -> None:
-    found = called(*made(nodes, {3: 1.07}, spread=0.01))
+@pytest.mark.parametrize("count", [8, 200])
+def test_a_node_that_is_seven_per_cent_slow_is_found(count: int) -> None:
+    found = called(*made(count, {3: 1.07}, spread=0.01))
     assert found[:, 3].mean() >= 0.95
     assert np.delete(found, 3, axis=1).any(axis=-1).mean() <= 0.05
 
@@ -113,7 +113,7 @@ def test_two_ill_nodes_do_not_hide_each_other() -> None:
     assert np.delete(found, [2, 5], axis=1).any(axis=-1).mean() <= 0.05
 
 
-@pytest.mark.parametrize("part", answer.PARTS)
+@pytest.mark.parametrize("part", nodes.PARTS)
 def test_a_node_that_is_ill_in_one_part_alone_is_found(part: str) -> None:
     assert called(*made(8, {3: 1.2}, part))[:, 3].mean() >= 0.95
 
@@ -126,8 +126,8 @@ def test_nodes_that_vary_by_more_than_is_known_are_believed() -> None:
 # ---- laws ----------------------------------------------------------------------------------------
 
 LOGS = st.integers(3, 12).flatmap(
-    lambda nodes: st.lists(
-        st.lists(st.floats(-1, 1), min_size=5, max_size=5), min_size=nodes, max_size=nodes
+    lambda count: st.lists(
+        st.lists(st.floats(-1, 1), min_size=5, max_size=5), min_size=count, max_size=count
     )
 )
 
@@ -213,10 +213,10 @@ def node(
     return found
 
 
-def records(*nodes: list[Record]) -> list[Record]:
+def records(*runs: list[Record]) -> list[Record]:
     known = {"bandwidth": {"time": 0.02}, "alignment": {"time": 0.03}}
     known["implementation"] = {"time": 0.03}
-    return occasion.pooled([each for own in nodes for each in own], known)
+    return occasion.pooled([each for own in runs for each in own], known)
 
 
 def words(found: Findings) -> dict[str, str]:
@@ -267,6 +267,44 @@ def test_two_machines_are_too_few_and_it_is_said_why() -> None:
     assert found.so == ""
 
 
+def test_of_one_machine_it_is_said_in_the_singular() -> None:
+    assert "and here is one." in answer.answer(records(node("n1"))).sentence
+
+
+def test_two_of_each_kind_are_two_of_a_kind() -> None:
+    runs = [node(f"{kind}{i}", model=kind) for kind in ("a", "b") for i in range(2)]
+    assert "and here are two." in answer.answer(records(*runs)).sentence
+
+
+def test_several_times_as_long_is_said_as_such() -> None:
+    found = answer.answer(records(*(node(f"n{i}", 3.0 if i == 4 else 1.0) for i in range(8))))
+    assert "× as long as the middle of its kind." in found.sentence
+
+
+def test_of_nodes_that_vary_wildly_no_more_is_promised_than_would_have_been_found() -> None:
+    found = answer.answer(records(*(node(f"n{i}", 9.0**i) for i in range(3))))
+    check_budgets(found)
+    assert set(words(found).values()) == {"cannot tell"}
+    assert found.numbers["found_from"]["Synthetic 9000, 2 cores"]["everything"] is None
+    for text in (found.short, found.sentence):
+        assert "only one over twice as slow would" in text
+
+
+def test_no_node_of_many_is_drawn_outside() -> None:
+    found = answer.answer(records(*(node(f"n{i}", 1.2**i) for i in range(-15, 16))))
+    (axes,) = found.views[0].drawn().axes
+    dots = [x for line in axes.lines for x in line.get_xdata()]
+    low, high = axes.get_xlim()
+    assert max(dots) > 200
+    assert low <= min(dots) <= max(dots) <= high
+
+
+def test_the_name_of_a_run_is_never_a_formula(tmp_path: Path) -> None:
+    """Matplotlib takes what stands between dollars for one."""
+    answered(answer, tmp_path, [e for i in range(3) for e in node(f"run${i}_$")])
+    assert "run$1_$" in (tmp_path / "figure.svg").read_text()
+
+
 def test_machines_of_several_kinds_are_compared_within_their_kind() -> None:
     like = [node(f"a{i}") for i in range(3)] + [node(f"b{i}", 3.0, "Other 1") for i in range(3)]
     found = answer.answer(records(*like, node("c", 9.0, "Third 1")))
@@ -278,19 +316,19 @@ def test_machines_of_several_kinds_are_compared_within_their_kind() -> None:
 
 
 def test_other_settings_are_other_work() -> None:
-    nodes = [node(f"n{i}") for i in range(4)]
-    for each in nodes[3]:
+    runs = [node(f"n{i}") for i in range(4)]
+    for each in runs[3]:
         each.settings["batch"] = 1
-    found = answer.answer(records(*nodes))
+    found = answer.answer(records(*runs))
     assert words(found) == {"n0": "in line", "n1": "in line", "n2": "in line", "n3": "cannot tell"}
     assert "and of 1 nobody can tell" in found.sentence
 
 
 @pytest.mark.parametrize("failing", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize("nodes", [1, 3, 5])
-def test_whatever_was_lost_what_is_said_is_so(nodes: int, failing: float) -> None:
-    config = {**CONFIG, "devices": [f"cpu (n{i})" for i in range(nodes)]}
-    made = invented.of_question(config, "fleet", World(seed=nodes, failing=failing))
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_whatever_was_lost_what_is_said_is_so(count: int, failing: float) -> None:
+    config = {**CONFIG, "devices": [f"cpu (n{i})" for i in range(count)]}
+    made = invented.of_question(config, "fleet", World(seed=count, failing=failing))
     found = answer.answer(occasion.pooled(made, {}))
     check_budgets(found)
     for text in (found.short, found.sentence, *found.why, *found.method, *found.caveats):
@@ -301,9 +339,9 @@ def test_whatever_was_lost_what_is_said_is_so(nodes: int, failing: float) -> Non
 
 def test_runs_of_one_machine_are_called_so() -> None:
     found = answer.answer(records(*(node(f"n{i}", machine="m") for i in range(3))))
-    assert "n0, n1 and n2 are runs of one machine: they differ by when they were made." in (
-        found.caveats
-    )
+    (said,) = [text for text in found.caveats if "one machine id" in text]
+    assert said.startswith("n0, n1 and n2 have")
+    assert "clones of one system" in said  # nodes of a cluster often share an image, id and all
 
 
 def test_one_real_run_under_three_names_is_in_line_with_itself(tmp_path: Path) -> None:
@@ -333,7 +371,7 @@ def test_a_node_with_several_devices_is_named_with_each() -> None:
         for label in ("gpu0", "gpu1")
     ]
     made += [make_record("norm_log", {"device": "cpu (c)"}, [])]
-    assert answer._names(made) == {
+    assert nodes.called(made) == {
         "gpu0 (a)": "gpu0 (a)", "gpu1 (a)": "gpu1 (a)", "gpu0 (b)": "gpu0 (b)",
         "gpu1 (b)": "gpu1 (b)", "cpu (c)": "c",
     }  # fmt: skip

@@ -1,6 +1,7 @@
 """Records of several runs side by side: labels, machines, and what is refused."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -45,6 +46,12 @@ def test_two_runs_of_one_name_are_told_apart_by_their_machines(tmp_path):
     ]
     labels = {each.axes["device"] for each in other_runs.read(paths, tmp_path / "own/records")}
     assert labels == {"cpu (run abcdef)", "cpu (run fedcba)"}
+
+
+@pytest.mark.parametrize("name", ["lab", "lab (1)", "lab (old) (2)", ")("])
+def test_a_label_tells_its_run_whatever_that_is_called(name):
+    """A browser calls the second download ``torch-assay-run (1).zip``."""
+    assert other_runs.run_of(f"gpu_0 ({name})") == name
 
 
 def test_a_record_by_hand_is_this_runs(tmp_path):
@@ -150,11 +157,21 @@ def test_an_archive_holds_page_and_records_and_asks_for_a_finished_run(tmp_path,
     with pytest.raises(SystemExit, match="let the run finish first"):
         share.main([str(tmp_path / "results"), f"--output={tmp_path / 'run.zip'}"])
     (tmp_path / "results/report.html").write_text("a page")
+    (tmp_path / "results/records/.left.json.a1.part").write_text("by a job that was killed")
+    os.utime(tmp_path / "results/report.html", (0, 0))  # a ZIP knows no year before 1980
     share.main([str(tmp_path / "results"), f"--output={tmp_path / 'run.zip'}"])
     assert "the page and 1 records" in capsys.readouterr().out
     names = zipfile.ZipFile(tmp_path / "run.zip").namelist()
     assert names[0] == "results/report.html"
+    assert names[1:] == ["results/records/norm_log/device-cpu.json"]
     assert all(name.startswith("results/") for name in names)
+
+
+def test_a_comparison_has_nothing_to_share(tmp_path):
+    (tmp_path / "report.html").write_text("a page")
+    with pytest.raises(SystemExit, match=r"no records\. Share the runs it compares"):
+        share.main([str(tmp_path), f"--output={tmp_path / 'run.zip'}"])
+    assert not (tmp_path / "run.zip").exists()
 
 
 def test_of_an_archive_only_records_are_written_and_only_where_they_belong(tmp_path):
@@ -168,12 +185,64 @@ def test_of_an_archive_only_records_are_written_and_only_where_they_belong(tmp_p
         ):
             packed.writestr(name, "{}")
     folder = compare.unpacked(tmp_path / "lab.zip", tmp_path / "runs")
-    assert folder == tmp_path / "runs/lab/results/records"
-    written = [path.name for path in (tmp_path / "runs").rglob("*") if path.is_file()]
-    assert written == ["occasion-1.json"]
-    (tmp_path / "text.zip").write_text("no archive")
-    with pytest.raises(FileNotFoundError, match=r"text.zip: no archive of a run"):
-        compare.unpacked(tmp_path / "text.zip", tmp_path / "runs")
+    assert folder.parts[-3:] == ("lab", "results", "records")
+    written = [path for path in tmp_path.rglob("*") if path.suffix != ".zip" and path.is_file()]
+    assert written == [folder / "norm_log/device-cpu/occasion-1.json"]
+
+
+def archived(path, *names):
+    """An archive of records that hold nothing."""
+    path.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(path, "w") as packed:
+        for name in names:
+            packed.writestr(name, "{}")
+    return path
+
+
+def test_two_archives_of_one_name_stay_apart(tmp_path):
+    """`make share` calls every run the same, unless it is told."""
+    study = "results/records/norm_log"
+    one = archived(tmp_path / "a/run.zip", f"{study}/device-cpu.json", f"{study}/device-gpu.json")
+    other = archived(tmp_path / "b/run.zip", f"{study}/device-cpu.json")
+    folders = [compare.unpacked(path, tmp_path / "runs") for path in (one, other)]
+    assert [len(grid.beside(folder, "norm_log")) for folder in folders] == [2, 1]
+    assert compare.unpacked(one, tmp_path / "runs") == folders[0]
+
+
+def encrypted(path):
+    """Says that its files want a password."""
+    data = bytearray(archived(path, "results/records/norm_log/device-cpu.json").read_bytes())
+    for sign, at in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(sign) + at] |= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda path: path.write_text("no archive"), "not a zip file"),
+        (lambda path: archived(path, "lab/results/records/norm_log/device-cpu.json"), "no records"),
+        (encrypted, "password"),
+    ],
+)
+def test_an_archive_that_is_none_of_a_run_is_named(tmp_path, make, why):
+    make(tmp_path / "lab.zip")
+    with pytest.raises(SystemExit, match=rf"lab.zip: no archive of a run .*{why}.*make share"):
+        compare.main([str(tmp_path / "lab.zip"), f"--output={tmp_path / 'both'}"])
+
+
+def test_a_record_of_a_run_that_cannot_be_read_is_named(tmp_path):
+    path = tmp_path / "lab/results/records/perceptron/device-cpu/hidden-256.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("[]")
+    with pytest.raises(SystemExit, match=r"hidden-256.json: a record of format None"):
+        compare.main([str(tmp_path / "lab"), f"--output={tmp_path / 'both'}"])
+
+
+def test_runs_of_which_nothing_can_be_asked_are_named(tmp_path):
+    put(tmp_path / "lab/results/records", study="nothing")
+    with pytest.raises(SystemExit, match="lab: no question has all its records there"):
+        compare.main([str(tmp_path / "lab"), f"--output={tmp_path / 'both'}"])
 
 
 def test_a_folder_without_records_is_named(tmp_path):

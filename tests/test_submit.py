@@ -201,6 +201,13 @@ def test_a_run_that_is_not_whole_is_refused(run: Run) -> None:
         run.submit()
 
 
+def test_a_run_of_other_questions_makes_no_set(tmp_path: Path) -> None:
+    other = make_record("activation", {"device": "cpu"}, [])
+    record.write(tmp_path / "results/records/activation/device-cpu.json", other)
+    with pytest.raises(SystemExit, match=r"no records of hardware, .*\. Run config\.yaml first"):
+        submit.main([str(tmp_path / "results"), "--label=a", f"--references={tmp_path}"])
+
+
 def test_a_record_of_another_shape_is_refused(run: Run) -> None:
     path = run.path("norm_log", {"device": "cpu", "occasion": 1})
     path.write_text(json.dumps({**json.loads(path.read_text()), "name": "Ada"}))

@@ -10,11 +10,12 @@ is ill; of very many nothing else is.
 from __future__ import annotations
 
 import argparse
-import json
+import hashlib
 import re
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,13 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
-from assay import grid  # noqa: E402
+from assay import grid, record  # noqa: E402
 
 FLEET = "fleet"  # the question that only several machines answer
 CARDS = 12  # runs that a card can show beside each other
 
+# What an archive can fail with that is cut, encrypted, packed another way, or none.
+UNPACKING = (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile)
 RECORD = re.compile(r"results/records/(?:\w[\w+.=-]*/)+\w[\w+.=-]*\.json")
 
 
@@ -59,32 +62,40 @@ def answerable(config: Mapping[str, Any], folders: Sequence[Path]) -> list[str]:
 def measured(
     study: str, axes: Mapping[str, Any], block: Mapping[str, Any], folders: Sequence[Path]
 ) -> bool:
-    """Whether the runs hold a record of a study, and of a cell that the question asks for."""
+    """Whether the runs hold a record of a study, and of a cell that the question asks for.
+
+    Raises:
+        record.RecordError: A record cannot be read; the message names it.
+    """
     if [] in axes.values():
         return True  # nobody asked for it
     found = [path for folder in folders for path in grid.beside(folder, study)]
     if "axes" not in block:
         return bool(found)
-    cells = [json.loads(Path(path).read_text(encoding="utf-8"))["axes"] for path in found]
+    cells = (record.read(Path(path)).axes for path in found)
     return any(all(cell.get(name) in axes[name] for name in axes) for cell in cells)
 
 
 def unpacked(archive: Path, to: Path) -> Path:
     """The folder of an archived run's records, under a name that is the archive's.
 
-    Only what is named as a record is written, and only below that folder.
+    Only what is named as a record is written, and only below a folder of its content: of two
+    archives of one name neither gets among the other.
 
     Raises:
-        FileNotFoundError: The archive is not there, is none, or holds no records.
+        FileNotFoundError: It cannot be unpacked, or holds no records; the message names it.
     """
-    folder = to / archive.stem
     try:
+        with archive.open("rb") as file:
+            folder = to / hashlib.file_digest(file, "sha256").hexdigest()[:8] / archive.stem
         with zipfile.ZipFile(archive) as packed:
             members = [name for name in packed.namelist() if RECORD.fullmatch(name)]
             packed.extractall(folder, members)
-    except zipfile.BadZipFile as error:
-        raise FileNotFoundError(f"{archive}: no archive of a run ({error}).") from error
-    return grid.of_run(folder)
+        return grid.of_run(folder)
+    except UNPACKING as error:
+        raise FileNotFoundError(
+            f"{archive}: no archive of a run ({error}). `make share` makes one."
+        ) from error
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -93,17 +104,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("runs", type=Path, nargs="+", help="folders of runs, or archives")
     parser.add_argument("--output", type=Path, default=Path("comparison"), help="folder to write")
     arguments = parser.parse_args(argv)
+    defaults = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     try:
         folders = [
-            unpacked(run, arguments.output / "runs") if run.suffix == ".zip" else grid.of_run(run)
+            unpacked(run, arguments.output / "runs") if run.is_file() else grid.of_run(run)
             for run in arguments.runs
         ]
-    except FileNotFoundError as error:
+        questions = asked(defaults, folders)
+    except (FileNotFoundError, record.RecordError) as error:
         raise SystemExit(str(error)) from error
-    defaults = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    if not questions:
+        named = ", ".join(map(str, arguments.runs))
+        raise SystemExit(f"{named}: no question has all its records there. Finish a run first.")
     config = {
         "preset": "comparison",
-        "ask": asked(defaults, folders),
+        "ask": questions,
         "devices": [],
         "records": [folder.resolve().as_posix() for folder in folders],
     }

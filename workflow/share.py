@@ -3,7 +3,7 @@
     python workflow/share.py results --output laptop.zip
 
 It holds the page, the machine card, the answers with their tables and figures, and every record.
-No record names a person, a folder or a host.
+No record names a person, a folder or a host; answers name the folders of other runs beside them.
 """
 
 from __future__ import annotations
@@ -23,23 +23,24 @@ def files(results: Path) -> Iterator[Path]:
     yield results / PAGE
     yield from (results / name for name in CARD if (results / name).exists())
     for part in PARTS:
-        yield from sorted(path for path in (results / part).rglob("*") if path.is_file())
+        yield from sorted(path for path in (results / part).rglob("[!.]*") if path.is_file())
 
 
 def pack(results: Path, archive: Path) -> int:
     """Write the archive; returns how many records it holds.
 
     Raises:
-        FileNotFoundError: The run has no page yet; the message says what to do.
+        FileNotFoundError: The run has no page yet, or no records; the message says what to do.
     """
     if not (results / PAGE).exists():
         raise FileNotFoundError(f"{results / PAGE} is missing: let the run finish first.")
-    records = 0
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
-        for path in files(results):
-            name = path.relative_to(results)
-            packed.write(path, Path("results") / name)
-            records += name.parts[0] == "records"
+    packing = [*files(results)]  # before the archive is there, which may lie among them
+    records = sum(path.is_relative_to(results / "records") for path in packing)
+    if not records:
+        raise FileNotFoundError(f"{results / 'records'}: no records. Share the runs it compares.")
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as packed:
+        for path in packing:
+            packed.write(path, Path("results") / path.relative_to(results))
     return records
 
 
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     try:
         records = pack(arguments.results, arguments.output)
-    except FileNotFoundError as error:
+    except OSError as error:
         raise SystemExit(str(error)) from error
     size = arguments.output.stat().st_size / 1e6
     print(f"{arguments.output}: the page and {records} records, {size:.1f} MB")

@@ -259,6 +259,8 @@ def submit(results: Path, label: str, references: Path) -> tuple[Path, dict[Path
         found = read(folder)
     except (FileNotFoundError, record.RecordError) as error:
         raise SystemExit(f"schema: {error}") from error
+    if not found:
+        raise SystemExit(f"{folder}: no records of {', '.join(QUESTIONS)}. Run config.yaml first.")
     if said := refused(found):
         raise SystemExit("Not yet a reference set.\n" + "\n".join(said))
     for path in found:

@@ -6,260 +6,26 @@ A node is a device of a run: the CPU of a cluster's node, or one of its GPUs. As
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import pandas as pd
-from assay.answer import arms, figure, fleet, occasion, other_runs, question, say, verdict
+from assay.answer import arms, figure, fleet, model, other_runs, question, say, verdict
 from assay.answer.figure import Axis, Band, Row, Tone
 from assay.answer.fleet import Standing
-from assay.answer.model import Cell, Column, Content, Main, Table
+from assay.answer.model import Cell, Content, Main, Table
+from assay.answer.nodes import ALL, EVERYTHING, Fleet, Node, Seen, fleets
 from assay.answer.question import Findings, Shown
-from assay.answer.verdict import Comparison, Word
-from assay.probe import items
-from assay.probe.items import Item
-from assay.record import Record, Status, Trial
+from assay.answer.verdict import Word
+from assay.record import Record
 from assay.statistic import Interval
 
-EVERYTHING = "everything"
-PARTS = {  # where a node can be ill alone, by the studies that show it
-    "memory": ("hardware", "bandwidth"),
-    "products": ("alignment", "contrast", "crossover", "norm_log", "two_devices"),
-    "training": ("implementation", "steps", "precision_steps"),
-}
-Key = tuple[str, str]  # a device, or a kind, and a part
 MOST = 24  # rows of a figure; of more nodes those that are in line share one
 TITLE = "Time against the middle of its kind"
 TONES = {Standing.IN_LINE: Tone.PLAIN, Standing.SLOW: Tone.BAD, Standing.FAST: Tone.GOOD,
          Standing.UNKNOWN: Tone.UNKNOWN}  # fmt: skip
 SIGNS = {Standing.IN_LINE: "=", Standing.SLOW: "▼", Standing.FAST: "▲", Standing.UNKNOWN: "?"}
-
-
-@dataclass(frozen=True)
-class Node:
-    """A device of a run beside its like."""
-
-    name: str
-    kind: str
-    parts: Mapping[str, Comparison]  # everything first; empty where nothing could be compared
-    words: Mapping[str, Standing]  # on each part
-    worst: Mapping[str, str]  # the time that differs most in each part
-
-    @property
-    def word(self) -> Standing:
-        """What it comes to."""
-        return fleet.together([*self.words.values()]) if self.words else Standing.UNKNOWN
-
-    @property
-    def part(self) -> str:
-        """Where an ill node differs most clearly; else everything."""
-        ill = [name for name, word in self.words.items() if word == self.word in fleet.ILL]
-        return min(ill, key=lambda name: self.parts[name].p, default=EVERYTHING)
-
-    @property
-    def seen(self) -> Comparison | None:
-        """The comparison that its word rests on."""
-        return self.parts.get(self.part)
-
-    @property
-    def distance(self) -> float:
-        """How far it is from its like, as a logarithm."""
-        return abs(math.log(self.seen.value)) if self.seen else 0.0
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """Machines of one kind, and the smallest slowdown that would have been found in each part."""
-
-    kind: str
-    nodes: Sequence[Node]
-    bounds: Mapping[str, float]
-
-
-# ---- from records to nodes -----------------------------------------------------------------------
-
-
-def times(records: Sequence[Record]) -> pd.DataFrame:
-    """One row per time of each device: in which study and job, of what, its logarithm and error."""
-    rows = [row for each in records for trial in each.trials for row in _times(each, trial)]
-    columns = ["device", "study", "job", "what", "figure", "log", "error"]
-    found = pd.DataFrame(rows, columns=columns)
-    return found.loc[found["error"] < math.inf]
-
-
-def _times(each: Record, trial: Trial) -> Iterator[tuple[Any, ...]]:
-    if trial.status != Status.OK:
-        return
-    axes = {name: value for name, value in each.axes.items() if name != "device"}
-    job = repr(sorted(axes.items()))
-    # What was set otherwise is other work; the protocol decides only how often it is timed.
-    settings = repr(sorted((k, v) for k, v in each.settings.items() if k != "protocol"))
-    for path, held in occasion.times(trial):
-        seen = arms.time_of(held)
-        what = _what(each.study, {**axes, **trial.what}, path, held)
-        error = verdict.log_error(seen)
-        yield (
-            each.axes["device"], each.study, job, what, f"{what} {settings}", math.log(seen.value),
-            error,
-        )  # fmt: skip
-
-
-def _what(study: str, axes: Mapping[str, Any], path: Sequence[Any], held: Mapping[str, Any]) -> str:
-    """What a time is of, in words: ``alignment, n 1025, float32, target``."""
-    words = [study]
-    for name, value in axes.items():
-        if name != "anchor" and value is not None:
-            words.append(value if isinstance(value, str) else f"{name} {value}")
-    if "working_set_bytes" in held:
-        words.append(items.size(held["working_set_bytes"]))
-    elif path:
-        words.append(str(axes.get("anchor", path[-1]) if path[-1] == "anchor" else path[-1]))
-    return ", ".join(words)
-
-
-def off_the_middle(seen: pd.DataFrame) -> pd.DataFrame:
-    """Times with how far they are off the median of the nodes, where enough nodes have them."""
-    seen = seen.loc[seen.groupby("figure")["device"].transform("nunique") >= fleet.LEAST]
-    return seen.assign(off=seen["log"] - seen.groupby("figure")["log"].transform("median"))
-
-
-def effects(seen: pd.DataFrame) -> dict[str, tuple[list[str], fleet.Effects]]:
-    """The nodes that have a part, and the effects on them, in everything and in each part."""
-    found = {}
-    for part, studies in PARTS.items():
-        inside = seen[seen["study"].isin(studies)]
-        of_jobs = inside.groupby(["device", "study", "job"])[["off", "error"]].median()
-        jobs: Any = of_jobs.unstack([1, 2])
-        if len(jobs) >= fleet.LEAST:
-            both = fleet.over_jobs(jobs["off"].to_numpy(), jobs["error"].to_numpy())
-            found[part] = pd.DataFrame(dict(zip("vw", both, strict=True)), index=jobs.index)
-    if not found:
-        return {}
-    wide = pd.concat(found, axis="columns").swaplevel(axis="columns")
-    both = fleet.over_parts(wide["v"].to_numpy(), wide["w"].to_numpy())
-    whole = pd.DataFrame(dict(zip("vw", both, strict=True)), index=wide.index)
-    return {
-        part: ([*each.index], fleet.effects(each["v"].to_numpy(), each["w"].to_numpy()))
-        for part, each in {EVERYTHING: whole, **found}.items()
-    }
-
-
-def kinds(records: Sequence[Record]) -> dict[str, str]:
-    """The model of each device, as a record of it tells.
-
-    Where none does it is that of all others of its label, or else that label.
-    """
-    models: dict[str, str] = {}
-    for each in records:
-        device = str(each.axes["device"])
-        models[device] = _model(each) or models.get(device, "")
-    labels = {device: device.partition(" (")[0] for device in models}
-    alike: dict[str, set[str]] = {}
-    for device, model in models.items():
-        alike.setdefault(labels[device], set()).update({model} - {""})
-    only = {label: next(iter(own)) for label, own in alike.items() if len(own) == 1}
-    return {
-        device: model or only.get(labels[device], labels[device])
-        for device, model in models.items()
-    }
-
-
-def _model(each: Record) -> str:
-    cpu = items.values(each, Item.CPU)
-    if brand := cpu.get("brand"):
-        return f"{brand}, {items.plural(cpu.get('usable_cores'), 'core')}"
-    return str((each.conditions.gpu or {}).get("name") or "")
-
-
-def fleets(records: Sequence[Record]) -> list[Fleet]:
-    """The nodes of each kind, all of them and their parts judged as one family."""
-    seen, names = times(records), _names(records)
-    by_kind: dict[str, list[str]] = {}
-    for device, kind in kinds(records).items():
-        by_kind.setdefault(kind, []).append(device)
-    frames = {
-        kind: off_the_middle(seen.loc[seen["device"].isin(devices)])
-        for kind, devices in by_kind.items()
-    }
-    asked, words, found = judged(frames)
-    return [
-        Fleet(
-            kind,
-            [_node(device, names[device], kind, asked, words, frames[kind]) for device in devices],
-            {
-                part: effect.detectable(len(asked))
-                for (own, part), effect in found.items()
-                if own == kind
-            },
-        )
-        for kind, devices in by_kind.items()
-    ]
-
-
-def judged(
-    frames: Mapping[str, pd.DataFrame],
-) -> tuple[dict[Key, Comparison], dict[Key, Standing], dict[Key, fleet.Effects]]:
-    """The comparison and the word of each device and part, and the effects by kind and part.
-
-    Nodes that are found ill are taken out, and the rest compared among themselves, until no more
-    are: an ill one moves the middle, and makes the others seem to vary.
-    """
-    asked: dict[Key, Comparison] = {}
-    found: dict[Key, fleet.Effects] = {}
-    ill: set[str] = set()
-    while True:
-        for kind, frame in frames.items():
-            left = off_the_middle(frame.loc[~frame["device"].isin(ill)])
-            for part, (devices, effect) in effects(left).items():
-                found[kind, part] = effect
-                seen = effect.comparisons()
-                asked |= {(d, part): each for d, each in zip(devices, seen, strict=True)}
-        words = dict(zip(asked, fleet.standings([*asked.values()]), strict=True))
-        now = {device for (device, _), word in words.items() if word in fleet.ILL}
-        if now <= ill:
-            return asked, words, found
-        ill |= now
-
-
-def _node(
-    device: str,
-    name: str,
-    kind: str,
-    asked: Mapping[Key, Comparison],
-    words: Mapping[Key, Standing],
-    frame: pd.DataFrame,
-) -> Node:
-    parts = [part for part in (EVERYTHING, *PARTS) if (device, part) in asked]
-    ill = [part for part in parts if words[device, part] in fleet.ILL]
-    own = frame[frame["device"] == device]
-    return Node(
-        name,
-        kind,
-        {part: asked[device, part] for part in parts},
-        {part: words[device, part] for part in parts},
-        {part: _worst(own, part, asked[device, part].value > 1) for part in ill},
-    )
-
-
-def _worst(own: pd.DataFrame, part: str, slow: bool) -> str:
-    """The time of a part that differs most clearly, that way: ``bandwidth, read: 1.4 ×``."""
-    inside = own if part == EVERYTHING else own[own["study"].isin(PARTS[part])]
-    clear = (inside["off"] if slow else -inside["off"]) / inside["error"].clip(lower=fleet.HEALTHY)
-    place = int(clear.to_numpy().argmax())
-    what, off = inside["what"].iloc[place], float(inside["off"].iloc[place])
-    return f"{what}: {say.change(math.exp(off))}"
-
-
-def _names(records: Sequence[Record]) -> dict[str, str]:
-    """What each device is called: its run where that has no other, else its label."""
-    runs = {str(each.axes["device"]): other_runs.of(each) for each in records}
-    taken = [*runs.values()]
-    return {
-        device: run if run and taken.count(run) == 1 else device for device, run in runs.items()
-    }
 
 
 # ---- the answer ----------------------------------------------------------------------------------
@@ -270,20 +36,15 @@ def answer(records: list[Record]) -> Findings:
     found = fleets(records)
     judged = [each for each in found if each.bounds]
     nodes = [node for each in judged or found for node in each.nodes]
+    short, sentence = _told(nodes, judged) if judged else _untold(found)
     return Findings(
-        short=_short(nodes, judged),
+        short=short,
         cells=[Main(n.name, Word.UNKNOWN if n.word == Standing.UNKNOWN else None) for n in nodes],
-        sentence=_sentence(nodes, judged),
+        sentence=sentence,
         so=_so(nodes),
         numbers={
             "nodes": [_numbers(node) for each in found for node in each.nodes],
-            "found_from": {
-                each.kind: {
-                    part: bound if bound < say.FACTOR else None
-                    for part, bound in each.bounds.items()
-                }
-                for each in judged
-            },
+            "found_from": {each.kind: _bounds(each) for each in judged},
         },
         why=[_why(each) for each in judged],
         method=METHOD,
@@ -308,68 +69,59 @@ METHOD = [
 CAVEATS = ["Ill is what differs from most: where most nodes are ill alike, nobody sees it."]
 
 
-def _ill(nodes: Sequence[Node], *words: Standing) -> list[Node]:
-    """The nodes of these words, those that differ most first."""
-    return sorted((n for n in nodes if n.word in words), key=lambda n: n.distance, reverse=True)
-
-
-def _too_few(found: Sequence[Fleet]) -> str:
-    most = max((len(each.nodes) for each in found), default=0)
-    if most >= fleet.LEAST:
-        return f"No {say.worded(fleet.LEAST)} machines of a kind measured the same"
-    return f"It takes {say.worded(fleet.LEAST)} machines of a kind, and here are {say.worded(most)}"
-
-
-def _sentence(nodes: Sequence[Node], judged: Sequence[Fleet]) -> str:
-    slow, fast = _ill(nodes, Standing.SLOW), _ill(nodes, Standing.FAST)
-    unknown = _ill(nodes, Standing.UNKNOWN)
-    if not judged:
-        why = _too_few([Fleet("", nodes, {})])
-        return f"Cannot tell which node is ill: {why[:1].lower()}{why[1:]}."
+def _told(nodes: Sequence[Node], judged: Sequence[Fleet]) -> tuple[str, str]:
+    """The answer in a few words, and in a sentence."""
+    slow, fast = _of(nodes, Standing.SLOW), _of(nodes, Standing.FAST)
     if slow or fast:
         first, *others = slow or fast
         assert first.seen
-        parts = [
-            f"{first.name} is {first.word.value}: in {first.part} it takes "
-            f"{say.longer(first.seen)} than the middle of its kind."
-        ]
+        longer = say.longer(first.seen.ratio, "the middle of its kind")
+        told = [f"{first.name} is {first.word.value}: in {first.part} it takes {longer}."]
         also = {"Also slow": others if slow else [], "Fast": fast if slow else others}
-        parts += [f"{what}: {_few(them)}." for what, them in also.items() if them]
-        return " ".join(parts)
-    if len(unknown) == len(nodes):
-        return f"Cannot tell which node is ill: only {_found(judged)} would have been found."
-    left = f", and of {len(unknown)} nobody can tell" if unknown else ""
-    return f"No ill node is found among {len(nodes)}{left}: {_found(judged)} would have been."
+        told += [f"{what}: {_few(them)}." for what, them in also.items() if them]
+        short = [f"{_few(them)} {word}" for them, word in ((slow, "slow"), (fast, "fast")) if them]
+        return "; ".join(short), " ".join(told)
+    least = max(each.bounds[EVERYTHING] for each in judged)
+    one = f"one slower by {_per_cent(least)}" if least < say.FACTOR else "one over twice as slow"
+    unknown = len(_of(nodes, Standing.UNKNOWN))
+    if unknown == len(nodes):
+        sentence = f"Cannot tell which node is ill: only {one} would have been found."
+        return f"Cannot tell: only {one} would be found", sentence
+    left = f", and of {unknown} nobody can tell" if unknown else ""
+    sentence = f"No ill node is found among {len(nodes)}{left}: {one} would have been."
+    return f"No ill node among {len(nodes)}: {one} would show", sentence
+
+
+def _untold(found: Sequence[Fleet]) -> tuple[str, str]:
+    """The same where nothing could be compared."""
+    why = _too_few(found)
+    sentence = f"Cannot tell which node is ill: {why[:1].lower()}{why[1:]}."
+    return "Cannot tell: too few machines of a kind", sentence
+
+
+def _too_few(found: Sequence[Fleet]) -> str:
+    most, least = max((len(each.nodes) for each in found), default=0), say.worded(fleet.LEAST)
+    if most >= fleet.LEAST:
+        return f"No {least} machines of a kind measured the same"
+    here = f"here {'is' if most == 1 else 'are'} {say.worded(most)}"
+    return f"It takes {least} machines of a kind, and {here}"
+
+
+def _of(nodes: Sequence[Node], *words: Standing) -> list[Node]:
+    """The nodes of these words, those that differ most first."""
+    return sorted((n for n in nodes if n.word in words), key=lambda n: n.distance, reverse=True)
 
 
 def _few(nodes: Sequence[Node]) -> str:
     return say.few([node.name for node in nodes], 2)
 
 
-def _found(judged: Sequence[Fleet]) -> str:
-    """The smallest slowdown that would have been found in every kind."""
-    bound = max(each.bounds[EVERYTHING] for each in judged)
-    return f"one slower by {_per_cent(bound)}" if bound < say.FACTOR else "one twice as slow"
-
-
 def _per_cent(bound: float) -> str:
     return say.change(bound).removeprefix("+") if bound < say.FACTOR else "more than 100 %"
 
 
-def _short(nodes: Sequence[Node], judged: Sequence[Fleet]) -> str:
-    slow, fast = _ill(nodes, Standing.SLOW), _ill(nodes, Standing.FAST)
-    if not judged:
-        return "Cannot tell: too few machines of a kind"
-    if slow or fast:
-        parts = {"slow": slow, "fast": fast}
-        return "; ".join(f"{_few(them)} {word}" for word, them in parts.items() if them)
-    if all(node.word == Standing.UNKNOWN for node in nodes):
-        return f"Cannot tell: only {_found(judged)} would be found"
-    return f"No ill node among {len(nodes)}: {_found(judged)} would show"
-
-
 def _so(nodes: Sequence[Node]) -> str:
-    if slow := _ill(nodes, Standing.SLOW):
+    if slow := _of(nodes, Standing.SLOW):
         it = "it" if len(slow) == 1 else "them"
         return f"Take {_few(slow)} out of use, look for what slows {it}, and measure {it} again."
     return ""
@@ -386,14 +138,10 @@ def _why(each: Fleet) -> str:
 
 def _one_machine(records: Sequence[Record]) -> list[str]:
     """That several runs are of one machine, so that no node is between them."""
-    runs: dict[str, set[str]] = {}
-    for each in records:
-        runs.setdefault(each.provenance.machine_id, set()).add(other_runs.of(each) or "this run")
-    return [
-        f"{say.few(sorted(own))} are runs of one machine: they differ by when they were made."
-        for own in runs.values()
-        if len(own) > 1
-    ]
+    machines = arms.grouped(records, lambda each: each.provenance.machine_id).values()
+    runs = [sorted({other_runs.of(each) or "this run" for each in own}) for own in machines]
+    one = "have one machine id: runs of one machine, which differ by when they were made, or clones"
+    return [f"{say.few(own)} {one} of one system." for own in runs if len(own) > 1]
 
 
 def _software(records: Sequence[Record]) -> list[str]:
@@ -401,44 +149,48 @@ def _software(records: Sequence[Record]) -> list[str]:
     return [f"Their torch differs: {say.listed(versions)}."] if len(versions) > 1 else []
 
 
-def _numbers(node: Node) -> dict[str, Any]:
+def _numbers(node: Node) -> dict[str, str]:
     return {"node": node.name, "kind": node.kind, "verdict": node.word.value, "part": node.part}
+
+
+def _bounds(each: Fleet) -> dict[str, float | None]:
+    return {part: b if b < say.FACTOR else None for part, b in each.bounds.items()}
 
 
 def _flat(node: Node) -> Iterator[dict[str, Any]]:
     """A node as rows of the tidy table, one per part."""
     own = {"node": node.name, "kind": node.kind}
-    for part, seen in node.parts.items():
-        word, worst = node.words[part].value, node.worst.get(part)
-        yield {**own, "part": part, **verdict.row(seen), "verdict": word, "most": worst}
+    for part, each in node.parts.items():
+        word = each.word.value
+        yield {**own, "part": part, **verdict.row(each.ratio), "verdict": word, "most": each.most}
     if not node.parts:
         yield {**own, "verdict": node.word.value}
 
 
 def _table(found: Sequence[Fleet]) -> Table:
     """One row per node, those that differ most first."""
-    several = len(found) > 1
-    parts = [p for p in (EVERYTHING, *PARTS) if any(p in each.bounds for each in found)]
-    names = ["node", *(["kind"] if several else []), "verdict", *parts, "differs most in"]
+    several = ["kind"] if len(found) > 1 else []
+    parts = [part for part in ALL if any(part in each.bounds for each in found)]
     rows: list[list[Content]] = [
         [
             node.name,
             *([each.kind] if several else []),
             Cell(text=node.word.value, sign=SIGNS[node.word]),
             *(_cell(node.parts.get(part)) for part in parts),
-            node.worst.get(node.part),
+            node.seen.most if node.seen else None,
         ]
         for each in found
         for node in sorted(each.nodes, key=lambda n: n.distance, reverse=True)
     ]
-    return Table(columns=[Column(name=name) for name in names], rows=rows)
+    return model.headed(["node", *several, "verdict", *parts, "differs most in"], rows)
 
 
-def _cell(seen: Comparison | None) -> Cell | None:
+def _cell(seen: Seen | None) -> Cell | None:
     if seen is None:
         return None
-    known = seen.low > 1 / say.FACTOR and seen.high < say.FACTOR
-    return Cell(text=say.ratio(seen) if known else say.change(seen.value), value=seen.value)
+    ratio = seen.ratio
+    known = ratio.low > 1 / say.FACTOR and ratio.high < say.FACTOR
+    return Cell(text=say.ratio(ratio) if known else say.change(ratio.value), value=ratio.value)
 
 
 # ---- the figure ----------------------------------------------------------------------------------
@@ -446,46 +198,38 @@ def _cell(seen: Comparison | None) -> Cell | None:
 
 def _view(each: Fleet) -> Shown:
     bound, rows = each.bounds[EVERYTHING], [*_rows(each.nodes)]
-    grey = Band(100 / bound - 100, 100 * bound - 100, "grey: differences too small to be found")
-    least, most = (100 * (end - 1) for end in (1 / say.FACTOR, say.FACTOR))
-    values = [row.seen.value for row in rows if row.seen]
+    grey = Band(_off(1 / bound), _off(bound), "grey: differences too small to be found")
+    values = [x for row in rows for x in (*row.dots, *([row.seen.value] if row.seen else []))]
     axis = Axis(
         "time against the middle of its kind (bar: 95 %)",
         lambda x: f"{say.short(x)} %",
-        within=(min([least, *values]), max([most, *values])),
+        within=(min([_off(1 / say.FACTOR), *values]), max([_off(say.FACTOR), *values])),
     )
-    drawn = figure.rows(
-        {"": rows},
-        axis,
-        band=grey if bound < say.FACTOR else None,
-        line=0.0,
-    )
+    drawn = figure.rows({"": rows}, axis, band=grey if bound < say.FACTOR else None, line=0.0)
     return Shown(TITLE, f"{TITLE}. {_table([each]).spoken}.", drawn, name=each.kind)
 
 
-def _rows(nodes: Sequence[Node]) -> Iterator[Row]:
+def _rows(found: Sequence[Node]) -> Iterator[Row]:
     """A row per node; of very many, those that are in line (or that nobody can tell) share one."""
-    shown = sorted(filter(lambda node: node.seen, nodes), key=_ratio, reverse=True)
-    alone = shown if len(shown) <= MOST else _ill(shown, *fleet.ILL)[:MOST]
-    yield from map(_row, sorted(alone, key=_ratio, reverse=True))
+    shown = [node for node in found if node.seen]
+    alone = shown if len(shown) <= MOST else _of(shown, *fleet.ILL)[:MOST]
+    for node in sorted(alone, key=lambda each: each.value, reverse=True):
+        assert node.seen
+        ratio, note = node.seen.ratio, node.part if node.part != EVERYTHING else ""
+        seen = Interval(*map(_off, (ratio.value, ratio.low, ratio.high)))
+        text = f"{say.change(ratio.value)}, {node.word.value}"
+        yield Row(node.name, seen, text, note=note, tone=TONES[node.word])
     for word in Standing:
         rest = [node for node in shown if node not in alone and node.word == word]
         if rest:
-            dots = [100 * (_ratio(node) - 1) for node in rest]
             name = say.plural(len(rest), "other node" if alone else "node")
+            dots = [_off(node.value) for node in rest]
             yield Row(name, None, word.value, tone=TONES[word], dots=dots)
 
 
-def _ratio(node: Node) -> float:
-    return node.seen.value if node.seen else 1.0
-
-
-def _row(node: Node) -> Row:
-    assert node.seen
-    ends = (100 * (each - 1) for each in (node.seen.value, node.seen.low, node.seen.high))
-    text = f"{say.change(node.seen.value)}, {node.word.value}"
-    note = node.part if node.part != EVERYTHING else ""
-    return Row(node.name, Interval(*ends), text, note=note, tone=TONES[node.word])
+def _off(ratio: float) -> float:
+    """A ratio in per cent off 1."""
+    return 100 * (ratio - 1)
 
 
 main = partial(question.run, "fleet", answer)

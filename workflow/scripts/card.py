@@ -111,7 +111,7 @@ def _about(own: Sequence[Device]) -> str:
         told += [f"{each.kind} memory {items.size(size)}"] if size else []
         told += filter(None, [each.probed.get("virtual_machine")])
     if not any(each.kind == "GPU" for each in own):
-        told.append("no GPU")
+        told.append("no GPU measured")
     if any(str(each.probed.get("name")).startswith(SIMULATED) for each in own):
         told.append("simulated: these figures tell nothing of any hardware")
     return " · ".join(dict.fromkeys(told))

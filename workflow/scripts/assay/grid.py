@@ -38,7 +38,10 @@ def of_run(folder: Path) -> Path:
     for inside in (folder / "results/records", folder / "records", folder):
         if any(inside.glob("*/device-*")):
             return inside
-    raise FileNotFoundError(f"{folder}: no records of torch-assay there, nor in its results.")
+    raise FileNotFoundError(
+        f"{folder}: no records of torch-assay there, nor in its results. Name another folder, or "
+        "let its run finish first."
+    )
 
 
 def beside(folder: Path, study: str) -> list[str]:

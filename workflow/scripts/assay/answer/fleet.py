@@ -72,13 +72,10 @@ class Effects:
     def comparisons(self) -> list[Comparison]:
         """Each node of one fleet as a ratio of times, with its interval."""
         reach = stats.t.ppf(0.975, self.freedom) * self.error
+        logs = map(Interval, self.value, self.value - reach, self.value + reach)
         return [
-            Comparison(
-                *_ends(exponential(Interval(value, value - half, value + half))),
-                p=float(p),
-                margin=TOLERANCE,
-            )
-            for value, half, p in zip(self.value, reach, self.p, strict=True)
+            Comparison(seen.value, seen.low, seen.high, p=float(p), margin=TOLERANCE)
+            for seen, p in zip(map(exponential, logs), self.p, strict=True)
         ]
 
     def detectable(self, family: int) -> float:
@@ -91,10 +88,6 @@ class Effects:
         found = stats.t.ppf(POWER, self.freedom)
         reach = float(np.median((asked + found) * self.error))
         return math.exp(min(700.0, max(reach, math.log1p(verdict.MARGIN))))
-
-
-def _ends(seen: Interval) -> tuple[float, float, float]:
-    return seen.value, seen.low, seen.high
 
 
 def over_jobs(logs: Floats, errors: Floats) -> tuple[Floats, Floats]:
@@ -203,4 +196,4 @@ def _standing(seen: Comparison, corrected_p: float) -> Standing:
 
 def together(parts: Sequence[Standing]) -> Standing:
     """A node's word from those on everything, which stands first, and on its parts."""
-    return next((ill for ill in ILL if ill in parts), parts[0])
+    return next((ill for ill in ILL if ill in parts), parts[0] if parts else Standing.UNKNOWN)

@@ -58,8 +58,8 @@ def refuse_doubles(paths: Sequence[Path], records: Sequence[Record]) -> None:
         cell = (each.study, repr(sorted(each.axes.items())))
         if cell in seen:
             raise record.RecordError(
-                f"{seen[cell]} and {path} are records of the same measurement: "
-                "leave one of them out."
+                f"{seen[cell]} and {path} are records of the same measurement: leave one of them "
+                "out; if they are of two runs, give their folders different names."
             )
         seen[cell] = path
 
@@ -93,7 +93,7 @@ def at_hand(paths: Sequence[Path], records: Sequence[Record]) -> tuple[list[Path
 
 def run_of(label: str) -> str | None:
     """The name of the other run that a label is of; None for the run at hand."""
-    found = re.fullmatch(r".+ \((.+)\)", label)
+    found = re.fullmatch(r".+? \((.+)\)", label)  # a folder's name may hold brackets, too
     return found[1] if found else None
 
 
