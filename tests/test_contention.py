@@ -210,3 +210,60 @@ def test_a_name_may_hold_brackets_and_spaces(tmp_path):
     seen = contention.processes(tmp_path)
     assert list(seen) == [5]
     assert (seen[5].name, seen[5].started) == ("a ) (b) c", 777)
+
+
+# ---- others, whoever they are --------------------------------------------------------------------
+
+
+def machine_did(tmp_path, busy_s):
+    """What a made-up machine's CPUs did, one of which is not ours."""
+    cpus, ticks = sorted(os.sched_getaffinity(0)), round(busy_s * os.sysconf("SC_CLK_TCK"))
+    rows = [f"cpu{cpu} {ticks} 0 0 900 70 0 0 5000 0 0" for cpu in cpus]
+    (tmp_path / "stat").write_text("\n".join(["cpu 1 2 3", *rows, "cpu9999 700 0 0 1 0 0 0 0", ""]))
+    return len(cpus)
+
+
+@pytest.mark.parametrize(("ended", "share"), [(3.0, 0.0), (0.0, 0.3)])
+def test_children_that_lived_between_two_looks_are_ours_and_others_are_not(tmp_path, ended, share):
+    """Both were seen by nobody; the CPUs were busy, and what our children took is in our books."""
+    own, cpus = os.getpid(), machine_did(tmp_path, 0.5)
+    quiet = {own: Process("python", 1, 1, 0.5 * cpus)}
+    busy = {own: Process("python", 1, 1, 0.5 * cpus, ended_s=ended * cpus)}
+    before = contention.Look(0.0, quiet, contention._others_s(quiet, tmp_path))
+    machine_did(tmp_path, 3.5)
+    later = contention.Look(10.0, busy, contention._others_s(busy, tmp_path))
+    assert contention.others_share(before, later) == pytest.approx(share)
+
+
+def test_where_the_cpus_are_hidden_others_are_unknown(tmp_path):
+    before = contention.look(tmp_path)
+    assert contention.others_share(before, contention.look(tmp_path)) is None
+
+
+BURN = "import time\nwhile time.process_time() < 0.3: pass"
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_process_that_burns_cpu_within_a_trial_is_a_neighbour_unless_it_is_ours(ours):
+    """Others only add to what others took: this bounds our own part from both sides."""
+
+    def books():
+        seen = contention.look()
+        if seen.others_s is None:
+            pytest.skip("this system hides what its CPUs did")
+        mine = seen.processes[os.getpid()]
+        return mine.cpu_s + mine.ended_s, seen.others_s * len(os.sched_getaffinity(0))
+
+    before = books()
+    if ours:
+        subprocess.run([sys.executable, "-c", BURN], check=True)
+    else:  # its parent ends first, so that it is nobody's child
+        leave = f"import os\nif os.fork(): os._exit(0)\nos.setsid()\n{BURN}"
+        done = subprocess.run([sys.executable, "-c", leave], stdout=subprocess.PIPE, check=True)
+        assert not done.stdout  # read to its end, which is that of the last who holds it
+    mine, others = (b - a for a, b in zip(before, books(), strict=True))
+    if ours:
+        assert mine >= 0.3
+    else:
+        assert mine < 0.2
+        assert others > 0.2

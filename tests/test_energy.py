@@ -12,12 +12,15 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import answer_alignment
 import answer_implementation
 import answer_precision
 import invented
 import measure_alignment
+import measure_implementation
+import measure_precision_steps
 import page
 import pytest
 import torch
@@ -26,6 +29,7 @@ from answer_implementation import question
 from assay import contention, energy, record
 from assay.answer import arms, occasion
 from assay.device import Unavailable
+from assay.job import Job
 from assay.record import Record, Status, Trial
 from assay.timing import consumption, trial
 from assay.timing.clock import Block, HostClock
@@ -104,6 +108,12 @@ def test_a_zone_that_a_container_hides_is_none(
     tmp_path: Path, zone: Callable[..., Path], hidden: str
 ) -> None:
     (zone("intel-rapl:0", 5) / hidden).unlink()
+    with pytest.raises(Unavailable, match="shows no counter"):
+        energy.counter_of(CPU, tmp_path)
+
+
+def test_a_counter_without_a_range_is_none(tmp_path: Path, zone: Callable[..., Path]) -> None:
+    (zone("intel-rapl:0", 5) / "max_energy_range_uj").write_text("0\n")
     with pytest.raises(Unavailable, match="shows no counter"):
         energy.counter_of(CPU, tmp_path)
 
@@ -235,6 +245,37 @@ def test_disturbed_stretches_count_for_nothing(monkeypatch: pytest.MonkeyPatch) 
     seen = compared(["target"])
     assert seen.status == Status.OK
     assert "energy" not in seen.model_dump_json()
+
+
+def test_joules_of_somebody_else_count_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = SimpleNamespace(other=None)
+    monkeypatch.setattr(trial.machine, "others_on_gpu", lambda _: over.other)
+
+    def shared(*_: Any) -> float:
+        over.other = "another process on the GPU"
+        return 1.0
+
+    monkeypatch.setattr(trial, "stretch_j", shared)
+    seen = compared(["target"])
+    assert seen.status == Status.OK
+    assert "energy" not in seen.model_dump_json()
+
+
+@pytest.mark.parametrize("script", [measure_implementation, measure_precision_steps])
+def test_idle_power_is_read_before_the_device_works(
+    script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU keeps its clocks up for seconds after its last work."""
+
+    class Read(Exception):
+        pass
+
+    monkeypatch.setattr(script, "meter", Mock(side_effect=Read))
+    axes = {"shape": "depth-1", "occasion": 1}
+    of = "implementation" if script is measure_implementation else "precision_steps"
+    settings = CONFIG["studies"][of]["settings"] | {"seed": 1, "protocol": QUICK}
+    with pytest.raises(Read):  # the data were not touched: there are none
+        script.measure(Job(axes, settings, CPU, data=None))
 
 
 def measured(folder: Path) -> Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import answer_loader as answer
 import measure_loader as measure
@@ -109,11 +110,34 @@ def test_workers_beyond_the_cores_are_tried_up_to_the_textbooks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     many = Job({}, {**SETTINGS, "workers": [1, 2, 4, 8, 16]}, CPU)
-    for cores, counts in ((2, ["0", "1", "2", "4"]), (8, ["0", "1", "2", "4", "8"])):
+    for cores, counts in ((2, ["0", "1", "2"]), (8, ["0", "1", "2", "4", "8"])):
         monkeypatch.setattr(device, "usable_cores", lambda cores=cores: cores)
         assert measure.names(many, "indexed", "step") == counts
-        anew = measure.names(many, "to_tensor", "nothing")[len(counts) :]
-        assert anew == ["1 new"]
+        assert measure.names(many, "to_tensor", "nothing") == [*counts, "1 new"]
+        headline = measure.names(many, "to_tensor", "step")
+        assert headline == [*counts, "4"][: max(4, len(counts))]
+
+
+def test_the_workers_of_a_trial_are_started_once() -> None:
+    """They are asked for by the estimate, for the rounds, and for the proof."""
+    work = asked("to_tensor")["1"]
+    first, again = (work.prepare(torch.Generator())[0] for _ in range(2))
+    assert first is again
+
+
+def test_only_rounds_that_count_tell_what_starting_costs() -> None:
+    new, lasting = [3.0] * 6 + [90.0], [1.0] * 7
+    samples: Any = {"1 new": new, "1": lasting, "void": [False] * 6 + [True]}
+    seen: Any = measure.started(Trial(what={}, samples=samples))
+    assert seen["1"]["time_high_s"] == 2
+
+
+def test_what_shared_memory_cannot_hold_loses_one_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
+    monkeypatch.setattr(measure.trial, "compare", Mock(side_effect=killed))
+    own = Job({}, SETTINGS, CPU, Data)
+    seen = measure.compare(own, "to_tensor", "step", Mock(void_delay_share=0.02))
+    assert seen.status == Status.OUT_OF_MEMORY
 
 
 # ---- whose work it is ----------------------------------------------------------------------------
@@ -125,22 +149,20 @@ def test_our_own_processes_disturb_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "status", "told"),
-    [
-        ([], Status.OK, False),
-        ([Neighbour(QUOTA, 1.5)], Status.OK, False),
-        ([Neighbour("firefox", 0.1)], Status.OK, True),
-        ([Neighbour("firefox", 0.6)], Status.CONTENDED, True),
-    ],
-)
+    ("share", "status", "told"),
+    [(None, Status.OK, False), (0.01, Status.OK, False), (0.1, Status.OK, True),
+     (0.3, Status.CONTENDED, True)],
+)  # fmt: skip
 def test_others_are_counted_over_the_whole_trial(
-    monkeypatch: pytest.MonkeyPatch, seen: list[Neighbour], status: Status, told: bool
+    monkeypatch: pytest.MonkeyPatch, share: float | None, status: Status, told: bool
 ) -> None:
+    seen = [Neighbour("firefox", 0.6), Neighbour(QUOTA, 1.5)]
+    monkeypatch.setattr(contention, "others_share", lambda *_: share)
     monkeypatch.setattr(contention, "neighbours", lambda *_: seen)
-    monkeypatch.setattr(device, "usable_cores", lambda: 2)
     trial = Trial(what={}, result={"arms": {"anchor": {}}, "ratios": {}})
-    measure.beside_others(trial, {}, wall_s=1.0, told_from=0.02)
+    measure.beside_others(trial, contention.look(), told_from=0.02)
     assert (trial.status, trial.result["beside_neighbour"]) == (status, told)
+    assert trial.result["neighbours"] == [{"name": "firefox", "cores": 0.6}]
 
 
 # ---- made-up records -----------------------------------------------------------------------------

@@ -177,6 +177,20 @@ def test_a_card_counts_joules_since_volta(nvml: pytest.MonkeyPatch) -> None:
     assert last > first
     nvml.setenv("SIM_MISSING", "nvmlDeviceGetTotalEnergyConsumption")
     assert energy.told(GPU) == {"reason": "NVML counts none of this GPU, only since Volta"}
+    nvml.setenv("SIM_MISSING", "nvmlDeviceGetMigMode")
+    assert energy.told(GPU) == {"source": "nvml"}
+
+
+def test_joules_of_a_whole_card_are_not_those_of_a_part(nvml: pytest.MonkeyPatch) -> None:
+    nvml.setenv("SIM_MIG", "1")
+    whole = pynvml.nvmlDeviceGetHandleByIndex(0)
+    nvml.setattr(machine, "nvml_handle", lambda _: whole)
+    assert "of which this is a part" in energy.told(GPU)["reason"]
+
+
+def test_a_card_that_nvml_does_not_show_is_not_called_old(nvml: pytest.MonkeyPatch) -> None:
+    nvml.setattr(machine, "nvml_handle", lambda _: None)
+    assert "does not show this GPU" in energy.told(GPU)["reason"]
 
 
 # ---- what it is doing ----------------------------------------------------------------------------

@@ -269,6 +269,16 @@ def test_a_real_placebo_is_float32_and_bfloat16_needs_less_memory(tmp_path, data
     assert own["bfloat16_weights"]["updates_lost_1"] > own["float32"]["updates_lost_1"]
 
 
+def test_memory_is_that_of_weights_and_steps_not_of_a_network_before_it_is_converted():
+    """Few rows and wide layers: weights and their gradients are nearly all there is."""
+    own = PRECISIONS["bfloat16_weights"]
+    data = Examples(torch.rand(4, 784), torch.arange(4))
+    made = network.perceptron([784, 512, 10], "relu", 0).to(own.weights)
+    seen = measure.memory(made, lambda: own.steps(made, 0.1), own.examples(data))
+    weights = 2 * sum(each.numel() for each in made.parameters())
+    assert 2 * weights <= seen.result["memory_bytes"] < 2.1 * weights
+
+
 def test_runs_that_would_take_too_long_are_skipped_with_the_key_to_change(tmp_path, data):
     seen = run(tmp_path, data, "float32", cell_s=1e-9)
     assert seen.status == Status.SKIPPED

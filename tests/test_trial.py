@@ -12,7 +12,7 @@ from assay import contention
 from assay.contention import Neighbour
 from assay.record import Status
 from assay.timing import trial
-from assay.timing.clock import Block, HostClock
+from assay.timing.clock import Block, HostClock, SharedCores
 from assay.timing.trial import Protocol, Work
 from builders import PROTOCOL
 from hypothesis import given, settings
@@ -299,6 +299,10 @@ def test_an_estimate_beside_a_neighbour_says_so(monkeypatch):
     seen = trial.compare({}, slow, {"target": slow}, protocol(cap_s=0.2), HostClock(CPU), seed=1)
     assert seen.status == Status.SKIPPED
     assert seen.result["disturbed"] is True
+    clock = SharedCores(CPU)  # of processes of ours, which wait for each other
+    seen = trial.compare({}, slow, {"target": slow}, protocol(cap_s=0.2), clock, seed=1)
+    assert seen.result["disturbed"] is False
+    assert "another program" not in seen.reason
 
 
 @settings(max_examples=25, deadline=None)

@@ -149,6 +149,13 @@ int nvmlDeviceGetTotalEnergyConsumption(Handle card, u64* millijoules) {
   return OK;
 }
 
+int nvmlDeviceGetMigMode(Handle card, unsigned* now, unsigned* next) {
+  (void)card;
+  NEEDED;
+  *now = *next = (unsigned)is_mig();
+  return OK;
+}
+
 ANSWER(nvmlDeviceGetMemoryBusWidth, unsigned, number("SIM_BUS_BITS", 0, "5120"))
 ANSWER(nvmlDeviceGetPowerUsage, unsigned, 300000)
 ANSWER(nvmlDeviceGetEnforcedPowerLimit, unsigned, 700000)

@@ -170,7 +170,12 @@ def disagreement(own: Sequence[float], anchor: Sequence[float], tolerance: float
 
 
 def compare(
-    kinds: Kinds, network: nn.Module, batches: Sequence[Examples], examples: Examples, job: Job
+    kinds: Kinds,
+    network: nn.Module,
+    batches: Sequence[Examples],
+    examples: Examples,
+    job: Job,
+    counted: Meter | None,
 ) -> list[Trial]:
     """One paired trial of all rungs, and one of the pieces of NumPy's step, if it is to be split.
 
@@ -179,7 +184,6 @@ def compare(
     """
     settings, clock = job.settings, LibraryClock(job.device)
     split = job.axes["shape"] in settings["detailed"]
-    counted = meter(job.device, {trial.ANCHOR, *kinds}) if split else None
     of_numpy = {name: kind for name, kind in kinds.items() if name == "numpy"}
     of_torch = {name: kind for name, kind in kinds.items() if name != "numpy"}
     arms = works(of_torch, network, batches, split)
@@ -243,6 +247,9 @@ def measure(job: Job) -> list[Trial]:
     torch.compiler.config.force_disable_caches = True  # compiling is timed, too
     settings, place = job.settings, job.device
     shape = Shape(job.axes["shape"], settings)
+    # First, while the device is idle.
+    split = shape.name in settings["detailed"]
+    counted = meter(place, {trial.ANCHOR, *shape.kinds}) if split else None
     examples = Examples(pixels(job.data.images, place), job.data.labels.to(place).long())
     network = shape.network().to(place)
     batches = shape.batches(examples)
@@ -252,8 +259,8 @@ def measure(job: Job) -> list[Trial]:
     right = {name: kind for name, kind in ready.items() if name not in refused}
     if ANCHOR not in right:  # its losses are no numbers, so nothing can be compared with it
         return [*checks, *absent]
-    timed = compare(right, network, batches, examples, job)
-    looked_at = right if shape.name in settings["detailed"] else {}
+    timed = compare(right, network, batches, examples, job, counted)
+    looked_at = right if split else {}
     first = batches[0]
     timed[0].result |= {
         "family": shape.family,

@@ -12,19 +12,17 @@ some alone.
 from __future__ import annotations
 
 import multiprocessing
-import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-import numpy as np
 import torch
 from assay import contention, device, job, statistic
 from assay.job import Job
-from assay.learning import dataset
+from assay.learning import dataset, training
 from assay.learning.dataset import CLASSES
 from assay.learning.network import perceptron
 from assay.learning.training import Examples
@@ -35,7 +33,6 @@ from assay.timing.trial import MILD, Protocol, Work
 from PIL import Image
 from pydantic import JsonValue
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
@@ -43,12 +40,12 @@ NONE, RESIDENT = "0", "resident"
 INDEXED, CONVERTED, AUGMENTED = "indexed", "to_tensor", "augmented"
 ALONE, STEP = "nothing", "step"  # what is beside the loader
 NEW, PAGEABLE = " new", " pageable"  # workers of every pass anew; batches that are not pinned
-TEXTBOOK = 4  # workers of the textbook's loader, and of "four for a GPU": measured everywhere
+TEXTBOOK = 4  # workers of the textbook's loader, and of "four for a GPU": tried on any machine
 RATE = 1e-6  # so small that thousands of timed steps leave the weights about as they are
 AGREEMENT = 1e-6  # largest relative difference of two sums of the same grey values
 
-Batch = tuple[Tensor, Tensor]
-Learn = Callable[[Tensor, Tensor], Any]
+Batch = Sequence[Tensor]  # images and their classes
+Learn = Callable[[Examples], Any]
 
 
 # ---- the data ------------------------------------------------------------------------------------
@@ -120,17 +117,27 @@ def loader(data: Pictures, batch: int, name: str, pinned: bool) -> DataLoader[An
 # ---- the work ------------------------------------------------------------------------------------
 
 
-def step(hidden: Sequence[int], features: int, place: torch.device) -> Learn:
-    """One step of SGD of a network on a batch."""
-    network = perceptron([features, *hidden, CLASSES], "relu", 0).to(place)
-    optimizer = torch.optim.SGD(network.parameters(), lr=RATE)
+def works(job: Job, conversion: str, beside: str) -> dict[str, Work[Any]]:
+    """Everything that is compared, by name, the anchor first."""
+    settings, place = job.settings, job.device
+    images, labels = (each[: settings["images"]] for each in (job.data.images, job.data.labels))
+    resident = Examples(dataset.pixels(images, place), labels.to(place).long())
+    data, batch, pinned = pictures(conversion, images, labels), settings["batch"], gpu(place)
+    batches: dict[str, Callable[[], Iterable[Batch]]] = {
+        # Whoever prepares it gets the same one: its workers are started once in a trial.
+        name: cache(partial(loader, data, batch, name, pinned))
+        for name in names(job, conversion, beside)
+    }
+    batches[RESIDENT] = lambda: Resident(resident, batch)
+    widths = [resident.inputs.shape[1], *settings["hidden"], CLASSES]
 
-    def learn(images: Tensor, labels: Tensor) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        functional.cross_entropy(network(images.flatten(1)), labels).backward()
-        optimizer.step()
+    def learner() -> Learn:
+        return training.sgd(perceptron(widths, "relu", 0).to(place), RATE)
 
-    return learn
+    learners = {STEP: learner, ALONE: lambda: lambda _: None}
+    return {
+        name: a_pass(own, learners[beside], place, len(labels)) for name, own in batches.items()
+    }
 
 
 def a_pass(
@@ -141,47 +148,25 @@ def a_pass(
 ) -> Work[Any]:
     """A pass over the images as something to be timed; its operands are batches and learner."""
 
-    def prepare(_: torch.Generator) -> Any:
-        return batches(), learner()
-
     def run(operands: Any) -> None:
         drawn, learn = operands
-        for inputs, labels in drawn:
-            learn(inputs.to(place, non_blocking=True), labels.to(place, non_blocking=True))
+        for batch in drawn:
+            inputs, labels = (each.to(place, non_blocking=True) for each in batch)
+            learn(Examples(inputs.flatten(1), labels))
 
-    return Work(prepare, run, images)
-
-
-def nothing(*_: Any) -> None:
-    """What a loader is timed beside when it is timed alone."""
-
-
-def works(job: Job, conversion: str, beside: str) -> dict[str, Work[Any]]:
-    """Everything that is compared, by name, the anchor first."""
-    settings, place = job.settings, job.device
-    images, labels = job.data.images[: settings["images"]], job.data.labels[: settings["images"]]
-    resident = Examples(dataset.pixels(images, place), labels.to(place).long())
-    data, batch, pinned = pictures(conversion, images, labels), settings["batch"], gpu(place)
-    batches: dict[str, Callable[[], Iterable[Batch]]] = {
-        name: partial(loader, data, batch, name, pinned) for name in names(job, conversion, beside)
-    }
-    batches[RESIDENT] = lambda: Resident(resident, batch)
-    learn = partial(step, settings["hidden"], resident.inputs.shape[1], place)
-    learner: Callable[[], Learn] = learn if beside == STEP else lambda: nothing
-    return {name: a_pass(own, learner, place, len(labels)) for name, own in batches.items()}
+    return Work(lambda _: (batches(), learner()), run, images)
 
 
 def names(job: Job, conversion: str, beside: str) -> list[str]:
     """The loaders of a trial: without workers, with so many, and what only one trial tells."""
-    cores = device.usable_cores()
-    asked = sorted(job.settings["workers"])
-    counts = [n for n in asked if n <= max(cores, TEXTBOOK)] or asked[:1]
-    found = [NONE, *map(str, counts)]
-    within = [n for n in counts if n <= cores]
+    cores, asked = device.usable_cores(), sorted(job.settings["workers"])
+    within = [n for n in asked if n <= cores]
+    claimed = TEXTBOOK if (conversion, beside) == (CONVERTED, STEP) else 0
+    found = [NONE, *map(str, [n for n in asked if n <= max(cores, claimed)] or asked[:1])]
     if (conversion, beside) == (CONVERTED, ALONE):
         found += [f"{n}{NEW}" for n in within[:1]]
-    if gpu(job.device) and within:
-        found.append(f"{within[-1]}{PAGEABLE}")
+    if gpu(job.device):
+        found += [f"{n}{PAGEABLE}" for n in within[-1:]]
     return found
 
 
@@ -200,42 +185,43 @@ def measure(job: Job) -> list[Trial]:
     protocol = replace(
         Protocol.of_study(job.settings, job.device),
         # An arm has processes of its own, and a call is long.
-        **{"operand_sets": 1, "warmup_calls": 1, "warmup_s": 0.0},
+        operand_sets=1,
+        warmup_calls=1,
+        warmup_s=0.0,
     )
-    clock = SharedCores(job.device)
     first = works(job, CONVERTED, STEP)[NONE]
-    trial.settle(first, protocol, clock, job.settings["seed"])
+    trial.settle(first, protocol, SharedCores(job.device), job.settings["seed"])
     return [
-        compare(job, conversion, beside, protocol, clock)
+        compare(job, conversion, beside, protocol)
         for conversion in (INDEXED, CONVERTED, AUGMENTED)
         for beside in ([ALONE] if conversion in job.settings["alone"] else []) + [STEP]
     ]
 
 
-def compare(
-    job: Job, conversion: str, beside: str, protocol: Protocol, clock: SharedCores
-) -> Trial:
+def compare(job: Job, conversion: str, beside: str, protocol: Protocol) -> Trial:
     """One trial, with what its workers cost to start, and whether somebody else computed."""
-    asked = works(job, conversion, beside)
-    targets = {name: work for name, work in asked.items() if name != NONE}
     what: dict[str, JsonValue] = {"conversion": conversion, "beside": beside, "anchor": NONE}
-    before, start = contention.processes(), time.perf_counter()
-    measured = trial.compare(what, asked[NONE], targets, protocol, clock, job.settings["seed"])
-    took_s = time.perf_counter() - start
-    beside_others(measured, before, took_s, protocol.void_delay_share)
-    measured.result |= {
-        "start_method": multiprocessing.get_start_method(),
-        "cores": device.usable_cores(),
-        "start": started(measured),
-    }
-    if beside == STEP and (wrong := disagreement(asked, augmented=conversion == AUGMENTED)):
-        proof.refuse(measured, wrong)
-    return measured
+    clock, seed = SharedCores(job.device), job.settings["seed"]
+
+    def measured() -> Trial:
+        asked = works(job, conversion, beside)
+        targets = {name: work for name, work in asked.items() if name != NONE}
+        before = contention.look()
+        seen = trial.compare(what, asked[NONE], targets, protocol, clock, seed)
+        beside_others(seen, before, protocol.void_delay_share)
+        seen.result |= {
+            "start_method": multiprocessing.get_start_method(),
+            "cores": device.usable_cores(),
+            "start": started(seen),
+        }
+        if beside == STEP:
+            proof.refuse(seen, disagreement(asked, augmented=conversion == AUGMENTED))
+        return seen
+
+    return proof.attempt(what, measured)
 
 
-def beside_others(
-    measured: Trial, before: Mapping[int, contention.Process], wall_s: float, told_from: float
-) -> None:
+def beside_others(measured: Trial, before: contention.Look, told_from: float) -> None:
     """Tell who else computed; where that is much of the machine, the trial is contended.
 
     Only others count: our workers wait for each other, and that is what is measured. So is what
@@ -243,19 +229,20 @@ def beside_others(
 
     Args:
         measured: The trial, changed in place.
-        before: The processes when it began.
-        wall_s: Seconds since then.
-        told_from: Share of the cores above which a neighbour is one.
+        before: The machine when it began.
+        told_from: Share of the cores above which others are neighbours.
     """
-    seen = contention.neighbours(before, contention.processes(), wall_s)
-    others = [each for each in seen if each.name != contention.QUOTA]
-    share = sum(each.cores for each in others) / device.usable_cores()
+    after = contention.look()
+    share = contention.others_share(before, after) or 0.0
+    wall_s = after.wall_s - before.wall_s
+    seen = contention.neighbours(before.processes, after.processes, wall_s)
     measured.result |= {
-        "neighbours": [asdict(each) for each in others],
+        "neighbours": [asdict(each) for each in seen if each.name != contention.QUOTA],
+        "others_share": share,
         "beside_neighbour": share > told_from,
         "contention_known": False,  # by the waits of our threads
     }
-    if measured.status == Status.OK and share > max(MILD, told_from):
+    if measured.status in (Status.OK, Status.SKIPPED) and share > max(MILD, told_from):
         measured.status = Status.CONTENDED
         measured.reason = f"other programs used {100 * share:.0f} % of the cores"
         measured.result |= {"arms": {}, "ratios": {}}
@@ -267,7 +254,7 @@ def started(measured: Trial) -> dict[str, JsonValue]:
     for name in measured.samples if measured.status == Status.OK else ():
         if name.endswith(NEW):
             count = name.removesuffix(NEW)
-            new, lasting = (np.array(measured.samples[each], float) for each in (name, count))
+            new, lasting = (trial.kept(measured, each) for each in (name, count))
             seen = statistic.median(new - lasting)
             ends = (seen.value, seen.low, seen.high)
             keys = ("time_median_s", "time_low_s", "time_high_s")

@@ -37,12 +37,12 @@ SLOW = 3  # times float32's step, from which on a format is too slow if the budg
 def measure(job: Job) -> list[Trial]:
     """Of every network one trial, and one of each precision that cannot be timed with it."""
     settings, place = job.settings, job.device
+    counted = meter(place, {trial.ANCHOR, *settings["precisions"]})  # while the device is idle
     data = experiment.parts(job.data, settings["validation_share"], settings["seed"], place)
     batch = data.training.head(settings["batch"])
     own = Protocol.of_study(settings, place)
     protocol = replace(own, budget="studies.precision_steps.settings.cap_s")
     clock, seed = HostClock(place), settings["seed"]
-    counted = meter(place, {trial.ANCHOR, *settings["precisions"]})
     trials: list[Trial] = []
     for width in settings["widths"]:
         network = perceptron([batch.inputs.shape[1], width, CLASSES], "relu", seed).to(place)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -219,6 +219,7 @@ class Process:
     parent: int
     started: int  # clock ticks since boot; with its number it tells a process from all others
     cpu_s: float
+    ended_s: float = 0.0  # CPU time of its children that ended, and of theirs
 
 
 @dataclass(frozen=True)
@@ -242,14 +243,57 @@ def processes(proc: Path = PROC) -> dict[int, Process]:
             # The name stands in brackets and may hold any character, brackets included.
             front, _, back = (folder / "stat").read_text(errors="replace").rpartition(")")
             fields = back.split()
-            parent, user, system, started = (int(fields[i]) for i in (1, 11, 12, 19))
+            parent, started = int(fields[1]), int(fields[19])
+            own_s, ended_s = (_seconds(fields[i : i + 2]) for i in (11, 13))
         except (OSError, ValueError, IndexError):  # it ended, or is hidden
             continue
         # Workers of the kernel change their names with their work.
         name = "the kernel" if parent == KERNEL else front.partition("(")[2]
-        cpu_s = (user + system) / os.sysconf("SC_CLK_TCK")
-        found[int(folder.name)] = Process(name, parent, started, cpu_s)
+        found[int(folder.name)] = Process(name, parent, started, own_s, ended_s)
     return found
+
+
+@dataclass(frozen=True)
+class Look:
+    """What had computed until a moment."""
+
+    wall_s: float
+    processes: Mapping[int, Process]
+    others_s: float | None  # that others had of each of our CPUs, on average, since boot
+
+
+def look(proc: Path = PROC) -> Look:
+    """Look at the processes and at the CPUs now."""
+    seen = processes(proc)
+    return Look(time.perf_counter(), seen, _others_s(seen, proc))
+
+
+def others_share(before: Look, after: Look) -> float | None:
+    """Share of the CPUs that others than this process and its children had between two looks.
+
+    Programs that began and ended in between count, too. None where the system does not tell.
+    """
+    others_s = _difference(before.others_s, after.others_s)
+    return _share(others_s, after.wall_s - before.wall_s)
+
+
+def _others_s(seen: Mapping[int, Process], proc: Path) -> float | None:
+    """What our CPUs were busy without us, of whom some may have ended."""
+    own = os.getpid()
+    try:
+        ours = {f"cpu{number}" for number in os.sched_getaffinity(own)}
+        rows = [line.split() for line in (proc / "stat").read_text().splitlines()]
+        # User, nice, system, interrupts; neither idle, waiting for a disk, nor stolen.
+        busy_s = sum(_seconds(row[1:4] + row[6:8]) for row in rows if row[0] in ours)
+    except (OSError, ValueError, IndexError, AttributeError):  # the last outside Linux
+        return None
+    family = [each for pid, each in seen.items() if own in (pid, *_ancestors(pid, seen))]
+    own_s = sum(each.cpu_s + each.ended_s for each in family)
+    return (busy_s - own_s) / len(ours) if busy_s and family else None
+
+
+def _seconds(ticks: Iterable[str]) -> float:
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
 def neighbours(

@@ -65,6 +65,8 @@ class _Package:
     def __init__(self, zone: Path) -> None:
         self._file = zone / "energy_uj"
         self._range = int((zone / "max_energy_range_uj").read_text())
+        if self._range <= 0:
+            raise ValueError("a counter without a range counts nothing")
         self._last, self._used = int(self._file.read_text()), 0
 
     def read_uj(self) -> int:
@@ -83,8 +85,13 @@ def counter_of(device: torch.device, powercap: Path = POWERCAP) -> Counter:
     """
     if device.type == "cuda":
         handle = machine.nvml_handle(device)
+        if handle is None:
+            raise Unavailable("NVML, which would count it, does not show this GPU")
+        mode, _ = machine.ask(pynvml.nvmlDeviceGetMigMode, handle) or (None, None)
+        if mode == pynvml.NVML_DEVICE_MIG_ENABLE:
+            raise Unavailable("NVML counts a whole GPU, of which this is a part (MIG)")
         counter = Nvml(handle)
-        if handle is None or counter.read_j() is None:
+        if counter.read_j() is None:
             raise Unavailable("NVML counts none of this GPU, only since Volta")
         return counter
     if device.type != "cpu":

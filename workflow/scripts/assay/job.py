@@ -33,6 +33,7 @@ OCCASION = "occasion"  # the axis of a study that measures its cells more than o
 NO_MEMORY = (
     "can't allocate memory",
     "out of memory",
+    "DataLoader worker (pid",  # killed: for want of memory, or of that which it shares with us
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",

@@ -463,7 +463,7 @@ class Loader(Timed):
         batch: Batch
         hidden: Widths
         workers: Several[Annotated[int, Field(ge=1, le=256)]] = means(
-            "numbers of workers: those up to that of the cores are measured, and those up to 4"
+            "numbers of workers: those up to that of the cores are measured; up to 4 of ToTensor beside a step"
         )
         alone: Once[Literal["indexed", "to_tensor", "augmented"]] = means(
             "conversions that are also timed without a step beside them"

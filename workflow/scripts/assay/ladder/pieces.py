@@ -171,7 +171,9 @@ def parts(measured: Trial, name: str, joint: Trial) -> dict[str, JsonValue]:
     """
     scale = np.median(_steps(joint, name)) / np.median(_steps(measured, name))
     whole = scale * _steps(measured, name)
-    first, both = (scale * _kept(measured, f"{name} {part}") for part in ("forward", "gradient"))
+    first, both = (
+        scale * trial.kept(measured, f"{name} {part}") for part in ("forward", "gradient")
+    )
     differences = {"forward": first, "backward": both - first, "update": whole - both}
     intervals = {part: statistic.median(seconds) for part, seconds in differences.items()}
     seconds: dict[str, JsonValue] = {}
@@ -184,12 +186,4 @@ def parts(measured: Trial, name: str, joint: Trial) -> dict[str, JsonValue]:
 
 def _steps(measured: Trial, name: str) -> NDArray[np.float64]:
     """Seconds of a rung's whole step in the rounds that count."""
-    return _kept(measured, trial.ANCHOR if name == measured.what["anchor"] else name)
-
-
-def _kept(measured: Trial, arm: str) -> NDArray[np.float64]:
-    """Seconds of an arm in the rounds that count."""
-    samples: Any = measured.samples
-    void = np.array(samples["void"], dtype=bool)
-    seconds: NDArray[np.float64] = np.array(samples[arm], dtype=float)[~void]
-    return seconds
+    return trial.kept(measured, trial.ANCHOR if name == measured.what["anchor"] else name)

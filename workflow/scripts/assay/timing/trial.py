@@ -21,12 +21,13 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from assay import contention, machine, statistic
 from assay.record import Status
 from assay.record import Trial as TrialRecord
-from assay.timing.clock import Block, Clock, HostClock, NotAhead, disturbed
+from assay.timing.clock import Block, Clock, HostClock, NotAhead, SharedCores, disturbed
 from assay.timing.consumption import Meter, stretch_j
 
 T = TypeVar("T")
@@ -158,6 +159,14 @@ def compare(
     return seen
 
 
+def kept(measured: TrialRecord, arm: str) -> NDArray[np.float64]:
+    """Seconds per call of an arm in the rounds that count, of a trial that :func:`compare` ran."""
+    samples: Any = measured.samples
+    void = np.array(samples["void"], dtype=bool)
+    seconds: NDArray[np.float64] = np.array(samples[arm], dtype=float)[~void]
+    return seconds
+
+
 def settle(work: Work[Any], protocol: Protocol, clock: Clock, seed: int = 0) -> None:
     """Once per process: bring the device to its working clock with the same kind of work.
 
@@ -231,7 +240,9 @@ def _estimate(
                 clock.synchronize()
                 seconds[id(work)] = time.perf_counter() - start
                 waited_s = contention.longest_wait(before, waits.read()) or 0.0
-                disturbed |= waited_s > protocol.void_delay_share * seconds[id(work)]
+                # Processes of ours that share the cores are no other program.
+                alone = not isinstance(clock, SharedCores)
+                disturbed |= alone and waited_s > protocol.void_delay_share * seconds[id(work)]
             if seconds[id(work)] > FIRST_CALL * protocol.block_s:
                 slow_s += seconds[id(work)]
             if slow_s * protocol.rounds_least > GRACE * protocol.cap_s:
@@ -433,7 +444,7 @@ class _Rounds:
         """What a GPU did in a round, and what else makes it void."""
         device = self.clock.device
         own.sm_clock_hz, own.power_w = machine.sm_clock_hz(device), machine.power_w(device)
-        spoilt = machine.throttled(device) or machine.others_on_gpu(device)
+        spoilt = _spoilt(device)
         limit = self.protocol.void_clock_share * (self.settled_hz or 0.0)
         slow = "SM clock" if own.sm_clock_hz and own.sm_clock_hz < limit else None
         own.why_void = own.why_void or spoilt or slow
@@ -577,4 +588,10 @@ class _Rounds:
         joules = stretch_j(call, arm.block, self.clock, meter.counter, protocol.energy_s)
         limit_s = protocol.void_delay_share * (time.perf_counter() - start)
         waited_s = contention.longest_wait(before, waits.read())
-        return None if disturbed(self.clock, waited_s, limit_s) else joules
+        spoilt = disturbed(self.clock, waited_s, limit_s) or _spoilt(self.clock.device)
+        return None if spoilt else joules
+
+
+def _spoilt(device: torch.device) -> str | None:
+    """What makes a GPU slow, or its energy somebody else's; None where nothing does."""
+    return machine.throttled(device) or machine.others_on_gpu(device)
