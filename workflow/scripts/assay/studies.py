@@ -463,7 +463,7 @@ class Loader(Timed):
         batch: Batch
         hidden: Widths
         workers: Several[Annotated[int, Field(ge=1, le=256)]] = means(
-            "numbers of workers: those up to that of the cores are measured; up to 4 of ToTensor beside a step"
+            "numbers of workers: up to that of the cores; of ToTensor beside a step also up to 4"
         )
         alone: Once[Literal["indexed", "to_tensor", "augmented"]] = means(
             "conversions that are also timed without a step beside them"
