@@ -99,6 +99,7 @@ class Slurm:
     """A running Slurm of one node."""
 
     folder: Path
+    host: str
 
     @classmethod
     def start(cls, folder: Path) -> Slurm:
@@ -130,7 +131,7 @@ class Slurm:
         )
         _run("slurmctld")
         _run("slurmd")
-        slurm = cls(folder)
+        slurm = cls(folder, host)
         slurm._wait()
         return slurm
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -174,6 +175,30 @@ def test_jobs_of_one_core_can_share_a_submission(slurm, run, tmp_path):
     assert running.returncode == 0, printed[-5000:]
     assert len(list((workflow.folder / "results/records/activation").rglob("*.json"))) == 2
     assert len(slurm.ended()) == before + 2
+
+
+def test_nodes_are_measured_and_compared_as_documented(slurm, tmp_path):
+    """Of docs/cluster.md, with the tiny configuration and one node under three names."""
+    workflow = copy_workflow(tmp_path / "fleet")
+    text = (ROOT / "docs/cluster.md").read_text(encoding="utf-8")
+    command = text.partition("## Which node is ill?")[2].split("```")[1].removeprefix("sh\n")
+    for documented, here in (
+        ("--nodelist=$node", f"--nodelist={slurm.host}"),
+        ("--directory", "--configfile tests/config.yaml --directory"),
+        ("hardware, bandwidth, alignment, crossover, ", ""),
+        (", two_devices, implementation", ""),
+    ):
+        assert documented in command
+        command = command.replace(documented, here)
+    options = workflow.options() | {"check": True, "timeout": 400}
+    subprocess.run(["bash", "-c", command.replace("sbatch", "sbatch --wait")], **options)
+    runs = sorted(map(str, (workflow.folder / "runs").iterdir()))
+    assert len(runs) == 3
+    compared = subprocess.run([sys.executable, "workflow/compare.py", *runs], **options)
+    assert "The fleet" in compared.stdout
+    answer = json.loads((workflow.folder / "comparison/results/answers/fleet.json").read_text())
+    assert {each["node"] for each in answer["numbers"]["nodes"]} == {"n01", "n02", "n03"}
+    assert any("n01, n02 and n03 have one machine id" in each for each in answer["caveats"])
 
 
 TROUBLE = """
