@@ -1,7 +1,7 @@
 """Pictures of the report, for the README and for whoever reviews it: ``make gallery``.
 
 Every figure is copied, and ``results/report.html`` is photographed whole in light, in dark and at
-the width of a phone, into ``results/gallery``.
+the width of a phone, into ``results/gallery``; so are its first screen and a card, for the README.
 """
 
 from __future__ import annotations
@@ -49,6 +49,17 @@ class View:
 
 
 VIEWS = (View("light", 1280, "light"), View("dark", 1280, "dark"), View("phone", 360, "light"))
+README = """
+.first { min-height: 0; }
+.below { display: block; }
+.contents, main > :not(#alignment) { display: none; }
+#alignment { margin: 1.5rem auto 0; }
+body { padding-bottom: 1rem; }
+"""
+PICTURES = [
+    *((f"page-{view.name}.png", view, "") for view in VIEWS),
+    ("readme.png", VIEWS[0], README),
+]
 
 
 @contextmanager
@@ -81,6 +92,15 @@ def look(browser: Chrome, view: View, height: int = 800) -> None:
     )
 
 
+def restyle(browser: Chrome, style: str) -> None:
+    """Add styles to the page that is looked at."""
+    script = (
+        "document.head.append(Object.assign(document.createElement('style'), "
+        "{textContent: arguments[0]}))"
+    )
+    browser.execute_script(script, style)
+
+
 def photograph(browser: Chrome, target: Path) -> None:
     """Write the whole page as it is looked at, as PNG."""
     size = browser.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
@@ -98,12 +118,12 @@ def gallery(results: Path) -> Iterator[Path]:
     for figure in sorted((results / "figures").glob("*.png")):
         yield Path(shutil.copy(figure, folder / f"figure-{figure.name}"))
     with chromium() as browser:
-        for view in VIEWS:
+        for name, view, style in PICTURES:
             look(browser, view)
             browser.get((results / "report.html").resolve().as_uri())
-            target = folder / f"page-{view.name}.png"
-            photograph(browser, target)
-            yield target
+            restyle(browser, style)
+            photograph(browser, folder / name)
+            yield folder / name
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -257,7 +257,7 @@ def test_what_each_step_brings_and_from_where_on_it_is_enough():
     assert steps == {
         "16 → 32": "better", "32 → 64": "better", "64 → 128": "the same", "128 → 256": "the same"
     }  # fmt: skip
-    assert found.sentence.startswith("64 hidden units are enough: 64 bring −0.0")
+    assert found.sentence.startswith("64 hidden units are enough: −0.0")
     assert found.numbers["cpu"]["steps"]["16 → 32"]["difference"] == pytest.approx(0.03, abs=1e-3)
     assert [str(row[4].text).endswith("better") for row in found.table.rows[1:3]] == [True, True]
 
@@ -266,7 +266,7 @@ def test_widths_come_in_their_order_whatever_the_order_of_the_records():
     found = answer_width.answer(widths(w256=0.87, w16=0.82, w64=0.85))
     assert [row[0] for row in found.table.rows] == ["16", "64", "256"]
     assert [row[4] is None for row in found.table.rows] == [True, False, False]
-    assert found.sentence.startswith("64 hidden units are too few: 64 bring −2.0")
+    assert found.sentence.startswith("64 hidden units are too few: −2.0")
     assert found.so == "Take more than 64 hidden units."
 
 

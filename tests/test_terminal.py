@@ -77,7 +77,7 @@ def test_short_answers_stand_in_their_groups_in_the_order_of_the_page(results):
 
 def test_what_was_lost_is_counted_once_and_its_neighbour_named(results):
     text = told(results, "--again", "python workflow/again.py")
-    said = "1 of 6 measurements lost to other programs (firefox took 0.6 cores)."
+    said = "1 of 6 measurements lost to other programs (firefox took 0.6 of a core)."
     assert said in " ".join(text.split())
     assert "  python workflow/again.py\n" in text
 

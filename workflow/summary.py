@@ -77,9 +77,14 @@ def lost(answers: Iterable[Answer]) -> str:
         for name, share in neighbours.items():
             cores[name] = max(share, cores.get(name, 0.0))
     most = sorted(cores, key=cores.__getitem__, reverse=True)[:NAMED]
-    who = ", ".join(f"{name} took {cores[name]:.1f} cores" for name in most)
+    who = ", ".join(f"{name} took {share(cores[name])}" for name in most)
     lost = f"{len(gone)} of {sum(counts.values())} measurements lost to other programs"
     return f"{lost} ({who})." if who else f"{lost}."
+
+
+def share(cores: float) -> str:
+    """How much of the cores, as the page has it."""
+    return f"{cores:.1f} cores" if cores > 1 else f"{cores:.2g} of a core"
 
 
 def lines(
@@ -108,7 +113,7 @@ def lines(
             yield f"Not answered: {', '.join(missing)}."
     if sentence := lost(answers):
         yield paint(textwrap.fill(sentence, width), YELLOW)
-        yield "Close them, then measure that again, and nothing else:"
+        yield "Close what else runs, then measure that again, and nothing else:"
         yield f"  {again}"
     page = results / "report.html"
     if not failed and is_newest(page, (results / "answers").glob("*.json")):

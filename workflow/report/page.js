@@ -96,7 +96,7 @@ const save = (blob, name) => {
   link.click();
 };
 const drawn = card => new Promise(resolve => {
-  const svg = one('svg', inView(card));
+  const svg = one('svg', inView(card)) || one('.views svg', card);
   const style = getComputedStyle(svg);
   const {width, height} = svg.viewBox.baseVal;
   const copy = svg.cloneNode(true);
@@ -128,7 +128,7 @@ const tools = {
     const stream = packed.stream().pipeThrough(new DecompressionStream('gzip'));
     save(new Blob([await new Response(stream).blob()], {type: 'text/csv'}), `${card.id}.csv`);
   },
-  png: async card => one('svg', inView(card)) && save(await drawn(card), `${card.id}.png`),
+  png: async card => save(await drawn(card), `${card.id}.png`),
   copy: async (card, tool) => {
     try {
       await navigator.clipboard.write([new ClipboardItem({'image/png': drawn(card)})]);

@@ -495,7 +495,7 @@ def _three(shown: Sequence[Row], devices: Sequence[str], brief: bool = False) ->
                 "published": each.contrast.told(each.published, brief),
                 "method here": each.contrast.told(each.reproduced, brief),
                 "right": each.contrast.told(each.corrected, brief),
-                "again?" if brief else "verdict": Cell(
+                "wrong again?" if brief else "verdict": Cell(
                     text=word, sign=SIGNS.get(each.said, ""), reason=each.why
                 ),
             }

@@ -56,7 +56,8 @@ def tell(found: Sweep) -> Told:
         shown, lead, so = others[0], CANNOT_TELL, ""
         short = f"Cannot tell: {shown.label} or {best.label}"
     assert shown.seen
-    gain = f"{shown.label} bring {say.points(shown.seen)} points of test accuracy"
+    named = "" if lead.startswith(f"{shown.label} ") else f"{shown.label} bring "
+    gain = f"{named}{say.points(shown.seen)} points of test accuracy"
     rest = found.rest(Word.UNKNOWN) if so else found.rest()
     sentence = f"{lead}: {gain} against {best.label}, best in validation.{rest}"
     return Told(short, sentence, so, found.cells)

@@ -122,7 +122,9 @@ def _blocks(device: Device, several: bool) -> Iterator[Block]:
     kind = f"{device.kind} " if several else ""
     products = device.products or [Ability("products", "FLOP/s")]
     yield Block(say.capital(f"{kind}matrix products"), products)
-    yield Block(say.capital(f"{kind}bandwidth"), device.levels)
+    *caches, memory = device.levels
+    levels = [*(cache for cache in caches if cache.seen), memory]  # of small ones a call hides it
+    yield Block(say.capital(f"{kind}bandwidth"), levels)
 
 
 def _operation(shown: Sequence[Device]) -> Fact:
@@ -159,10 +161,10 @@ def _foot(answers: Sequence[Answer], preset: str) -> list[str]:
     seen = [each.circumstances for each in answers]
     run, spoilt = whole_run.summary(seen), whole_run.disturbance(seen)
     occasions = "one occasion" if run.occasions == 1 else f"{run.occasions} occasions"
-    lost = say.plural(len(spoilt.lost), "measurement") + f" of {spoilt.total}"
+    lost = f"; disturbed: {len(spoilt.lost)} of its {spoilt.total} measurements"
     return [
         f"{run.measured}, {preset} preset, {occasions}; in brackets: 95 % intervals"
-        + (f"; disturbed: {lost}" if spoilt.lost else ""),
+        + (lost if spoilt.lost else ""),
         f"torch-assay, commit {run.commit}; torch {run.torch}",
     ]
 

@@ -333,7 +333,7 @@ def _draw_line(axes: Axes, line: Line, colour: str, dash: Any, y: Axis) -> None:
         if seen.high > seen.low:
             ends = [max(bottom, seen.low), min(top, seen.high)]
             axes.plot([place, place], ends, color=colour, lw=1.6)
-        (dot,) = axes.plot([place], [seen.value], "o", ms=5.5, color=colour)
+        (dot,) = axes.plot([place], [seen.value], "o", ms=5.5, color=colour, clip_on=False)
         _titled(dot, f"{line.name}: {y.tick(seen.value)}" if line.name else y.tick(seen.value))
 
 
@@ -434,9 +434,9 @@ def matrix(table: Table) -> Figure:
     return drawn
 
 
-def nothing(why: str = "Nothing could be measured") -> Figure:
+def nothing(why: str) -> Figure:
     """The figure of an answer for which nothing could be measured."""
-    drawn = _figure(2 * ROW)
+    drawn = _figure(ROW + _lines_height(why))
     _text(drawn, EDGE, ROW, why, INK)
     return drawn
 
@@ -507,9 +507,10 @@ def _name_x(drawn: Figure, axes: Axes, axis: Axis) -> None:
 
 
 def _wrapped(text: str) -> list[str]:
-    """Text in lines that the drawing's width holds."""
+    """Text in lines that the drawing's width holds; ``95 %`` stays together."""
     letters = int((WIDTH - 2 * EDGE) / (0.58 * SMALL))
-    return textwrap.wrap(text, letters) or [""]
+    lines = textwrap.wrap(text.replace(" %", "\u00a0%"), letters) or [""]
+    return [line.replace("\u00a0", " ") for line in lines]
 
 
 def _lines_height(text: str) -> float:
@@ -568,6 +569,12 @@ def _ticks(axes: Axes, which: str, axis: Axis) -> list[float]:
     border = axes.figure.bbox.width * points
     inside = [place for place in places if ends(place)[0] >= 0 and ends(place)[1] <= border]
     places = inside if len(inside) > 1 else places
+    if axis.ticks:  # uneven ones: as many as have room
+        kept = places[:1]
+        for place in places[1:]:
+            if ends(place)[0] - ends(kept[-1])[1] >= GAP / 2:
+                kept.append(place)
+        return kept
     while len(places) > 2 and any(ends(b)[0] - ends(a)[1] < GAP / 2 for a, b in pairwise(places)):
         places = places[::2]
     return places

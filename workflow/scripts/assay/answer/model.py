@@ -77,13 +77,13 @@ def written(cell: Content) -> str:
 
 
 class View(_Model):
-    """What a card shows of one device, number format or machine: a figure or a table."""
+    """What a card shows of one device, number format or machine."""
 
     name: str = ""  # its name on the switch; empty where there is one view
     title: str
     alternative: str  # what it shows, for those who cannot see it
     svg: str | None = None
-    table: Table | None = None
+    table: Table | None = None  # in the place of a figure; with neither, the alternative is shown
 
 
 class Missing(_Model):

@@ -42,7 +42,7 @@ NOTHING = "Nothing could be measured: the reasons are below."
 
 @dataclass(frozen=True)
 class Shown:
-    """A view of the card, before it is drawn: a figure, or a table that takes its place."""
+    """A view of the card, before it is drawn: a figure, a table in its place, or only words."""
 
     title: str
     alternative: str  # the same for those who cannot see it
@@ -54,17 +54,17 @@ class Shown:
         """As a figure, whatever it is."""
         if self.figure is not None:
             return self.figure
-        return figure.matrix(self.table) if self.table else figure.nothing()
+        return figure.matrix(self.table) if self.table else figure.nothing(self.alternative)
 
     def view(self, svg: str | None = None) -> View:
         """As the page needs it."""
-        if self.table is None and svg is None:
-            svg = figure.svg(self.drawn(), self.alternative)
+        if self.figure is not None and svg is None:
+            svg = figure.svg(self.figure, self.alternative)
         return View(
             name=self.name,
             title=self.title,
             alternative=self.alternative,
-            svg=None if self.table else svg,
+            svg=svg if self.figure is not None else None,
             table=self.table,
         )
 
@@ -102,8 +102,8 @@ Answering = Callable[[list[Record]], Findings]
 
 
 def nothing(title: str, why: str = "Nothing was measured") -> list[Shown]:
-    """The views of an answer for which nothing, or too little for a figure, was measured."""
-    return [Shown(title, f"{title}. {why}.", figure.nothing(why))]
+    """What an answer shows for which nothing, or too little for a figure, was measured: words."""
+    return [Shown(title, f"{title}. {why}.")]
 
 
 def tabled(

@@ -111,8 +111,8 @@ def interval(seen: Interval, unit: str = "", scale: float = 1.0) -> str:
 def bracketed(value: float, low: float, high: float, sign: str = "") -> str:
     """The bare three numbers with the digits that their interval's width deserves."""
     shown = _decimals(value, low, high)
-    lead = sign if value > 0 else ""
-    return f"{lead}{fixed(value, shown)} [{fixed(low, shown)}, {fixed(high, shown)}]"
+    first = _plus(value, shown) if sign else fixed(value, shown)
+    return f"{first} [{fixed(low, shown)}, {fixed(high, shown)}]"
 
 
 def value(seen: Interval, unit: str = "", scale: float = 1.0) -> str:
@@ -160,7 +160,7 @@ def change(ratio: float) -> str:
     if is_factor(ratio):
         return f"{number(ratio, 2)} ×"
     per_cent = 100 * (ratio - 1)
-    return f"{'+' if per_cent > 0 else ''}{fixed(per_cent, 1 if abs(per_cent) < 100 else 0)} %"
+    return f"{_plus(per_cent, 1 if abs(per_cent) < 100 else 0)} %"
 
 
 def ratio(seen: Interval) -> str:
@@ -194,6 +194,7 @@ def told(seen: Comparison, word: Word) -> str:
 
 
 def _plus(value: float, decimals: int) -> str:
+    """A signed number; what rounds to nothing has no sign."""
     text = fixed(value, decimals)
     return text if text.startswith("−") or not float(text.replace(",", "")) else f"+{text}"
 
