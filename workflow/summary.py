@@ -77,12 +77,12 @@ def lost(answers: Iterable[Answer]) -> str:
         for name, share in neighbours.items():
             cores[name] = max(share, cores.get(name, 0.0))
     most = sorted(cores, key=cores.__getitem__, reverse=True)[:NAMED]
-    who = ", ".join(f"{name} took {share(cores[name])}" for name in most)
+    who = ", ".join(f"{name} took {worded(cores[name])}" for name in most)
     lost = f"{len(gone)} of {sum(counts.values())} measurements lost to other programs"
     return f"{lost} ({who})." if who else f"{lost}."
 
 
-def share(cores: float) -> str:
+def worded(cores: float) -> str:
     """How much of the cores, as the page has it."""
     return f"{cores:.1f} cores" if cores > 1 else f"{cores:.2g} of a core"
 
