@@ -232,6 +232,17 @@ def test_noise_cannot_tell() -> None:
     assert found.so == ""
 
 
+def test_the_short_answer_rests_on_the_same_way_as_the_headline() -> None:
+    """Of two ways the better one decides, whatever is known of the other."""
+    mixed = made_up("cpu", CPU_MS | {"list": 25.05}, width=0.01)
+    result = mixed.trials[0].result["ratios"]["buffer"]
+    result |= {"ratio": 1.2, "ratio_low": 0.9, "ratio_high": 1.6, "p": 0.2}
+    found = answer.answer([mixed])
+    assert "costs nothing here" in found.sentence
+    assert found.short.startswith("Costs nothing")
+    assert model.state(found.cells) == State.PART
+
+
 def test_a_gpu_has_a_graph_and_counted_synchronisations() -> None:
     counts = {"item": 1000, "list": 1, "buffer": 1, "print": 9000, "batched": 1, "graph": 1}
     found = answer.answer([made_up("cpu", CPU_MS), made_up("gpu", GPU_MS, synchronisations=counts)])

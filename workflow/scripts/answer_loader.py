@@ -200,7 +200,7 @@ def _tell(mine: Sequence[Race]) -> Told:
     loading = f"{say.share(race.loading(race.best.name if race.best else NONE))} of"
     epoch = f"an epoch ({race.name})"
     memory = next(each for each in race.arms if each.name == RESIDENT)
-    better = " What fits into memory is faster sliced there." if memory.word == Word.FASTER else ""
+    better = " Slice what fits into memory: that is faster." if memory.word == Word.FASTER else ""
     match arm.word:
         case Word.FASTER:
             return Told(

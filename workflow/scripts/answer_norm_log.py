@@ -98,15 +98,15 @@ def answer(records: list[Record]) -> Findings:
 def _tell(here: Sequence[Arm]) -> Told:
     """Whether reading each result back costs anything beside keeping the log on the device."""
     kept = [arm for arm in here if arm.name in LOOP and arm.seen]
-    words = {arm.word for arm in kept}
-    costs = "Costs time" if Word.FASTER in words else (
-        "Costs nothing" if kept and words <= {Word.SAME, Word.SLOWER} else "Cannot tell"
-    )  # fmt: skip
+    best = min(kept, key=lambda arm: arm.seen.value, default=None)
+    costs = {None: "Cannot tell", Word.UNKNOWN: "Cannot tell", Word.FASTER: "Costs time"}.get(
+        best and best.word, "Costs nothing"
+    )
     faster = [arm for arm in here if arm.word == Word.FASTER]
     fastest = min(faster, key=lambda arm: arm.value.value, default=None)
     return Told(
         costs + (f"; {fastest.label} {say.change(fastest.seen.value)}" if fastest else ""),
-        _sentence(min(kept, key=lambda arm: arm.seen.value, default=None)),
+        _sentence(best),
         f"Use {fastest.label}." if fastest else "",
         [arm.main for arm in here if arm.name in LOOP],
     )

@@ -65,6 +65,8 @@ GLOSSARY = {
 }
 TERMS = re.compile(r"\b(control cop(?:y|ies)|disturbed|cannot tell|occasions?|seeds?)\b")
 
+UNIT = re.compile(r"(?<=[\d\]]) (?=[%×])|(?<=\bn) (?==)|(?<=\bn =) (?=\d)")
+
 COUNTED = (
     "Joules in a table are what a counter of the whole processor (RAPL) or GPU (NVML) counted, "
     "whoever else used it, while each arm ran on after the rounds, in turns with the others."
@@ -493,6 +495,11 @@ def glossed(text: str) -> Markup:
     return Markup(TERMS.sub(marked, str(escape(text))))
 
 
+def bound(text: str) -> str:
+    """A text whose numbers keep their unit in the same line."""
+    return UNIT.sub("\u00a0", text)
+
+
 def packed(tables: Mapping[str, bytes]) -> Markup:
     """Tables as text that stands in a page, compressed: they repeat themselves."""
     texts = {
@@ -537,7 +544,13 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"glossed": glossed, "slug": slug, "grid": grid, "inline": inline}
+    environment.filters |= {
+        "glossed": glossed,
+        "bound": bound,
+        "slug": slug,
+        "grid": grid,
+        "inline": inline,
+    }
     program = (REPORT / "page.js").read_text(encoding="utf-8")
     seen = [each.circumstances for each in answers]
     run, spoilt = whole_run.summary(seen), whole_run.disturbance(seen)
