@@ -419,7 +419,7 @@ def test_the_figure_names_its_sides_and_holds_two_points_or_more() -> None:
     assert {"one thread faster", "two threads faster", "between 32 and 64"} <= set(texts)
     single = answer.answer(cpu()[:1])
     assert single.views[0].title == answer.TITLE
-    assert not single.views[0].figure.axes if single.views[0].figure else False
+    assert single.views[0].figure is None
 
 
 def test_the_files_of_an_answer(tmp_path: Path) -> None:
