@@ -10,6 +10,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from types import SimpleNamespace
 from typing import Any
 
@@ -172,6 +173,22 @@ def test_a_call_that_cannot_be_launched_ahead_is_not_for_this_clock(
         own.calibrate(launches if why == "the queue is full" else waits, 2e-3)
 
 
+def test_no_device_is_kept_waiting_for_seconds(
+    simulated: Callable[..., Simulation],
+) -> None:
+    """However long a call waits itself: one that also draws a screen would end the program."""
+    gpu, call_s, calls = simulated(), 5.0, []
+
+    def waits() -> None:
+        calls.append(gpu.now)
+        gpu.launch(call_s)
+        gpu.wait()
+
+    with pytest.raises(NotAhead):
+        CudaClock(GPU).calibrate(waits, 2e-3)
+    assert gpu.now < len(calls) * (call_s + 1)
+
+
 # ---- one clock for all arms ----------------------------------------------------------------------
 
 
@@ -257,6 +274,23 @@ def test_rounds_with_late_launches_are_void(
     seen = trial.compare({}, target, {"target": target}, protocol, CudaClock(GPU), seed=1)
     assert seen.status == Status.CONTENDED
     assert "late launches" in str(seen.reason)
+
+
+@pytest.mark.usefixtures("without_a_gpu")
+@pytest.mark.parametrize("capped", [False, True])
+def test_a_clock_that_falls_voids_its_rounds_unless_power_holds_it_down(
+    simulated: Callable[..., Simulation], monkeypatch: pytest.MonkeyPatch, capped: bool
+) -> None:
+    """As it does of a T4 in any large product."""
+    clocks = chain([1.59e9], repeat(0.9e9))
+    monkeypatch.setattr(machine, "sm_clock_hz", lambda device: next(clocks))
+    monkeypatch.setattr(machine, "power_capped", lambda device: capped)
+    gpu = simulated()
+    target = work(gpu.kernels(20))
+    protocol = Protocol.from_settings({**PROTOCOL, "cap_s": 0.2, "gpu": PACE}, GPU)
+    seen = trial.compare({}, target, {"target": target}, protocol, CudaClock(GPU), seed=1)
+    assert seen.status == (Status.OK if capped else Status.CONTENDED)
+    assert capped or "SM clock" in str(seen.reason)
 
 
 def test_the_host_counts_what_a_person_waits_for(simulated: Callable[..., Simulation]) -> None:

@@ -61,7 +61,8 @@ def nvml(library: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(pynvml, "nvmlLib", ctypes.CDLL(str(library)))
     monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(machine, "nvml_handle", lambda _: pynvml.nvmlDeviceGetHandleByIndex(0))
+    index = pynvml.nvmlDeviceGetHandleByIndex
+    monkeypatch.setattr(machine, "nvml_handle", lambda place: index(place.index))
     return monkeypatch
 
 
@@ -159,9 +160,22 @@ def test_handles(nvml: pytest.MonkeyPatch) -> None:
 
 
 def test_cards_and_drivers_are_told_apart(nvml: pytest.MonkeyPatch) -> None:
-    ids = {machine.gpu_id(pynvml.nvmlDeviceGetHandleByIndex(i)) for i in (0, 1, 1)}
+    ids = {machine.gpu_id(torch.device("cuda", index)) for index in (0, 1, 1)}
     nvml.setenv("SIM_DRIVER", "old")
-    assert len(ids | {machine.gpu_id(pynvml.nvmlDeviceGetHandleByIndex(0))}) == 3
+    assert len(ids | {machine.gpu_id(GPU)}) == 3
+
+
+def test_a_part_of_a_card_is_not_taken_for_the_whole(nvml: pytest.MonkeyPatch) -> None:
+    """Its records are others, and are called by its own name."""
+    whole = machine.gpu_id(GPU)
+    nvml.setenv("SIM_MIG", "1")
+    ids = set()
+    for name in ("H100 MIG 1g.10gb", "H100 MIG 3g.40gb"):
+        told = SimpleNamespace(name=name)
+        nvml.setattr(torch.cuda, "get_device_properties", lambda _, told=told: told)
+        assert (machine.gpu_conditions(GPU) or {})["name"] == name
+        ids.add(machine.gpu_id(GPU))
+    assert len(ids | {whole}) == 3
 
 
 # ---- its energy ----------------------------------------------------------------------------------
@@ -244,6 +258,12 @@ def test_rows(nvml: pytest.MonkeyPatch) -> None:
     assert accelerator.bus(card(None), handle).source == "NVML"
     assert accelerator.pcie(handle, None).values["generation"] == 5
     assert accelerator.driver().values["driver_cuda"] == "13.2"
+
+
+def test_a_clock_that_power_holds_down(nvml: pytest.MonkeyPatch) -> None:
+    for events, capped in (("0", False), ("0x20", False), ("0x4", True), ("0x25", True)):
+        nvml.setenv("SIM_EVENTS", events)
+        assert machine.power_capped(GPU) == capped
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from assay import grid, job, record
+from assay import device, grid, job, record
 from assay.record import Status, Trial
 from builders import make_record
 from conftest import ROOT, load
@@ -48,6 +48,13 @@ def write(path: Path, *trials: Trial) -> Path:
 )
 def test_lost_is_what_a_neighbour_spoilt(tmp_path, trials, lost):
     assert grid.is_lost(write(tmp_path / "a.json", *trials)) is lost
+
+
+def test_what_a_gpu_did_not_measure_because_it_failed_is_lost_too(tmp_path):
+    for reason, lost in (f"{device.FAILED}: CUDA error: unknown error", True), ("no GPU", False):
+        made = make_record("a", {"device": "gpu"}, [], status=Status.UNAVAILABLE, reason=reason)
+        record.write(tmp_path / "a.json", made)
+        assert grid.is_lost(tmp_path / "a.json") is lost
 
 
 def test_what_is_no_record_is_not_called_lost(tmp_path):

@@ -61,6 +61,10 @@ def test_a_bug_is_a_crash() -> None:
         "CUDA error: an illegal memory access was encountered",
         "CUDA error: uncorrectable ECC error encountered",
         "CUDA error: unspecified launch failure",
+        "CUDA error: the launch timed out and was terminated",
+        "CUDA error: unknown error",
+        "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm`",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
     ],
 )
 def test_a_gpu_that_failed_is_told_and_the_run_goes_on(message: str, tmp_path: Path) -> None:

@@ -72,9 +72,11 @@ def test_neighbours_are_told_by_name():
 
 
 def test_gpus_are_not_mixed_under_one_label():
-    def one(label, gpu):
-        made = make_record("alignment", {"device": label}, [])
+    def one(label, gpu, machine="m", **result):
+        timed = Trial(what={}, result=result or {"clock": "device, by events"})
+        made = make_record("alignment", {"device": label}, [timed])
         made.conditions.gpu = gpu and {"gpu_id": gpu}
+        made.provenance.machine_id = machine
         return made
 
     paths = [Path(f"{name}.json") for name in "abcd"]
@@ -83,6 +85,9 @@ def test_gpus_are_not_mixed_under_one_label():
     question.refuse_mixed(paths[:2], [one("gpu0", "1"), one("gpu0", None)])  # NVML hid it
     with pytest.raises(RecordError, match=r"gpu0 come from different GPUs.*a\.json and c\.json"):
         question.refuse_mixed(paths, [*fine[:2], one("gpu0", "2"), fine[3]])
+    # A label of a cluster: each node has cards of its own, and a training runs on any of them.
+    question.refuse_mixed(paths[:2], [one("gpu0", "1"), one("gpu0", "2", machine="other")])
+    question.refuse_mixed(paths[:2], [one("gpu0", gpu, accuracy=0.9) for gpu in "12"])
 
 
 def test_yardsticks_are_of_one_machine():

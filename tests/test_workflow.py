@@ -489,6 +489,8 @@ def test_records_of_another_gpu_are_not_kept_without_a_word(copied):
     assert "Traceback" not in done.stdout
     gpu_is(copied, None)  # such as on a laptop
     assert copied.run().returncode == 0
+    copied.edit("workflow/scripts/identify_gpus.py", lambda text: "import no_torch")
+    assert copied.run("--forcerun", "answer").returncode == 0
     copied.edit("workflow/scripts/answer_hardware.py", lambda text: text + "\n# edited\n")
     gpu_is(copied, "of before")
     assert copied.run().returncode == 0

@@ -235,6 +235,7 @@ API cudaError_t cudaDeviceSynchronize() {
 API cudaError_t cudaGetDeviceProperties(cudaDeviceProp* card, int index) {
   *card = {};
   card_name(index, card->name, sizeof card->name);
+  if (is_mig()) strcat(card->name, " MIG 1g.10gb");
   card->uuid.bytes[0] = 0x51, card->uuid.bytes[1] = 0x30, card->uuid.bytes[15] = char(index);
   card->totalGlobalMem = memory();
   card->major = 9;

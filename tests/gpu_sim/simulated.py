@@ -141,9 +141,12 @@ def test_no_card(
 
 
 def test_a_part_of_a_card_tells_what_the_whole_does(built: dict[str, str], tmp_path: Path) -> None:
+    """But for its energy, which is not its own."""
     seen = faulty(built, tmp_path, SIM_MIG="1")
     assert seen.status == Status.OK
     assert (seen.conditions.gpu or {})["sm_clock_hz"] == 1980e6
+    assert str((seen.conditions.gpu or {})["name"]).endswith("MIG 1g.10gb")
+    assert "MIG" in (seen.conditions.energy or {})["reason"]
 
 
 def test_missing_functions_cost_their_values_only(built: dict[str, str], tmp_path: Path) -> None:
@@ -174,6 +177,8 @@ def test_a_clock_that_falls_voids_its_rounds(built: dict[str, str], tmp_path: Pa
     seen = faulty(built, tmp_path, SIM_SM_MHZ="1980,1980,1980,1980,600").trials[0]
     assert seen.status == Status.CONTENDED
     assert "SM clock" in str(seen.reason)
+    capped = faulty(built, tmp_path, SIM_SM_MHZ="1980,1980,1980,1980,600", SIM_EVENTS="0x4")
+    assert capped.status == Status.OK  # its power holds it down, as in any large product
 
 
 def test_a_card_out_of_idle_is_timed_as_any(built: dict[str, str], tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
     python tests/gpu_sim/truth.py FOLDER [QUESTION …]
 
-Asks, with the quick preset, what cards that compute nothing can tell, on `cuda:0` and `cuda:1`, in
-a new folder; that takes minutes. The truth stands in ``cuda.cpp``.
+Asks, with the quick preset, what cards that compute nothing can tell, on `cpu`, `cuda:0` and
+`cuda:1`, in a new folder; that takes minutes. The truth stands in ``cuda.cpp``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 GPUS = ["gpu0", "gpu1"]
 SETTINGS = {
-    "devices": GPUS,
+    "devices": ["cpu", *GPUS],
     "retry": False,
     "protocol": {"void_delay_share": 1, "gpu": {"settle_s": 1}},  # other programs run, too
 }
@@ -72,18 +72,49 @@ def alignment(results: Path) -> Iterator[Row]:
 
 
 def bandwidth(results: Path) -> Iterator[Row]:
-    """What a launch costs the device, and how much faster than memory its L2 cache is."""
+    """What a launch costs the device, that it has one cache, and how much faster that is."""
     answer = read(results / "answers/bandwidth.json")["numbers"]
     for gpu in GPUS:
         trials = read(results / f"records/bandwidth/device-{gpu}.json")["trials"]
-        copy = next(each for each in trials if each["what"].get("operation") == "copy")
-        overhead_s = copy["result"]["overhead_s"]
-        yield f"{gpu}: a copy of one element, µs", 1e6 * KERNEL_S, 1e6 * overhead_s, 0.1
-        drops = [
-            knee["above_bytes_per_s"] / knee["below_bytes_per_s"]
-            for knee in answer[gpu]["knees"]["copy"]
+        copy = next(t["result"] for t in trials if t["what"].get("operation") == "copy")
+        yield f"{gpu}: a copy of one element, µs", 1e6 * KERNEL_S, 1e6 * copy["overhead_s"], 0.1
+        yield f"{gpu}: falls of bandwidth", 1, len(answer[gpu]["knees"]["copy"]), 0
+        rates = [
+            each["working_set_bytes"] / (each["time_median_s"] - copy["overhead_s"])
+            for each in copy["points"]
+            if not each["overhead_bound"]
         ]
-        yield f"{gpu}: L2 against memory, ×", L2_FASTER, max(drops), 0.2
+        yield f"{gpu}: L2 against memory, ×", L2_FASTER, max(rates) / rates[-1], 0.1
+
+
+def crossover(results: Path) -> Iterator[Row]:
+    """What products and a launch take the card, and from which size on it beats the CPU."""
+    told = read(results / "answers/crossover.json")["numbers"]["crossovers"]
+    by_cpu = {n: min(arms_s(product).values()) for n, product, _ in crossed(results, "cpu")}
+    for gpu in GPUS:
+        worth = []
+        for n, product, elementwise in crossed(results, gpu):
+            true_s = product_s(n, "float32")
+            worth += [n] if true_s < by_cpu[n] else []
+            yield f"{gpu}: a product of {n}, µs", 1e6 * true_s, 1e6 * product["device_s"], 0.03
+            if n == 1:
+                yield f"{gpu}: a launch, µs", 1e6 * KERNEL_S, 1e6 * elementwise["device_s"], 0.03
+        own = ("product", gpu, "resident")
+        seen = next(e for e in told if (e["operation"], e["device"], e["way"]) == own)
+        yield f"{gpu}: faster from n =", min(worth), (seen["between"] or [0, 0])[1], 0
+
+
+def crossed(results: Path, device: str) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]]]:
+    """Each size with the results of its products and of its elementwise products."""
+    for path in (results / f"records/crossover/device-{device}").rglob("*.json"):
+        record = read(path)
+        found = {t["what"]["operation"]: t["result"] for t in record["trials"]}
+        yield record["axes"]["n"], found["product"], found["elementwise"]
+
+
+def arms_s(result: dict[str, Any]) -> dict[str, float]:
+    """Seconds of a call of each arm."""
+    return {name: arm["time_median_s"] for name, arm in result["arms"].items()}
 
 
 def norm_log(results: Path) -> Iterator[Row]:
@@ -100,7 +131,7 @@ def two_devices(results: Path) -> Iterator[Row]:
 
 
 QUESTIONS: dict[str, Callable[[Path], Iterator[Row]]] = {
-    each.__name__: each for each in (alignment, bandwidth, norm_log, two_devices)
+    each.__name__: each for each in (alignment, bandwidth, crossover, norm_log, two_devices)
 }
 
 

@@ -55,13 +55,13 @@ def kept_gpus():
 
 
 def gpus_here(labels):
-    """The GPU behind each label, as torch numbers them here; none where torch sees none."""
+    """The GPU behind each label, as torch numbers them here; none where torch is not, or sees none."""
     if not labels or workflow.deployment_settings.deployment_method or not workflow.local_exec:
         return {}
     names = [DEVICES[label]["device"] for label in labels]
     command = ["python", str(SCRIPTS / "identify_gpus.py"), *names]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-    return dict(zip(labels, json.loads(done.stdout)))
+    done = subprocess.run(command, capture_output=True)
+    return {} if done.returncode else dict(zip(labels, json.loads(done.stdout)))
 
 
 def tell(*options):

@@ -16,8 +16,7 @@ from assay import machine
 
 def main() -> None:
     """Print the list."""
-    handles = [machine.nvml_handle(torch.device(name)) for name in sys.argv[1:]]
-    print(json.dumps([machine.gpu_id(each) if each else None for each in handles]))
+    print(json.dumps([machine.gpu_id(torch.device(name)) for name in sys.argv[1:]]))
 
 
 if __name__ == "__main__":

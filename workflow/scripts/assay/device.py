@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LABEL = "[a-z0-9_]+"
 NUMBERED = ("cuda", "xpu")  # kinds of which a machine may have several
+FAILED = "the GPU failed, nothing was kept"  # begins the reason of a record that is unavailable so
 
 
 class Unavailable(Exception):

@@ -87,8 +87,7 @@ def counter_of(device: torch.device, powercap: Path = POWERCAP) -> Counter:
         handle = machine.nvml_handle(device)
         if handle is None:
             raise Unavailable("NVML, which would count it, does not show this GPU")
-        mode, _ = machine.ask(pynvml.nvmlDeviceGetMigMode, handle) or (None, None)
-        if mode == pynvml.NVML_DEVICE_MIG_ENABLE:
+        if machine.is_part(device):
             raise Unavailable("NVML counts a whole GPU, of which this is a part (MIG)")
         counter = Nvml(handle)
         if counter.read_j() is None:

@@ -12,6 +12,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from assay.device import FAILED
+
 
 def cells(pattern: str, axes: Mapping[str, Sequence[Any]]) -> Iterator[str]:
     """The path of every record of a grid.
@@ -89,13 +91,14 @@ def listed(file: Path) -> list[str]:
 
 
 def is_lost(path: Path) -> bool:
-    """Whether a neighbour spoilt a trial of a record, so that measuring again may mend it.
+    """Whether a neighbour spoilt a trial of a record, or its GPU failed: again, it may be well.
 
     What cannot be read is not lost: whoever needs it says what is wrong with it.
     """
     try:
-        trials = json.loads(path.read_text(encoding="utf-8"))["trials"]
-        return any(_is_spoilt(trial) for trial in trials)
+        seen = json.loads(path.read_text(encoding="utf-8"))
+        failed = str(seen["reason"]).startswith(FAILED)
+        return failed or any(_is_spoilt(trial) for trial in seen["trials"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

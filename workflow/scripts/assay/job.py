@@ -39,12 +39,19 @@ NO_MEMORY = (
     "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
     "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
 )
-# CUDA's errors after which every later call of a process fails, too.
+# CUDA's errors after which every later call of a process fails, too, and how its libraries tell
+# them (or, of a handle, that there is no memory left for it).
 LOST = (
     "illegal memory access",
+    "illegal instruction",
     "unspecified launch failure",
+    "launch timed out",
     "uncorrectable ECC error",
+    "uncorrectable NVLink error",
+    "CUDA error: unknown error",
     "GPU is lost",
+    "STATUS_EXECUTION_FAILED",
+    "STATUS_NOT_INITIALIZED",
 )
 SEEDS_APART = 1_000_003  # seeds of an occasion; scripts add small numbers to theirs
 AT_WORK_S = 0.05  # of products, to see how many threads compute
@@ -169,7 +176,7 @@ def _measure(
         if is_out_of_memory(error):
             return [], Status.OUT_OF_MEMORY, f"out of memory: {first}"
         if is_lost(error):
-            return [], Status.UNAVAILABLE, f"the GPU failed, nothing was kept: {first}"
+            return [], Status.UNAVAILABLE, f"{device.FAILED}: {first}"
         raise
     return trials, *summarize(trials)
 

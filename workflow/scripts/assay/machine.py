@@ -102,6 +102,12 @@ def throttled(device: torch.device) -> str | None:
     return ", ".join(_words(bits, SLOWDOWN)) or None if bits else None
 
 
+def power_capped(device: torch.device) -> bool:
+    """Whether a GPU's clock is held down now by its power, as is normal in large products."""
+    bits = _event_bits(nvml_handle(device)) or 0
+    return bool(bits & pynvml.nvmlClocksThrottleReasonSwPowerCap)
+
+
 def others_on_gpu(device: torch.device) -> str | None:
     """Who else used the GPU in the last second, for more than a desktop takes; None for nobody.
 
@@ -148,8 +154,8 @@ def gpu_conditions(device: torch.device) -> dict[str, JsonValue] | None:
     processes = ask(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
     now = pynvml.nvmlDeviceGetClockInfo
     return {
-        "gpu_id": gpu_id(handle),
-        "name": ask(pynvml.nvmlDeviceGetName, handle),
+        "gpu_id": gpu_id(device),
+        "name": _part(device) or ask(pynvml.nvmlDeviceGetName, handle),
         "sm_clock_hz": clock_hz(now, handle, pynvml.NVML_CLOCK_SM),
         "memory_clock_hz": clock_hz(now, handle, pynvml.NVML_CLOCK_MEM),
         "temperature_c": ask(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
@@ -169,10 +175,28 @@ def is_exclusive(device: torch.device) -> bool:
     return bool(mode == pynvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS)
 
 
-def gpu_id(handle: Any) -> str | None:
-    """A hash that tells GPUs and their drivers apart, of both, salted; None where NVML hides it."""
+def gpu_id(device: torch.device) -> str | None:
+    """A hash that tells GPUs, the sizes of their parts, and their drivers apart, salted.
+
+    None for what is no NVIDIA GPU or where NVML hides it.
+    """
+    handle = nvml_handle(device)
+    if handle is None:
+        return None
     told = ask(pynvml.nvmlDeviceGetUUID, handle), ask(pynvml.nvmlSystemGetDriverVersion)
-    return _hashed(*map(str, told)) if all(told) else None
+    return _hashed(*map(str, told), *filter(None, [_part(device)])) if all(told) else None
+
+
+def is_part(device: torch.device) -> bool:
+    """Whether it is a part of a GPU (MIG); False where nobody tells."""
+    handle = nvml_handle(device)
+    mode = None if handle is None else ask(pynvml.nvmlDeviceGetMigMode, handle)
+    return bool(mode and mode[0])  # now; the other is from the next start on
+
+
+def _part(device: torch.device) -> str | None:
+    """Torch's name of a part of a GPU, which says its size; None of a whole one."""
+    return str(torch.cuda.get_device_properties(device).name) if is_part(device) else None
 
 
 def peak_flops(device: torch.device, dtype: str) -> float | None:

@@ -253,20 +253,25 @@ def _parse(question: str, argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def refuse_mixed(paths: Sequence[Path], records: Sequence[Record]) -> None:
-    """Records of one question learned from the same data, those of a label on one GPU and driver.
+    """Records of one question learned from the same data, and times of a label are of one GPU.
+
+    Of one to a machine: a label of a cluster has many, and the answer says so. What is learned is
+    the same on each of them.
 
     Raises:
         record.RecordError: They did not; the message names a record of each.
     """
-    seen: dict[str, dict[JsonValue, str]] = {}
+    seen: dict[tuple[str, str], dict[JsonValue, str]] = {}
     for path, each in zip(paths, records, strict=True):
         if data := each.provenance.dataset:
             what = "Records come from different data sets"
-            seen.setdefault(what, {}).setdefault(data.digest, path.as_posix())
-        if found := (each.conditions.gpu or {}).get("gpu_id"):
+            seen.setdefault((what, ""), {}).setdefault(data.digest, path.as_posix())
+        found = (each.conditions.gpu or {}).get("gpu_id")
+        if found and any("clock" in trial.result for trial in each.trials):
             what = f"Records of {each.axes['device']} come from different GPUs, or drivers"
-            seen.setdefault(what, {}).setdefault(found, path.as_posix())
-    for what, places in seen.items():
+            where = what, each.provenance.machine_id
+            seen.setdefault(where, {}).setdefault(found, path.as_posix())
+    for (what, _), places in seen.items():
         if len(places) > 1:
             named = " and ".join(places.values())
             raise record.RecordError(f"{what}: {named}. Delete those of one and run again.")

@@ -197,7 +197,8 @@ class CudaClock:
         """A block that was launched ahead of the device; if that cannot be, one that was not."""
         lead_s = max(lead_s, LEAST_LEAD_S)
         while not (seen := self._read(call, calls, lead_s)).ahead and lead_s < most_s:
-            lead_s = max(2 * lead_s, LEAD * seen.launch_s)
+            # No longer: a GPU that also draws a screen ends what lasts for seconds.
+            lead_s = min(max(2 * lead_s, LEAD * seen.launch_s), 2 * MOST_LEAD_S)
         return seen
 
     def _read(self, call: Call, calls: int, lead_s: float) -> _Reading:

@@ -446,8 +446,8 @@ class _Rounds:
         own.sm_clock_hz, own.power_w = machine.sm_clock_hz(device), machine.power_w(device)
         spoilt = _spoilt(device)
         limit = self.protocol.void_clock_share * (self.settled_hz or 0.0)
-        slow = "SM clock" if own.sm_clock_hz and own.sm_clock_hz < limit else None
-        own.why_void = own.why_void or spoilt or slow
+        slow = own.sm_clock_hz and own.sm_clock_hz < limit and not machine.power_capped(device)
+        own.why_void = own.why_void or spoilt or ("SM clock" if slow else None)
 
     @property
     def beside_neighbour(self) -> bool:
