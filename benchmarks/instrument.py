@@ -315,7 +315,7 @@ def default_run(sizes: Sequence[int]) -> Iterator[Row]:
     spent = sum(map(counting_s, records)) / sum(r.provenance.duration_s for r in records)
     yield Row("share of time that counts", "alignment, default", f"{spent:.1%}", "≥ 60 %",
               spent >= 0.6)  # fmt: skip
-    table = answer_alignment.rows(occasion.pooled(records, occasion.known()))
+    table = answer_alignment.answer(occasion.pooled(records, occasion.known())).frame
     seen = list(table.loc[table["status"] == Status.OK, "verdict"])
     said = 1 - share(seen, Word.UNKNOWN)
     yield Row("comparisons with a verdict", f"{len(seen)} of alignment", f"{said:.1%}", "≥ 80 %",

@@ -180,7 +180,7 @@ def test_the_headline_names_every_format_and_leads_with_the_largest_difference()
         "Float32: the same, float64: cannot tell."
     )
     assert found.short == "1025: +10.0 % in bfloat16; others the same or cannot tell"
-    assert [view.name for view in found.views] == ["bfloat16", "float64", "float32"]
+    assert [view.name for view in found.views] == ["bfloat16", "float32", "float64"]
     assert model.state(found.cells) == State.PART
     short_enough(found)
 
@@ -197,7 +197,7 @@ def test_sizes_of_jobs_of_their_own_make_no_verdict():
     """They lie minutes apart: their ratios are shown, a contrast of them would be none."""
     found = answer.answer(sizes_alone(odd))
     assert verdicts(found) == {
-        "cpu, float32": "cannot tell (the sizes that decide were not timed together)"
+        "cpu, float32": "cannot tell (sizes that decide, in the same rounds: not measured)"
     }
     assert list(found.frame.loc[found.frame["n"] == 1025, "verdict"]) == ["slower"]
 
@@ -205,12 +205,12 @@ def test_sizes_of_jobs_of_their_own_make_no_verdict():
 def test_a_lost_trial_says_how_it_was_lost():
     lost = together(odd, status=Status.CONTENDED, reason="busy", result={})
     said = verdicts(answer.answer([*sizes_alone(odd), lost]))["cpu, float32"]
-    assert said == "cannot tell (the trial that decides: disturbed)"
+    assert said == "cannot tell (sizes that decide, in the same rounds: disturbed)"
 
 
 def test_without_a_size_that_decides_it_cannot_tell():
     found = answer.answer([*sizes_alone(odd), together(odd, sizes=(1008, 1023))])
-    assert verdicts(found)["cpu, float32"] == "cannot tell (a size that decides was not measured)"
+    assert "not measured" in verdicts(found)["cpu, float32"]
 
 
 @pytest.mark.parametrize("arm", [contrast.TILE, "twin"])
@@ -278,13 +278,12 @@ def too_slow(n, **changes):
     return Trial(**(shared | changes))
 
 
-def test_a_number_format_too_slow_to_be_measured_says_how_slow_it_is():
+def test_a_number_format_too_slow_to_be_measured_is_named():
     slow = records(lambda n: 1.0)
     for each in slow[:-1]:
-        each.trials[0].result["arms"]["anchor"] = {"time_median_s": 0.0055}
         each.trials.append(too_slow(each.axes["n"]))
     found = answer.answer(slow)
-    assert verdicts(found)["cpu, float16"] == "a product takes 118 × float32's time"
+    assert verdicts(found)["cpu, float16"] == "too slow"
     assert found.sentence.endswith("Float16: too slow.")
     assert model.state(found.cells) == State.PART
 
@@ -358,15 +357,7 @@ def test_other_shapes_have_rows_and_no_part_in_the_verdict():
         assert "slower" in row(found, "1025, tensor × matrix", dtype)
         assert "the same within 2 %" in row(found, "1032, matrix × vector", dtype)
     assert set(found.frame["shape"]) == {"matrix", "batched", "vector"}
-    assert any("Tensor × matrix: 4 matrices" in each for each in found.method)
-    assert "Bandwidth limits matrix × vector in float32 (at 10.0 GB/s)" in found.why[1]
-    assert "tensor" not in found.why[1]
     short_enough(found)
-
-
-def test_bandwidth_is_named_only_where_it_limits():
-    found = answer.answer(with_shapes(odd, vector_flops=9e10))
-    assert not any("andwidth" in each for each in found.why)
 
 
 def test_the_figure_holds_the_sizes_near_the_reference_and_the_table_more():

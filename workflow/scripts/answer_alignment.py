@@ -9,18 +9,16 @@ between sizes near the reference (:mod:`assay.timing.contrast`), timed in the sa
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from statistics import median
 from typing import Any
 
 import pandas as pd
 from assay.answer import arms, model, question, say, trials, verdict
 from assay.answer.arms import Arm
 from assay.answer.figure import Axis, Band, Row
-from assay.answer.model import Cell, Main, Table
+from assay.answer.model import Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Word
 from assay.record import Record, Status, Trial
@@ -29,7 +27,6 @@ from assay.timing import contrast
 from assay.timing.contrast import power_of_two
 
 FORMATS = ("float64", "float32", "tf32", "bfloat16", "float16")  # wide ones first
-BESIDE = "float32"  # what a number format is compared with that is too slow to be measured
 SQUARE = "matrix"
 SHAPES = {"batched": "tensor × matrix", "vector": "matrix × vector"}
 LAYOUTS = {
@@ -46,7 +43,6 @@ DENSE, ADDRESS, SHAPE, CONTRAST = "size", "address", "shape", "contrast"  # what
 KINDS = (DENSE, ADDRESS, SHAPE, CONTRAST)  # in the table's order
 ROWS = 14  # sizes in the figure, at most, and
 LISTED = 200  # in the page's table: those nearest to the reference
-BOUND_BY_BANDWIDTH = 0.5  # of the FLOP/s of the square product: arithmetic is not what limits
 MARGIN = 100 * verdict.MARGIN
 
 
@@ -141,17 +137,15 @@ def _group(arm: Arm) -> str:
 
 def headline(here: Sequence[Arm]) -> Arm:
     """The size just above the reference, or else the nearest misaligned one that was asked for."""
-    extras = here[0].extras
-    anchor = extras["anchor"]
+    extras, anchor = here[0].extras, here[0].extras["anchor"]
 
     def aside(arm: Arm) -> tuple[bool, bool, int]:
         n = arm.extras["n"]
         return n != anchor + 1, power_of_two(n) > contrast.MISALIGNED, abs(n - anchor)
 
-    lost = replace(here[0], seen=None, word=None, lost="not measured")
-    lost = replace(lost, extras={**extras, "n": anchor + 1})
     sizes = [arm for arm in _of(here, DENSE) if arm.extras["n"] != anchor]
-    return min(sizes, key=aside, default=lost)
+    lost = Arm(here[0].device, here[0].group, "", "", lost="not measured")
+    return min(sizes, key=aside, default=arms.with_extras(lost, {**extras, "n": anchor + 1}))
 
 
 def _interest(arm: Arm) -> tuple[int, float]:
@@ -162,34 +156,18 @@ def _interest(arm: Arm) -> tuple[int, float]:
     return rank, -abs(math.log(arm.seen.value))
 
 
-def explained(here: Sequence[Arm], found: Sequence[Arm]) -> str:
+def explained(here: Sequence[Arm]) -> str:
     """What matters on a device in a number format, and by how much: its contrasts."""
-    effects = _of(here, CONTRAST)
     if not any(arm.seen for arm in here):
-        return _slow(here, found)
-    if not effects:
-        return "cannot tell (the sizes that decide were not timed together)"
-    if lost := [arm.lost for arm in effects if arm.lost]:
-        return f"cannot tell (the trial that decides: {lost[0]})"
-    if len(effects) < len(ADVICE):
-        return "cannot tell (a size that decides was not measured)"
-    told = [f"{e.name} {say.change(e.seen.value)}" for e in effects if e.different and e.seen]
+        return here[0].lost
+    effects = _of(here, CONTRAST)
+    missing = "not measured" if len(effects) < len(ADVICE) else ""
+    if lost := next((arm.lost for arm in effects if arm.lost), missing):
+        return f"cannot tell (sizes that decide, in the same rounds: {lost})"
+    told = [f"{e.name} {say.change(e.relative)}" for e in effects if e.different]
     if not told and any(arm.word == Word.UNKNOWN for arm in effects):
         return "cannot tell"
     return ", ".join(told) or f"neither (all the same within {MARGIN:g} %)"
-
-
-def _slow(here: Sequence[Arm], found: Sequence[Arm]) -> str:
-    """Of a number format of which nothing was measured: how slow it is, or why."""
-    calls = [arm.extras["call_s"] for arm in here if arm.extras.get("call_s")]
-    beside = [
-        arm.extras["anchor_s"]
-        for arm in _of(found, DENSE, ADDRESS)
-        if (arm.device, arm.group) == (here[0].device, BESIDE) and arm.extras["anchor_s"]
-    ]
-    if not calls or not beside:
-        return here[0].lost
-    return f"a product takes {say.number(median(calls) / median(beside))} × {BESIDE}'s time"
 
 
 def answer(records: list[Record]) -> Findings:
@@ -202,30 +180,30 @@ def answer(records: list[Record]) -> Findings:
     mains.sort(key=_interest)
     statuses = {str(each.axes["device"]): each.status for each in records}
     absent = [Main(d, lost=model.lost(s)) for d, s in statuses.items() if d not in measured]
-    verdicts = {name: explained(here, found) for name, here in groups.items()}
-    # That of the headline first, the others as a reader looks for them.
-    in_order = [*mains[:1], *sorted(mains[1:], key=lambda arm: [*groups].index(_group(arm)))]
-    views = [view for arm in in_order if (view := _view(arm, groups[_group(arm)]))]
+    verdicts = {name: explained(here) for name, here in groups.items()}
+    anchor: Any = found[0].extras["anchor"] if found else "the reference"
     return Findings(
         short=_short(mains),
         cells=[*(arm.main for arm in mains), *absent],
         sentence=_sentence(mains, absent),
         so=_so(found),
-        numbers=_numbers(found, verdicts),
-        why=_why(mains, verdicts) + _limits(found),
-        method=_method(records, found),
-        caveats=_caveats(mains),
-        views=views or question.nothing("Time per operation by size"),
+        numbers={
+            "verdicts": verdicts,
+            "effects": [arms.flat(arm) for arm in _of(found, CONTRAST) if arm.seen],
+        },
+        why=_why(mains, verdicts),
+        method=_method(anchor),
+        caveats=[
+            "A published answer timed one cold call each and found 1024 twenty times slower than "
+            "1025: that was the start-up of the library, not alignment.",
+            "Padding to a multiple of 16 adds operations of its own.",
+        ],
+        views=[view for arm in mains if (view := _view(arm, groups[_group(arm)]))]
+        or question.nothing("Time per operation by size"),
         switch="Format",
-        table=_table(found),
+        table=_table(found, anchor),
         frame=pd.DataFrame(map(arms.flat, found)).convert_dtypes(),
     )
-
-
-def _numbers(found: Sequence[Arm], verdicts: Mapping[str, str]) -> dict[str, Any]:
-    sizes = Counter(arm.word.value for arm in _of(found, DENSE, ADDRESS, SHAPE) if arm.word)
-    effects = [arms.flat(arm) for arm in _of(found, CONTRAST) if arm.seen]
-    return {"comparisons": dict(sizes), "verdicts": dict(verdicts), "effects": effects}
 
 
 # ---- telling ------------------------------------------------------------------------------------
@@ -245,16 +223,16 @@ def _sentence(mains: Sequence[Arm], absent: Sequence[Main]) -> str:
 
 def _claim(arm: Arm) -> str:
     takes, other = f"size {arm.extras['n']} takes", arm.extras["anchor"]
+    whether = f"whether {takes} longer per operation than {other}"
     if arm.seen is None:
-        return f"Whether {takes} longer per operation than {other} was not measured."
-    ratio = say.ratio(arm.seen)
+        return f"{say.capital(whether)} was not measured."
     if arm.word == Word.UNKNOWN:
-        said = f"Cannot tell whether {takes} longer per operation than {other}"
-        return f"{said}: {ratio} in {arm.label}."
+        return f"Cannot tell {whether}: {say.ratio(arm.seen)} in {arm.label}."
+    takes = f"In {arm.label}, {takes}"
     if arm.word == Word.SAME:
-        return f"In {arm.label}, {takes} the same time per operation as {other}: {ratio}."
+        return f"{takes} the same time per operation as {other}: {say.ratio(arm.seen)}."
     than = "as" if say.is_factor(arm.seen.value) else "than"
-    return f"In {arm.label}, {takes} {say.longer(arm.seen)} per operation {than} {other}."
+    return f"{takes} {say.longer(arm.seen)} per operation {than} {other}."
 
 
 def _rest(here: Sequence[Arm]) -> str:
@@ -280,21 +258,17 @@ def _short(mains: Sequence[Arm]) -> str:
 
 def _so(found: Sequence[Arm]) -> str:
     """Which sizes to choose, where a contrast shows that the others are slower."""
-    by_device = arms.grouped([arm for arm in _of(found, CONTRAST) if arm.seen], lambda a: a.device)
-    parts = []
-    for device, here in by_device.items():
-        said: dict[str, list[str]] = {}
+    advice: dict[str, list[str]] = {}
+    effects = arms.grouped([a for a in _of(found, CONTRAST) if a.seen], lambda a: a.device)
+    for device, here in effects.items():
         for effect, text in ADVICE.items():
             slower = [a.group for a in here if a.name == effect and a.word == Word.SLOWER]
             everywhere = set(slower) == {arm.group for arm in here}
-            where = "" if everywhere else f"in {say.listed(slower)} "
+            where = "" if everywhere else f" in {say.listed(slower)}"
             if slower:
-                said.setdefault(where, []).append(text.format(here[0].extras["anchor"]))
-        advice = [where + ", and ".join(texts) for where, texts in said.items()]
-        if advice:
-            where, text = say.on(device, by_device), ", and ".join(advice[:2])
-            parts.append(f"{where}{text if where else say.capital(text)}.")
-    return " ".join(parts)
+                advice.setdefault(device, []).append(text.format(here[0].extras["anchor"]) + where)
+    told = {device: f"{', and '.join(texts[:2])}." for device, texts in advice.items()}
+    return " ".join(say.on(device, effects) + say.capital(text) for device, text in told.items())
 
 
 def _why(mains: Sequence[Arm], verdicts: Mapping[str, str]) -> list[str]:
@@ -303,55 +277,17 @@ def _why(mains: Sequence[Arm], verdicts: Mapping[str, str]) -> list[str]:
     return [text] if mains else []
 
 
-def _limits(found: Sequence[Arm]) -> list[str]:
-    """Shapes that memory limits: their FLOP/s are far from those of the square product."""
-    at = [a for a in found if a.seen and a.extras["n"] == a.extras["anchor"]]
-    square = {_group(a): a.extras.get("throughput_flops") or 0.0 for a in _of(at, DENSE)}
-    limited = [
-        f"{SHAPES[a.extras['shape']]} in {a.group} (at {say.quantity(rate, 'B/s')})"
-        for a in _of(at, SHAPE)
-        if (rate := a.extras.get("throughput_bytes_per_s"))
-        and a.extras["throughput_flops"] <= BOUND_BY_BANDWIDTH * square.get(_group(a), 0.0)
-    ]
-    return [f"Bandwidth limits {say.listed(limited)}."] if limited else []
-
-
-def _method(records: Sequence[Record], found: Sequence[Arm]) -> list[str]:
-    anchor = found[0].extras["anchor"] if found else "the reference"
-    shapes: list[Any] = [each.settings["shapes"] for each in records if "shapes" in each.settings]
-    told = [
+def _method(anchor: object) -> list[str]:
+    return [
         f"Each size is timed beside {anchor} in a process of its own; compared are times per "
         "operation, 2n³ a product. After ÷ stands the largest power of two that divides the size. "
         "Every product was checked against float64. Another address is compared with the same "
-        "size, dense.",
+        "size, dense, another shape with its own kind.",
         "Contrasts: alignment is sizes that at most 4 divides against sizes that 16 divides, on "
         f"either side of {anchor}; tile quantisation is multiples of 16 just above {anchor} "
         f"against those just below; power of two is {anchor} against those just below.",
+        f"The figure shows the {ROWS} sizes nearest to {anchor}, the table {LISTED}, the CSV all.",
     ]
-    if _of(found, SHAPE) and shapes:
-        told.append(
-            f"Tensor × matrix: {shapes[0]['batch']} matrices in one call; matrix × vector: 2n² "
-            "operations. Both are compared with their own kind."
-        )
-    if len({arm.extras["n"] for arm in _of(found, DENSE)}) > ROWS:
-        told.append(
-            f"The figure shows the {ROWS} sizes nearest to {anchor}, the table {LISTED} at most, "
-            "the CSV all."
-        )
-    return told
-
-
-def _caveats(mains: Sequence[Arm]) -> list[str]:
-    caveats = [
-        "A published answer timed one cold call each and found 1024 twenty times slower than "
-        "1025: that was the start-up of the library, not alignment."
-    ]
-    n = mains[0].extras["n"] if mains else 0
-    padded = n + -n % contrast.ALIGNED
-    if padded > n:
-        more = say.share((padded / n) ** 3 - 1)
-        caveats.append(f"Padding adds operations of its own: {more} from {n} to {padded}.")
-    return caveats
 
 
 # ---- showing ------------------------------------------------------------------------------------
@@ -382,9 +318,8 @@ def _row(arm: Arm, strong: bool) -> Row:
     return arm.row(seen=seen, text=text, note=f"÷{arm.extras['power_of_two']}", strong=strong)
 
 
-def _table(found: Sequence[Arm]) -> Table:
+def _table(found: Sequence[Arm], anchor: Any) -> Table:
     """All comparisons; of many sizes those nearest to the reference."""
-    anchor = found[0].extras["anchor"] if found else 0
     sizes = {arm.extras["n"] for arm in _of(found, DENSE)}
     listed = {None, *sorted(sizes, key=lambda n: abs(n - anchor))[:LISTED]}
     return arms.table(
@@ -396,15 +331,10 @@ def _table(found: Sequence[Arm]) -> Table:
         group="format",
         extra={
             "divisible by": lambda arm: arm.extras["power_of_two"],
-            "GFLOP/s": _speed,
+            "GFLOP/s": arms.extra("throughput_flops", lambda flops: say.number(flops / 1e9)),
             "kernel": lambda arm: arm.extras.get("kernel"),
         },
     )
-
-
-def _speed(arm: Arm) -> Cell | None:
-    flops = arm.extras.get("throughput_flops") if arm.value else None
-    return Cell(text=say.number(flops / 1e9), value=flops) if flops else None
 
 
 main = partial(question.run, "alignment", answer)
