@@ -21,7 +21,6 @@ from assay.answer.model import Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Comparison, Word
 from assay.record import Record, Status, Trial
-from matplotlib.axes import Axes
 from pandas import DataFrame
 
 FASTER = 1 - verdict.MARGIN  # a ratio of times below this is no longer the same
@@ -34,7 +33,6 @@ WAYS = {
     "printed": "printed to the null device",
 }
 ON_CPU = ("one_thread", "all_threads")
-WHOLE = (*ON_CPU, "resident")  # what a device does as a whole
 TASKS = {"product": "products", "elementwise": "elementwise products"}
 TITLE = "Ratio of times against matrix size"
 SUMMARY = "From which size on each way is faster"
@@ -72,34 +70,32 @@ def _arm(each: Record, trial: Trial, name: str) -> Arm:
         "throughput_flops": arm["units_per_call"] / time.value,
         "throughput_bytes_per_s": size / time.value if size else None,
         "noise": verdict.noise(result),
-        **{key: result.get(key) for key in ("device_s", "unsynchronised_s", "peak_flops")},
+        **{key: result.get(key) for key in ("device_s", "unsynchronised_s")},
     }
     group = f"{what['dtype']} {TASKS[str(what['operation'])]}"
     found = Arm(str(each.axes["device"]), group, way, str(what["n"]), time, extras=extras)
     if name == "all_threads":
-        seen = verdict.paired(result, name)
-        return _against(found, seen, found.device, "one_thread", WAYS["one_thread"])
+        one = replace(found, name="one_thread", extras={"how": WAYS["one_thread"]})
+        return _against(found, one, verdict.paired(result, name))
     return found
 
 
 def _beside_cpu(arm: Arm, found: Sequence[Arm]) -> Arm:
     """What a GPU does beside the first CPU, on as many threads as are faster, at the same task."""
-    if arm.name not in ("resident", "transfer"):
-        return arm
     same = [a for a in found if on_cpu(a) and (a.group, a.label) == (arm.group, arm.label)]
-    ways = {a.name: a for a in same if a.device == same[0].device}
-    timed = [ways[way] for way in ON_CPU if way in ways and ways[way].value]
-    if not timed or not arm.value:
+    timed = [a for a in same if a.name in ON_CPU and a.device == same[0].device]
+    if arm.name not in ("resident", "transfer") or not timed or not arm.value:
         return arm
-    other = min(timed, key=lambda each: each.value.value)  # small sizes are faster on one thread
+    other = min(timed, key=lambda each: float(each.extras["time_s"]))  # one thread, where small
+    assert other.value
     noise = max(arm.extras["noise"], other.extras["noise"])
-    seen = verdict.unpaired(arm.value, other.value, noise=noise)
-    return _against(arm, seen, other.device, other.name, other.extras["how"])
+    return _against(arm, other, verdict.unpaired(arm.value, other.value, noise=noise))
 
 
-def _against(arm: Arm, seen: Comparison, device: str, way: str, how: str) -> Arm:
-    other = {"against_device": device, "against_way": way, "against": f"{how} of {device}"}
-    return replace(arm, seen=seen, extras={**arm.extras, **other})
+def _against(arm: Arm, other: Arm, seen: Comparison) -> Arm:
+    against = {"against_device": other.device, "against_way": other.name}
+    against |= {"against": f"{other.extras['how']} of {other.device}"}
+    return replace(arm, seen=seen, extras={**arm.extras, **against})
 
 
 def on_cpu(arm: Arm) -> bool:
@@ -169,17 +165,13 @@ class Crossover:
 
     @property
     def told(self) -> str:
-        """From where on it is faster, and whether that cannot be told."""
+        """From where on it is faster, or that this cannot be told."""
         low, high = self.ends
         if self.doubtful:
-            left = f"≤{self.sizes[0]}" if low == 0 else say.count(low)
-            right = f">{self.sizes[-1]}" if math.isinf(high) else say.count(high)
-            return f"cannot tell: n* is in [{left}, {right}]"
+            return Word.UNKNOWN.value
         if self.case == "crosses":
             between = f"between {say.count(low)} and" if low else "="
             return f"from n {between} {say.count(high)}{'' if low else ' or less'}"
-        if len(self.sizes) == 1:
-            return f"{'' if self.case == 'always' else 'not '}at n = {self.sizes[0]}"
         if self.case == "always":
             return f"at every size from {self.sizes[0]}"
         only = [arm.label for arm in self.arms if arm.word == Word.FASTER]
@@ -216,23 +208,6 @@ def formats(records: Sequence[Record]) -> dict[str, str]:
     return {str(what["operation"]): str(what["dtype"]) for what in reversed(asked)}
 
 
-def bests(found: Sequence[Arm]) -> list[tuple[Arm, dict[int, float]]]:
-    """The fastest product of every device and format, and the share of its speed by size."""
-    products = [a for a in found if a.extras["operation"] == "product" and a.name in WHOLE]
-    products.sort(key=lambda arm: arm.extras["n"])
-    kept = []
-    for same in arms.grouped(products, lambda a: f"{a.device}, {a.group}").values():
-        best = max(same, key=_speed)
-        by_size = arms.grouped(same, lambda arm: arm.label)
-        top = {int(n): max(map(_speed, here)) / _speed(best) for n, here in by_size.items()}
-        kept.append((best, top))
-    return kept
-
-
-def _speed(arm: Arm) -> float:
-    return float(arm.extras["throughput_flops"])
-
-
 # ---- the answer ---------------------------------------------------------------------------------
 
 
@@ -252,9 +227,8 @@ def answer(records: list[Record]) -> Findings:
         sentence=_sentence(found, main, lost),
         so=_so(main),
         numbers=_numbers(found, crossed),
-        why=_speeds(found),
         method=_method(found),
-        caveats=_caveats(found),
+        caveats=CAVEATS,
         views=views or question.nothing(TITLE),
         folded=[_summary(crossed)] if crossed else [],
         table=_table(found),
@@ -264,41 +238,26 @@ def answer(records: list[Record]) -> Findings:
 
 def _lost(records: Sequence[Record], found: Sequence[Arm], main: Sequence[Crossover]) -> list[Main]:
     """Tasks and devices that were asked for and have no crossover, each with why."""
-    measured = {arm.device: on_cpu(arm) for arm in found}
-    asked = [name for name, cpu in measured.items() if not cpu] or [*measured]
-    there, first = {each.task for each in main}, formats(records)
+    measured, there = {arm.device for arm in found}, {each.task for each in main}
+    asked = {arm.device for arm in found if not on_cpu(arm)} or measured
+    first = formats(records)
     lost: dict[str, str] = {}
     for each in records:
         device = str(each.axes["device"])
-        ended = {
-            str(trial.what["operation"]): trial.status
-            for trial in each.trials
-            if trial.what["dtype"] == first[str(trial.what["operation"])]
-        }
         if device not in measured:
-            missing = dict.fromkeys([device], [*ended.values(), each.status][0])
-        else:
-            on = f" on {device}" if len(asked) > 1 else ""
-            tasks = [task for task in ended if device in asked and (device, task) not in there]
-            missing = {TASKS[task] + on: ended[task] for task in tasks}
-        for name, status in missing.items():
-            if status != Status.OK:
-                lost[name] = model.lost(status)
-            lost.setdefault(name, "not measured")
+            lost.setdefault(device, trials.why_lost([each]))
+        for trial in each.trials if device in asked else ():
+            task = str(trial.what["operation"])
+            name = TASKS[task] + (f" on {device}" if len(asked) > 1 else "")
+            missing = trial.what["dtype"] == first[task] and (device, task) not in there
+            if missing and (name not in lost or trial.status != Status.OK):
+                lost[name] = model.lost(trial.status)
     return [Main(name, lost=why) for name, why in lost.items()]
 
 
 def _numbers(found: Sequence[Arm], crossed: Sequence[Crossover]) -> dict[str, Any]:
     return {
         "crossovers": [_crossover_numbers(each) for each in crossed],
-        "best_products": [
-            {
-                "device": best.device,
-                **{key: best.extras[key] for key in ("dtype", "n", "way", "throughput_flops")},
-                "share_by_n": {str(n): share for n, share in top.items()},
-            }
-            for best, top in bests(found)
-        ],
         "latencies": [
             {"device": arm.device, "way": arm.name, **verdict.ends("time", arm.value, "_s")}
             for arm in found
@@ -325,10 +284,7 @@ def _crossover_numbers(each: Crossover) -> dict[str, Any]:
 
 def _frame(records: Sequence[Record], found: Sequence[Arm]) -> DataFrame:
     """One row per way of a trial, and one per trial that was lost."""
-    best = {(arm.device, arm.group): _speed(arm) for arm, _ in bests(found)}
-    shares = [_speed(arm) / best.get((arm.device, arm.group), math.nan) for arm in found]
-    rows = [arms.flat(a) | {"share_of_best": s} for a, s in zip(found, shares, strict=True)]
-    table = trials.frame(records, rows)
+    table = trials.frame(records, map(arms.flat, found))
     return table[table["status"] != Status.OK.value].dropna(axis=1, how="all")
 
 
@@ -345,100 +301,63 @@ def _sentence(found: Sequence[Arm], main: Sequence[Crossover], lost: Sequence[Ma
     if not main:
         return "No GPU here, and the CPU in one way only, so there is nothing to compare."
     parts = ["No GPU could be compared." if gpus else "No GPU here."] * on_cpu(main[0].first)
-    devices = [each.first.device for each in main]
-    for device in dict.fromkeys(devices):
-        parts += _clauses([each for each in main if each.first.device == device], devices)
+    by_device = arms.grouped(main, lambda each: each.first.device)
+    parts += [say.on(device, by_device) + _clauses(here) for device, here in by_device.items()]
     return " ".join([*parts, *(f"{say.capital(each.name)}: {each.lost}." for each in lost)])
 
 
-def _clauses(here: Sequence[Crossover], devices: Sequence[str]) -> list[str]:
-    """Of one device: what is told of each task, then what cannot be told."""
-    first, parts = here[0].first, []
-    clear = [each for each in here if not each.doubtful]
-    for group in dict.fromkeys(each.first.group for each in clear):
-        ways = {each.first.name: each.told for each in clear if each.first.group == group}
-        texts = [f"with transfer {w}" if name == "transfer" else w for name, w in ways.items()]
-        if len(ways) > 1 and len(set(ways.values())) == 1:
-            texts = [f"{texts[0]}, with or without transfer"]
-        task = group.removeprefix(f"{first.extras['dtype']} ") if parts else group
-        parts.append(f"for {task} {', '.join(texts)}")
-    subject = say.capital(_threads(first)) if on_cpu(first) else "The GPU is worth it"
-    told = [f"{subject} {', '.join(parts)}."] if parts else []
-    if told and len(told[0].split()) >= say.HEADLINE:  # beside the device's name
-        told = [f"{subject} {parts[0]}.", *(f"{say.capital(each)}." for each in parts[1:])]
-    doubtful = [each.name for each in here if each.doubtful]
-    told += [f"{say.capital(say.listed(doubtful))}: cannot tell."] if doubtful else []
-    return [say.on(first.device, devices) + " ".join(told)]
+def _clauses(here: Sequence[Crossover]) -> str:
+    """Of one device: what is told of the first task, then a word on each other."""
+    lead = next((each for each in here if not each.doubtful), None)
+    others = [each for each in here if each is not lead]
+    rest = arms.grouped(others, lambda each: each.told)
+    told, same_format = [], f"{here[0].first.extras['dtype']} "
+    for text, same in rest.items():
+        names = say.listed(each.name.removeprefix(same_format) for each in same)
+        told.append(f"{say.capital(names)}: {text}.")
+    if lead:
+        subject = say.capital(_threads(lead)) if on_cpu(lead.first) else "The GPU is worth it"
+        told.insert(0, f"{subject} for {lead.name} {lead.told}.")
+    return " ".join(told)
 
 
-def _threads(arm: Arm) -> str:
-    return f"{say.worded(arm.extras['threads'])} threads beat one"
+def _threads(each: Crossover) -> str:
+    return f"{say.worded(each.first.extras['threads'])} threads beat one"
 
 
 def _short(found: Sequence[Arm], main: Sequence[Crossover]) -> str:
+    """From which size on, of the first task that can be told."""
     if not main:
         return "Nothing to compare" if found else "Not measured"
-    lead = next((each for each in main if not each.doubtful), main[0])
-    first, aside = lead.first, "" if lead is main[0] else f" ({TASKS[lead.task[1]]})"
-    if on_cpu(first) and lead.doubtful:
-        return f"No GPU; cannot tell whether {_threads(first)}"
-    if on_cpu(first):
-        return f"No GPU; {_threads(first)} {_brief(lead)}{aside}"
-    by_device = arms.grouped([each.first for each in main], lambda arm: arm.device)
-    parts = []
-    for device in by_device:
-        same = [e for e in main if (e.first.device, e.first.name) == (device, first.name)]
-        told = ", ".join(f"{TASKS[each.task[1]]} {_brief(each)}" for each in same)
-        parts += [say.on(device, by_device) + say.capital(told)] if told else []
-    return "; ".join(parts)
-
-
-def _brief(each: Crossover) -> str:
-    told = each.told.replace("n between ", "n = ").replace(" and ", "–")
-    return "cannot tell" if each.doubtful else told.partition(" up to")[0]
+    parts = ["No GPU"] * on_cpu(main[0].first)
+    by_device = arms.grouped(main, lambda each: each.first.device)
+    for device, here in by_device.items():
+        lead = next((each for each in here if not each.doubtful), here[0])
+        what = f"the GPU is worth it for {lead.name}"
+        if on_cpu(lead.first):
+            what = _threads(lead) + ("" if lead is here[0] else f" ({TASKS[lead.task[1]]})")
+        since = lead.told.replace("n between ", "n = ").replace(" and ", "–").partition(" up to")[0]
+        told = f"cannot tell whether {what}" if lead.doubtful else f"{what} {since}"
+        parts.append(say.on(device, by_device) + told)
+    return say.capital("; ".join(parts))
 
 
 def _so(main: Sequence[Crossover]) -> str:
     """Where to calculate: only from sizes at which the verdicts say so."""
-    advice: dict[str, list[str]] = {}
+    advice: dict[str, dict[str, None]] = {}
     for each in main:
-        device, task = each.first.device, f"for {each.first.group}"
-        if each.first.name == "resident" and each.case != "never" and not each.doubtful:
+        way, task = each.first.name, f"for {each.first.group}"
+        if way == "resident" and each.case != "never" and not each.doubtful:
             since = say.count(each.ends[1] or each.sizes[0])
-            advice.setdefault(device, []).append(f"{task} from n = {since}")
+            advice.setdefault(each.first.device, {})[f"{task} from n = {since}"] = None
+        by_word = arms.grouped(each.arms, lambda arm: str(arm.word))
         slower, faster = (
-            [arm.extras["n"] for arm in each.arms if arm.word == word]
+            [arm.extras["n"] for arm in by_word.get(word, [])]
             for word in (Word.SLOWER, Word.FASTER)
         )
-        threads = each.first.name == "all_threads"
-        if threads and slower and max(slower) < min(faster, default=math.inf):
-            advice.setdefault("one thread", []).append(f"{task} up to n = {max(slower)}")
-    return " ".join(
-        f"Use {what} {', '.join(dict.fromkeys(tasks))}." for what, tasks in advice.items()
-    )
-
-
-def _speeds(found: Sequence[Arm]) -> list[str]:
-    """The best product of each device and number format, and from where on half of it is had."""
-    devices, texts = [arm.device for arm in found], []
-    for best, top in bests(found):
-        half = min(n for n, share in top.items() if share >= 0.5)
-        peak, launched = best.extras["peak_flops"], best.extras["unsynchronised_s"]
-        text = (
-            f"{say.on(best.device, devices)}The fastest of the {best.group}, n = {best.label}, "
-            f"reaches {say.quantity(_speed(best), 'FLOP/s')}"
-        )
-        text += f", half of it at n = {half}." if len(top) > 1 else "."
-        if peak:
-            text += f" That is {say.share(_speed(best), peak)} of the theoretical peak."
-        if launched:
-            claim = say.quantity(best.extras["flop_per_call"] / launched, "FLOP/s")
-            text += (
-                f" It returns after {say.quantity(launched, 's')}, before it is done: a clock that "
-                f"does not wait would say {claim}."
-            )
-        texts.append(text)
-    return texts
+        if way == "all_threads" and slower and max(slower) < min(faster, default=math.inf):
+            advice.setdefault("one thread", {})[f"{task} up to n = {max(slower)}"] = None
+    return " ".join(f"Use {what} {', '.join(tasks)}." for what, tasks in advice.items())
 
 
 def _method(found: Sequence[Arm]) -> list[str]:
@@ -460,16 +379,12 @@ def _method(found: Sequence[Arm]) -> list[str]:
     return method
 
 
-def _caveats(found: Sequence[Arm]) -> list[str]:
-    caveats = [
-        "More sizes in between would narrow down where the ratio crosses. Operands are used "
-        "again, so small ones stay in the caches.",
-        "Published times of such products imply 125 to 1334 TFLOP/s: they were taken without "
-        "synchronisation.",
-    ]
-    if found and all(map(on_cpu, found)):
-        caveats.append("A CPU has no transfer, so nothing is said about a GPU here.")
-    return caveats
+CAVEATS = [
+    "More sizes in between would narrow down where the ratio crosses. Operands are used again, so "
+    "small ones stay in the caches.",
+    "Published times of such products imply 125 to 1334 TFLOP/s: they were taken without "
+    "synchronisation.",
+]
 
 
 # ---- showing ------------------------------------------------------------------------------------
@@ -497,21 +412,8 @@ def _view(device: str, crossed: Sequence[Crossover], main: Sequence[Crossover]) 
         ][:1],
         band=Band(FASTER, 2 - FASTER, ""),
     )
-    _name_sides(drawn.axes[0], other, own)
     said = "; ".join(f"{each.name}: {each.told}" for each in mine)
     return Shown(TITLE, f"{TITLE}, {own} over {other}. Faster: {said}.", drawn, name=device)
-
-
-def _name_sides(axes: Axes, above: str, below: str) -> None:
-    """Say who is faster above and below 1, in room of their own."""
-    low, high = axes.get_ylim()
-    room = (high / low) ** (1.5 * figure.SMALL / figure.PLOT_HEIGHT)
-    axes.set_ylim(low / room, high * room)
-    for text, y, va in ((above, 1, "top"), (below, 0, "bottom")):
-        axes.annotate(
-            f"{text} faster", (0, y), (4, 4 - 8 * y), xycoords="axes fraction", va=va,
-            textcoords="offset points", color=figure.MUTED, fontsize=figure.SMALL,
-        )  # fmt: skip
 
 
 def _line(each: Crossover, mine: Sequence[Crossover]) -> Line:
