@@ -60,10 +60,6 @@ class Device:
         """The numbers of threads that were measured, fewest first; one None on an accelerator."""
         return list(dict.fromkeys(curve.threads for curve in self.curves))
 
-    def on(self, threads: int | None) -> list[Curve]:
-        """The curves of one number of threads."""
-        return [curve for curve in self.curves if curve.threads == threads]
-
     @property
     def roof(self) -> Curve | None:
         """What gets most from memory, on all threads, or on fewer if those were not measured."""
@@ -186,21 +182,20 @@ AGAINST = {Word.SLOWER: "ahead", Word.FASTER: "behind", Word.SAME: "level",
            Word.UNKNOWN: "cannot tell"}  # fmt: skip
 
 
-def against(found: Sequence[Device], made: Sequence[Arm]) -> str:
-    """Whether GPUs outperform CPUs; empty where only one kind of device was measured."""
-    if len(_kinds(found)) < 2:
-        return ""
+LACKING = {
+    is_cpu: f"Whether GPUs outperform CPUs cannot be told: no {other} was measured."
+    for is_cpu, other in ((True, "GPU"), (False, "CPU"))
+}
+
+
+def against(made: Sequence[Arm]) -> str:
+    """Whether GPUs outperform CPUs, in what was compared."""
     names: dict[str, list[str]] = {}
     for name, own in arms.grouped(made, lambda arm: arm.label).items():
         words = {AGAINST[arm.word] for arm in own}
         names.setdefault(words.pop() if len(words) == 1 else "not alike", []).append(name)
     told = [f"{word} in {say.listed(own)}" for word, own in names.items()]
-    return f"GPUs against CPUs: {', '.join(told) or 'cannot tell'}."
-
-
-def _kinds(found: Sequence[Device]) -> set[bool]:
-    """Whether CPUs (True) and others (False) were measured."""
-    return {each.is_cpu for each in found if each.roof or each.products}
+    return f"GPUs against CPUs: {', '.join(told) or Word.UNKNOWN}."
 
 
 # ---- the answer ------------------------------------------------------------------------------
@@ -210,28 +205,25 @@ def answer(records: list[Record]) -> Findings:
     """Answer from the records of every device and study."""
     found = devices(records)
     made = claims(found)
+    kinds = {each.is_cpu for each in found if each.roof or each.products}
+    alone = kinds if len(kinds) == 1 else set()
     told = question.joined({each.label: _tell(each) for each in found})
     cells = [*told.cells, *(arm.main for arm in made)]
-    if against(found, made) and not made:
+    if len(kinds) > 1 and not made:
         cells.append(Main("GPUs against CPUs", Word.UNKNOWN))
-    unknown = told.sentence == question.NOTHING and bool(made)
-    sentence = "The bandwidth of memory was not measured." if unknown else told.sentence
-    if sentence != question.NOTHING:
-        more = [against(found, made), model.lost_told(cells)]
-        sentence = " ".join(filter(None, [sentence, *more]))
+    sentence = told.sentence
+    if sentence != question.NOTHING or made:
+        rate = sentence.replace(question.NOTHING, "The bandwidth of memory was not measured.")
+        more = [against(made) if len(kinds) > 1 else "", model.lost_told(cells)]
+        sentence = " ".join(filter(None, [rate, *more]))
     return Findings(
         **vars(replace(told, sentence=sentence, cells=cells)),
         numbers=_numbers(found, made),
-        why=_why(found),
+        why=[*filter(None, [*map(_limits, found), *(LACKING[kind] for kind in alone)])],
         method=METHOD,
-        caveats=[*CAVEATS, *(text for each in found for text in _own_caveats(each))],
-        views=[shown for each in found for shown in _scans(each, each.threads[-1:])]
-        or question.nothing(TITLE),
-        folded=[
-            *(shown for each in found for shown in _scans(each, each.threads[:-1])),
-            *(shown for each in found for shown in _roofline(each)),
-            *_compared(made),
-        ],
+        caveats=[*CAVEATS, *filter(None, map(_beyond, found))],
+        views=[view for each in found if (view := _scan(each))] or question.nothing(TITLE),
+        folded=[*(view for each in found if (view := _roofline(each))), *_compared(made)],
         table=_table(found),
         frame=_frame(found, made),
     )
@@ -256,19 +248,13 @@ CAVEATS = [
 ]
 
 
-def _own_caveats(device: Device) -> list[str]:
-    said = []
-    if contended := sum(curve.contended for curve in device.curves):
-        total = contended + sum(len(curve.points) for curve in device.curves)
-        said.append(f"{device.where}{contended} of {total} points were disturbed and are missing.")
+def _beyond(device: Device) -> str:
+    """That the largest working set is not clearly beyond the caches, where it is not."""
     caches = device.caches(device.threads[-1]) if device.curves else []
-    if device.roof and caches and device.roof.points[-1].size < CLEARLY * caches[-1].size:
-        size, cache = items.size(device.roof.points[-1].size), caches[-1].name
-        said.append(f"{device.where}{size} is not clearly beyond the reported {cache}.")
-    nodes = items.values(device.probed, Item.NUMA).get("nodes", []) if device.probed else []
-    if len(nodes) > 1:
-        said.append(f"{device.where}{len(nodes)} NUMA nodes: binding threads can be faster.")
-    return said
+    if not device.roof or not caches or device.roof.points[-1].size >= CLEARLY * caches[-1].size:
+        return ""
+    size, cache = items.size(device.roof.points[-1].size), caches[-1].name
+    return f"{device.where}{size} is not clearly beyond the reported {cache}."
 
 
 def _tell(device: Device) -> Told:
@@ -289,32 +275,17 @@ def _tell(device: Device) -> Told:
     return Told(short, f"Memory gives {scan.told(rate)} ({how}).", so, device.cells)
 
 
-def _why(found: Sequence[Device]) -> list[str]:
-    """What a call costs, from where on arithmetic limits a product, and what was not compared."""
-    said = []
-    for device in found:
-        if device.curves:
-            calls = sorted(1e6 * curve.overhead_s for curve in device.curves)
-            cost = " to ".join(dict.fromkeys(say.number(each, 2) for each in (calls[0], calls[-1])))
-            said.append(
-                f"{device.where}A call on one element takes {cost} µs; working sets in which that "
-                "decides are not drawn."
-            )
-        if limits := [_limit(each, device.rate) for each in device.best.values()]:
-            said.append(
-                f"{device.where}Best products, and from which size on arithmetic limits them, not "
-                f"memory: {', '.join(limits)}."
-            )
-    if len(_kinds(found)) == 1:
-        lacking = "GPU" if True in _kinds(found) else "CPU"
-        said.append(f"Whether GPUs outperform CPUs cannot be told: no {lacking} was measured.")
-    return said
-
-
-def _limit(best: Product, rate: Interval | None) -> str:
-    text = f"{best.dtype} {say.quantity(best.value, 'FLOP/s')}"
-    least = rate and math.ceil(best.value / rate.value * 3 * ITEM_BYTES[best.dtype] / 2)
-    return f"{text} (n ≥ {least})" if rate else text
+def _limits(device: Device) -> str:
+    """From which size on arithmetic limits a product."""
+    limits = []
+    for best in device.best.values():
+        text = f"{best.dtype} {say.quantity(best.value, 'FLOP/s')}"
+        if device.rate:
+            least = best.value / device.rate.value * 3 * ITEM_BYTES[best.dtype] / 2
+            text += f" (n ≥ {math.ceil(least)})"
+        limits.append(text)
+    start = "Best products, and from which size on arithmetic limits them, not memory: "
+    return f"{device.where}{start}{', '.join(limits)}." if limits else ""
 
 
 def _numbers(found: Sequence[Device], made: Sequence[Arm]) -> dict[str, Any]:
@@ -328,20 +299,9 @@ def _numbers(found: Sequence[Device], made: Sequence[Arm]) -> dict[str, Any]:
 
 def _numbers_of(device: Device) -> dict[str, Any]:
     known = {curve.name: curve.memory for curve in device.curves if curve.memory}
-    moved = device.transfers
     return {
         "memory_bytes_per_s": {name: [p.rate, p.low, p.high] for name, p in known.items()},
         "theory_bytes_per_s": device.theory,
-        "knees": {
-            curve.name: [
-                {f"{name}_bytes": getattr(knee, name) for name in ("middle", "start", "end")}
-                | {f"{name}_bytes_per_s": getattr(knee, name) for name in ("above", "below")}
-                for knee in working_sets.knees(curve.points)
-            ]
-            for curve in device.curves
-        },
-        "transfers_bytes_per_s": {name: [r.value, r.low, r.high] for name, r in moved.items()},
-        "best_products_flops": {dtype: each.value for dtype, each in device.best.items()},
         "products_flops": {k: [p.value, p.low, p.high] for k, p in device.best.items()},
         "levels_bytes_per_s": {
             name: p and [p.rate, p.low, p.high] for name, p in device.levels.items()
@@ -378,35 +338,32 @@ def _frame(found: Sequence[Device], made: Sequence[Arm]) -> pd.DataFrame:
 # ---- showing ---------------------------------------------------------------------------------
 
 
-def _scans(device: Device, threads: Sequence[int | None]) -> list[Shown]:
-    """Bandwidth by working set, a drawing per number of threads; none where it has no line."""
-    shown = []
-    for count in threads:
-        points = {curve.operation: curve.points for curve in device.on(count)}
-        rates = [scan.interval(curve.memory) for curve in device.on(count) if curve.memory]
-        most = max(rates, key=lambda rate: rate.value, default=None)
-        title = with_threads(device.where + TITLE, count)
-        if drawn := scan.drawn(points, device.caches(count), most):
-            text = f"{title}: {scan.described(points)}"
-            shown.append(Shown(title, text, drawn, name=device.label))
-    return shown
+def _scan(device: Device) -> Shown | None:
+    """Bandwidth by working set on all threads; None where it has no line."""
+    count = device.threads[-1] if device.threads else None
+    curves = [curve for curve in device.curves if curve.threads == count]
+    points = {curve.operation: curve.points for curve in curves}
+    rates = [scan.interval(curve.memory) for curve in curves if curve.memory]
+    most = max(rates, key=lambda rate: rate.value, default=None)
+    title = with_threads(device.where + TITLE, count)
+    drawn = scan.drawn(points, device.caches(count), most)
+    return drawn and Shown(title, f"{title}: {scan.described(points)}", drawn, name=device.label)
 
 
-def _roofline(device: Device) -> list[Shown]:
+def _roofline(device: Device) -> Shown | None:
     """The fastest product of each doubling of n, under what memory can feed."""
     fastest: dict[tuple[str, int], Product] = {}
     for each in sorted(device.products, key=lambda each: each.value):
         if each.intensity >= 1:  # below, a call's start decides
             fastest[each.dtype, round(math.log2(each.n))] = each
     if device.rate is None or not fastest:
-        return []
+        return None
     kept = sorted(fastest.values(), key=lambda each: each.n)
     across = [each.intensity for each in kept]
-    lines = []
-    for dtype in (dtype for dtype in device.best if dtype in {each.dtype for each in kept}):
-        own = [each for each in kept if each.dtype == dtype]
-        seen = [arms.scaled(each, scan.GIGA) for each in own]
-        lines.append(Line(dtype, [each.intensity for each in own], seen))
+    lines = [
+        Line(name, [e.intensity for e in own], [arms.scaled(e, scan.GIGA) for e in own])
+        for name, own in arms.grouped(kept, lambda each: each.dtype).items()
+    ]
     # The roof rises with the intensity up to the best product of any format.
     top = max(kept, key=lambda each: each.value)
     bend = top.value / device.rate.value
@@ -416,8 +373,7 @@ def _roofline(device: Device) -> list[Shown]:
     x, y = Axis("FLOP per byte of the matrices", log=True), Axis("GFLOP/s", log=True)
     title = f"{device.where}Roofline: products under what memory can feed"
     told = ", ".join(f"{k} {say.measured(each, 'FLOP/s')}" for k, each in device.best.items())
-    drawn = figure.lines(lines, x, y)
-    return [Shown(title, f"{title}. The best: {told}.", drawn, name=device.label)]
+    return Shown(title, f"{title}. The best: {told}.", figure.lines(lines, x, y), name=device.label)
 
 
 def _compared(made: Sequence[Arm]) -> list[Shown]:
