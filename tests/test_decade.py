@@ -105,8 +105,7 @@ def test_what_the_table_says_today() -> None:
     assert "fp4" not in found.numbers["per_decade"]
     cells = {row[0]: row for row in found.table.rows}
     assert cells["fp4"][1:4] == [2, "2024 to 2025", "too short a time"]
-    assert sum("Largest growth within ten years" in each for each in found.why) == 2
-    assert any("no product was measured" in each for each in found.why)
+    assert "Largest growth within ten years: 1950 ×" in found.why[0]
 
 
 @pytest.mark.parametrize(
@@ -142,8 +141,6 @@ def test_a_trend_finds_its_growth(growth: float) -> None:
     assert line.value is not None
     assert line.value.value == pytest.approx(growth, rel=0.1)
     assert line.value.low < line.value.value < line.value.high
-    flops = 10 ** (line.extras["intercept"] + line.extras["slope"] * 2013.5)
-    assert answer.year_of(line, flops) == pytest.approx(2013.5)
 
 
 def test_a_short_time_or_few_chips_have_no_trend() -> None:
@@ -187,8 +184,9 @@ def test_mixing_formats_is_told_apart_from_growth() -> None:
     assert factors[answer.MIXED] > 100
     jump = answer.largest_jump(pd.concat([wide, narrow]))
     assert jump is not None
-    assert (jump.before["format"], jump.after["format"]) == ("float32", "float16")
-    assert jump.ratio > 5000
+    ratio, before, after = jump
+    assert (before["format"], after["format"]) == ("float32", "float16")
+    assert ratio > 5000
 
 
 def test_years_that_have_no_decade_have_no_jump() -> None:
@@ -228,8 +226,8 @@ def test_this_machine_is_its_fastest_product() -> None:
     made = table({"float32": 10, "float16": 10}, noise=1e-3)
     found = answer.answer_from(made, mine)
     cells = {row[0]: row[-1] for row in found.table.rows}
-    assert cells["float32"] == "float32 2.40 TFLOP/s (like a GPU of about 2010)"
-    assert cells["float16"] == "bfloat16 4.00 GFLOP/s (below a GPU of 2006)"
+    assert cells["float32"] == "float32 2.40 TFLOP/s"
+    assert cells["float16"] == "bfloat16 4.00 GFLOP/s"
     assert "cpu here 2.40 TFLOP/s" in found.folded[0].alternative
 
 
@@ -240,8 +238,8 @@ def test_devices_have_their_own_points() -> None:
     ]
     found = answer.answer(made)
     cells = {row[0]: str(row[-1]) for row in found.table.rows}
-    assert cells["float32"].startswith("cpu: float32 1.20 TFLOP/s (like a GPU of about 20")
-    assert cells["float16"].startswith("gpu: bfloat16 700 TFLOP/s (")
+    assert cells["float32"] == "cpu: float32 1.20 TFLOP/s"
+    assert cells["float16"] == "gpu: bfloat16 700 TFLOP/s"
 
 
 def test_the_files_of_an_answer(tmp_path: Path) -> None:

@@ -7,9 +7,7 @@ that this machine was measured to compute.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,12 +34,7 @@ LEAST_YEARS, LEAST_CHIPS = 8, 4  # under which a line through the peaks says not
 FORMATS = ["float64", "float32", "float16", "fp8", "fp4"]  # of the table, wide ones first
 HEAD = "float32"  # of which the headline speaks, where it has a trend
 MIXED = "best of any format"
-PUBLISHED = {
-    "float64": "float64",
-    "float32": "float32",
-    "bfloat16": "float16",
-    "float16": "float16",
-}
+PUBLISHED = {name: name for name in FORMATS[:3]} | {"bfloat16": "float16"}  # by its dtype
 TITLE = "Growth of published peaks in a decade, against the claim of 1000"
 PEAKS = "Published peaks by year, the best chip of each, and the fastest product measured here"
 
@@ -72,18 +65,10 @@ def trend(name: str, rows: pd.DataFrame) -> Arm | None:
     if last - first < LEAST_YEARS or rows["chip"].nunique() < LEAST_CHIPS:
         return None
     fitted = sm.OLS(np.log10(rows["peak_flops"]), sm.add_constant(rows["year"].astype(float))).fit()
-    slope, intercept = (float(fitted.params[each]) for each in ("year", "const"))
-    slopes = (slope, *map(float, fitted.conf_int(1 - CONFIDENCE).loc["year"]))
+    slopes = (fitted.params["year"], *fitted.conf_int(1 - CONFIDENCE).loc["year"])
     growth = Interval(*(float(10 ** (DECADE * each)) for each in slopes))
     seen = verdict.unpaired(Interval(CLAIM, CLAIM, CLAIM), growth)
-    extras = {"peaks": len(rows), "first": first, "last": last}
-    extras |= {"slope": slope, "intercept": intercept}
-    return Arm("", "", name, name.removeprefix("best of "), growth, seen, extras=extras)
-
-
-def year_of(line: Arm, flops: float) -> float:
-    """The year in which a trend passes that many FLOP/s."""
-    return float((math.log10(flops) - line.extras["intercept"]) / line.extras["slope"])
+    return Arm("", "", name, name, growth, seen, extras={"peaks": len(rows)})
 
 
 def groups(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -98,24 +83,15 @@ def trends(table: pd.DataFrame) -> dict[str, Arm]:
     return {line.name: line for line in arms.judged(found)}
 
 
-@dataclass(frozen=True)
-class Jump:
-    """What ten years came to between two chips."""
+def largest_jump(rows: pd.DataFrame) -> tuple[float, pd.Series, pd.Series] | None:
+    """The largest ratio between the best of two years ten years apart, and both.
 
-    ratio: float
-    before: pd.Series
-    after: pd.Series
-
-
-def largest_jump(rows: pd.DataFrame) -> Jump | None:
-    """The largest ratio between the best of two years ten years apart; None without such years."""
+    None without such years.
+    """
     best = {int(row["year"]): row for _, row in best_of_each_year(rows).iterrows()}
-    pairs = [
-        Jump(float(best[year + DECADE]["peak_flops"] / row["peak_flops"]), row, best[year + DECADE])
-        for year, row in best.items()
-        if year + DECADE in best
-    ]
-    return max(pairs, key=lambda each: each.ratio, default=None)
+    pairs = ((row, best[year + DECADE]) for year, row in best.items() if year + DECADE in best)
+    jumps = [(float(b["peak_flops"] / a["peak_flops"]), a, b) for a, b in pairs]
+    return max(jumps, key=lambda jump: jump[0], default=None)
 
 
 # ---- this machine --------------------------------------------------------------------------------
@@ -124,25 +100,18 @@ def largest_jump(rows: pd.DataFrame) -> Jump | None:
 def measured(records: Iterable[Record]) -> pd.DataFrame:
     """The fastest product that was measured on each device in each number format."""
     columns = ["device", "dtype", "format", "n", "year", "flops", "flops_low", "flops_high"]
-    found = [
-        _measured(each, trial)
-        for each in records
-        for trial in each.trials
-        if trial.status == Status.OK
-        and trial.what.get("dtype") in PUBLISHED
-        and trial.result.get("throughput_flops")
-    ]
+    found = []
+    for each, trial in [(record, one) for record in records for one in record.trials]:
+        result: Any = trial.result
+        dtype, flops = str(trial.what.get("dtype")), result.get("throughput_flops")
+        if trial.status == Status.OK and dtype in PUBLISHED and flops:
+            arm = result.get("arms", {}).get(result.get("arm", "target"), {})
+            median = arm.get("time_median_s", 1.0)
+            ends = (flops * median / arm.get(f"time_{end}_s", median) for end in ("high", "low"))
+            where = (each.axes["device"], dtype, PUBLISHED[dtype], trial.what.get("n"))
+            found.append((*where, int(each.provenance.started[:4]), flops, *ends))
     table = pd.DataFrame(found, columns=columns)
     return table.loc[table.groupby(["device", "dtype"], sort=False)["flops"].idxmax()]
-
-
-def _measured(each: Record, trial: Any) -> tuple[Any, ...]:
-    flops, dtype = trial.result["throughput_flops"], trial.what["dtype"]
-    arm = trial.result.get("arms", {}).get(trial.result.get("arm", "target"), {})
-    median = arm.get("time_median_s", 1.0)
-    ends = (flops * median / arm.get(f"time_{end}_s", median) for end in ("high", "low"))
-    where = (each.axes["device"], dtype, PUBLISHED[dtype], trial.what.get("n"))
-    return (*where, int(each.provenance.started[:4]), flops, *ends)
 
 
 # ---- the answer ----------------------------------------------------------------------------------
@@ -160,7 +129,7 @@ def answer_from(table: pd.DataFrame, records: Sequence[Record]) -> Findings:
     return Findings(
         **vars(_tell(table, lines)),
         numbers=_numbers(lines, best),
-        why=_why(table, best),
+        why=_why(table),
         method=[
             f"{len(table)} published dense peaks of {table['chip'].nunique()} chips, "
             f"{table['year'].min()} to {table['year'].max()}, from resources/peak-flops, each with "
@@ -186,73 +155,47 @@ CAVEATS = [
     "intervals are a rough guide.",
 ]
 
-START = {
-    Word.SLOWER: "No",
-    Word.FASTER: "Yes, and more",
-    Word.SAME: "Yes",
-    Word.UNKNOWN: "Cannot tell",
+CLAIMS = {  # of one number format, and of the best of any
+    Word.SLOWER: ("No", "Even mixing formats gives less than 1000 ×."),
+    Word.FASTER: ("Yes, and more", "Mixing formats gives more than 1000 ×."),
+    Word.SAME: ("Yes", "Mixing formats gives 1000 ×."),
+    Word.UNKNOWN: ("Cannot tell", "Mixing formats: cannot tell."),
 }
-BEYOND = {
-    Word.SLOWER: "Even mixing formats gives less than 1000 ×.",
-    Word.FASTER: "Mixing formats gives more than 1000 ×.",
-    Word.SAME: "Mixing formats gives 1000 ×.",
-    Word.UNKNOWN: "Mixing formats: cannot tell.",
-}
-
-
-def _head(lines: Mapping[str, Arm]) -> str:
-    """The number format that the headline speaks of."""
-    fixed = [name for name in FORMATS if name in lines]
-    return HEAD if HEAD in fixed or not fixed else fixed[0]
-
-
-def _word(lines: Mapping[str, Arm], name: str) -> Word:
-    word = lines[name].word if name in lines else None
-    return word or Word.UNKNOWN
 
 
 def _tell(table: pd.DataFrame, lines: Mapping[str, Arm]) -> Told:
     """Growth at a fixed number format, then with formats mixed."""
-    name = _head(lines)
-    cells = [Main(each, _word(lines, each)) for each in (name, MIXED)]
+    name = next((each for each in (HEAD, *FORMATS) if each in lines), HEAD)
+    cannot = Word.UNKNOWN
+    words = {e: lines[e].word or cannot if e in lines else cannot for e in (name, MIXED)}
+    cells = [Main(each, word) for each, word in words.items()]
     if name not in lines:
         sentence = "Cannot tell: the table spans too few years of any number format."
         return Told("Cannot tell: too few years", sentence, "", cells)
-    start, grew = START[_word(lines, name)], lines[name].value
+    start, beyond = CLAIMS[words[name]][0], CLAIMS[words[MIXED]][1]
+    grew = lines[name].value
     assert grew
     short = f"{start}: {say.number(grew.value, 2)} × a decade in {name}"
     first = f"{start}: in {name} the peaks of GPUs grew {_told(grew)} a decade."
-    return Told(short, f"{first} {BEYOND[_word(lines, MIXED)]}", _so(table, lines), cells)
-
-
-def _so(table: pd.DataFrame, lines: Mapping[str, Arm]) -> str:
-    """Formats are not to be mixed, where only that makes the claim true."""
-    jump = largest_jump(table)
-    if not jump or jump.ratio < CLAIM or {line.word for line in lines.values()} != {Word.SLOWER}:
-        return ""
-    return (
-        f"Compare peaks within one number format: {say.count(CLAIM)} × takes two formats, and two "
-        "years picked for it."
+    # Formats are not to be mixed, where only that makes the claim true.
+    jump, slower = largest_jump(table), {line.word for line in lines.values()} == {Word.SLOWER}
+    so = "Compare peaks within one number format: 1000 × takes two formats and two picked years."
+    return Told(
+        short, f"{first} {beyond}", so if slower and jump and jump[0] >= CLAIM else "", cells
     )
 
 
-def _why(table: pd.DataFrame, best: pd.DataFrame) -> list[str]:
+def _why(table: pd.DataFrame) -> list[str]:
     """The largest growth in ten years, and between which chips."""
-    said = []
-    for name, rows in ((HEAD, table[table["format"] == HEAD]), ("any format", table)):
-        if jump := largest_jump(rows):
-            ends = [
-                f"{end['chip']} ({end['year']}, {end['format']}, "
-                f"{say.quantity(end['peak_flops'], 'FLOP/s')})"
-                for end in (jump.before, jump.after)
-            ]
-            said.append(
-                f"Largest growth within ten years, {name}: {say.number(jump.ratio)} ×, from "
-                f"{' to '.join(ends)}."
-            )
-    if best.empty:
-        said.append("This machine: no product was measured, so it has no point of its own.")
-    return said
+    if not (jump := largest_jump(table)):
+        return []
+    ratio, *chips = jump
+    ends = [
+        f"{chip['chip']} ({chip['year']}, {chip['format']}, "
+        f"{say.quantity(chip['peak_flops'], 'FLOP/s')})"
+        for chip in chips
+    ]
+    return [f"Largest growth within ten years: {say.number(ratio)} ×, from {' to '.join(ends)}."]
 
 
 def _numbers(lines: Mapping[str, Arm], best: pd.DataFrame) -> dict[str, Any]:
@@ -315,25 +258,13 @@ def _prefixed(value: float) -> str:
     return f"{say.short(value / scale)} {prefix}".strip()
 
 
-def _own(row: pd.Series, line: Arm | None) -> str:
-    """A product of this machine, and in which year a GPU's peak was as high."""
-    text = f"{row['dtype']} {say.quantity(row['flops'], 'FLOP/s')}"
-    if line is None:
-        return text
-    year, first, last = year_of(line, row["flops"]), line.extras["first"], line.extras["last"]
-    if year < first:
-        return f"{text} (below a GPU of {first})"
-    like = f"above a GPU of {last}" if year > last else f"like a GPU of about {year:.0f}"
-    return f"{text} ({like})"
-
-
 def _table(table: pd.DataFrame, lines: Mapping[str, Arm], best: pd.DataFrame) -> Table:
     """One row per number format."""
     devices, body = best["device"].unique(), []
     for name, rows in groups(table).items():
         line = lines.get(name)
         own = [
-            say.on(row["device"], devices) + _own(row, line)
+            f"{say.on(row['device'], devices)}{row['dtype']} {say.quantity(row['flops'], 'FLOP/s')}"
             for _, row in best[best["format"] == name].iterrows()
         ]
         grew = line and line.value and Cell(text=_told(line.value), value=line.value.value)
