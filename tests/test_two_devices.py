@@ -407,11 +407,11 @@ def test_a_noisy_control_is_no_proof_of_no_speed_up() -> None:
     ("speedup", "says", "so"),
     [
         (1.98, "almost linear", "both GPUs"),
-        (1.5, "faster, but less than linear", "both GPUs"),
-        (1.9, "faster, cannot tell whether almost linear", "both GPUs"),
+        (1.5, "sublinear", "both GPUs"),
+        (1.9, "perhaps almost linear", "both GPUs"),
         (1.0, "no speed-up beyond 2 %", "one GPU"),
         (0.8, "slower than in sequence", "one GPU"),
-        (2.4, "more than twice as fast", "both GPUs"),
+        (2.4, "more than linear", "both GPUs"),
     ],
 )
 def test_the_verdict_is_the_speedup(speedup: float, says: str, so: str) -> None:
@@ -441,21 +441,16 @@ def test_every_speedup_has_one_scaling(speedup: float, width: float, word: Word)
         assert seen == Scaling.UNKNOWN
 
 
-def test_small_and_large_products_differ_and_the_launch_is_named() -> None:
-    small = trial(512, 1.2)
-    small.result["handover_s"] = 0.9 * small.result["arms"]["at_once"]["time_median_s"]
-    found = answer.answer(records(small, trial(4096, 1.97), trial(8192, 1.98)))
+def test_small_and_large_products_differ_and_the_hand_over_stands_beside_them() -> None:
+    found = answer.answer(records(trial(512, 1.2), trial(4096, 1.97), trial(8192, 1.98)))
     assert [each["scaling"] for each in found.numbers["speedups"]] == [
         "sublinear",
         "almost linear",
         "almost linear",
     ]
     assert "at n = 8192, almost linear" in found.sentence  # the largest one decides
-    text = " ".join(found.why)
-    assert "cuda:0 (Made-up GPU) | cuda:1 (Made-up GPU)" in text
-    assert "At n = 512 handing the work over takes half of the time or more" in text
-    assert "as if it were 73.3 PFLOP/s instead of 100 TFLOP/s" in text
-    assert "Events on another stream show 4.00 µs" in text
+    assert found.why == ["Two GPUs: cuda:0 (Made-up GPU) | cuda:1 (Made-up GPU)."]
+    assert [str(row[-1].text) for row in found.table.rows] == ["0.0300"] * 3
     assert found.views[0].alternative.count("almost linear") == 2
     check_budgets(found)
 
@@ -463,7 +458,6 @@ def test_small_and_large_products_differ_and_the_launch_is_named() -> None:
 def test_a_smaller_size_that_gains_less_is_not_hidden_by_the_largest() -> None:
     found = answer.answer(records(trial(256, 1.33), trial(1024, 1.98)))
     assert found.sentence.endswith("at n = 1024, almost linear, and 1.330 at n = 256.")
-    assert found.short == "Almost linear, 1.980 of 2, 1.330 at n = 256"
     check_budgets(found)
 
 
@@ -490,9 +484,9 @@ def test_stand_ins_are_labelled_everywhere_and_answer_nothing() -> None:
     assert "1.600 [1.592, 1.608] times as fast at n = 1024" in found.sentence
     assert model.state(found.cells) == "not measured"
     assert found.so == ""
-    assert "Two halves of the CPU's cores (stand-in): CPUs 0-3 | CPUs 4-6, 9; 4 threads each." in (
-        found.why
-    )
+    assert found.why == [
+        "Two halves of the CPU's cores (stand-in): 4 threads each, bound to cores of their own."
+    ]
     assert [row[1] for row in found.table.rows] == [
         "two GPUs",
         "two halves of the CPU's cores (stand-in)",
