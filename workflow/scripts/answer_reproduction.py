@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,6 @@ RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 PUBLISHED = RESOURCES / "published/published.csv"
 CAUSES = pd.read_csv(RESOURCES / "published/causes.csv", index_col="exercise")
 TITLES: dict[str, str] = CAUSES["title"].to_dict()
-PEAKS = RESOURCES / "peak-flops/peak_flops.csv"
 COLUMNS = ["exercise", "quantity", "value", "unit", "source"]
 UNITS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "share": 1.0, "networks": 1.0}
 
@@ -51,9 +50,8 @@ class Said(StrEnum):
     NOT_ASKED = "not asked for"
 
 
+RUN = {Said.REPRODUCED: "✓", Said.NOT: "✗", Said.UNKNOWN: "!"}  # the published method was run
 BRIEF = {Said.REPRODUCED: "yes", Said.NOT: "no", Said.CANNOT: "not run"}  # in the card's table
-RUN = (Said.REPRODUCED, Said.NOT, Said.UNKNOWN)  # the published method was run
-SIGNS = {Said.REPRODUCED: "✓", Said.NOT: "✗", Said.UNKNOWN: "!"}
 
 
 # ---- figures -------------------------------------------------------------------------------------
@@ -83,6 +81,11 @@ def exactly(value: float) -> Interval:
     return Interval(value, value, value)
 
 
+def bare(seen: Figure) -> Figure:
+    """The same without its interval."""
+    return seen and exactly(seen.value)
+
+
 @dataclass(frozen=True)
 class Run:
     """One exercise on one device."""
@@ -91,8 +94,7 @@ class Run:
     exercise: str
     reproduced: Figures
     corrected: Figures
-    more: Mapping[str, Any] = field(default_factory=dict)  # what else the published method told
-    bad: Sequence[tuple[Status, str]] = ()  # what else became of the record and its trials, and why
+    bad: Sequence[tuple[Status, str]]  # what else became of the record and its trials, and why
 
     def lacking(self, word: Said) -> tuple[str, str]:
         """Why a figure with such a verdict is missing: in a word or two, and in full.
@@ -101,11 +103,9 @@ class Run:
         """
         if word not in (Said.CANNOT, Said.UNKNOWN):
             return "", ""
-        wanted = word == Said.CANNOT
-        own = [(s, why) for s, why in self.bad if (s == Status.UNAVAILABLE) == wanted]
-        own = own or [*self.bad]
-        said = model.lost(own[0][0]) if own else "not measured"
-        return said, "; ".join(dict.fromkeys(why for _, why in own if why))
+        own = [e for e in self.bad if (e[0] == Status.UNAVAILABLE) == (word == Said.CANNOT)]
+        own = own or [*self.bad] or [(Status.OK, "")]
+        return model.lost(own[0][0]), "; ".join(dict.fromkeys(why for _, why in own if why))
 
 
 def runs(records: Sequence[Record]) -> list[Run]:
@@ -120,11 +120,9 @@ def _run(each: Record, logs: Mapping[str, Record]) -> Run:
     if exercise == NORM_LOG and device in logs:
         corrected |= of_norm_log(logs[device])
         rest += [trial for trial in logs[device].trials if "products" in trial.what]
-    wrong = [trial for trial in each.trials if trial.what.get("method") == AS_PUBLISHED]
-    more = {key: value for trial in wrong for key, value in trial.result.items()}
     ended = [(one.status, one.reason or "") for one in (each, *rest)]
     bad = [(status, reason) for status, reason in ended if status != Status.OK]
-    return Run(device, exercise, _figures(each, AS_PUBLISHED), corrected, more, bad)
+    return Run(device, exercise, _figures(each, AS_PUBLISHED), corrected, bad)
 
 
 def _figures(each: Record, method: str) -> dict[str, Interval]:
@@ -148,8 +146,7 @@ def of_norm_log(each: Record) -> dict[str, Interval]:
     found = {}
     for name, arm in (("with log", "anchor"), ("without log", "buffer")):
         if seen := result.get("arms", {}).get(arm):
-            times = (seen[f"time_{part}_s"] for part in ("median", "low", "high"))
-            found[name] = Interval(*(NORMS / seen["units_per_call"] * each for each in times))
+            found[name] = arms.time_of(seen, NORMS / seen["units_per_call"])
     if ratio := result.get("ratios", {}).get("buffer"):
         values = (1 / ratio[key] for key in ("ratio", "ratio_high", "ratio_low"))
         found[LOGGING] = Interval(*values)
@@ -185,20 +182,18 @@ class Contrast:
         except KeyError:
             return None
 
-    def told(self, seen: Interval | None, brief: bool = False) -> Cell | None:
-        """It in a cell of a table: with its interval, where it has one, unless in brief."""
+    def told(self, seen: Figure) -> Cell | None:
+        """It in a cell of a table: with its interval, where it has one."""
         if seen is None:
             return None
-        bare = brief or seen.low == seen.high
         scale = 100.0 if self.unit in ("points", "%") else 1.0
+        exact = seen.low == seen.high
         if not self.unit:
-            text = f"{seen.value:g}" + ("" if bare else f" [{seen.low:g}, {seen.high:g}]")
+            text = f"{seen.value:g}"
         elif self.unit == "FLOP/s":
-            text = say.quantity(seen.value, self.unit) if bare else say.measured(seen, self.unit)
-        elif bare:
-            text = f"{say.number(scale * seen.value)} {self.unit}"
+            text = say.quantity(seen.value, self.unit) if exact else say.measured(seen, self.unit)
         else:
-            text = say.interval(seen, self.unit, scale)
+            text = (say.value if exact else say.interval)(seen, self.unit, scale)
         return Cell(text=text, value=seen.value)
 
 
@@ -295,9 +290,15 @@ class Row:
     why: str = ""
 
     @property
-    def exercise(self) -> str:
-        """Whose contrast it is."""
-        return self.contrast.exercise
+    def title(self) -> str:
+        """Whose contrast it is, in words."""
+        return TITLES[self.contrast.exercise]
+
+    @property
+    def label(self) -> str:
+        """What is contrasted, in words."""
+        name = self.contrast.name.replace(": ", ", ")
+        return f"{self.title}: {name.removesuffix(f', {self.title}')}"
 
 
 def said(contrast: Contrast, claim: Figure, reproduced: Figure, corrected: Figure) -> Said:
@@ -353,28 +354,18 @@ def answer(records: list[Record]) -> Findings:
     table, found = published(), runs(records)
     compared = rows(table, found)
     devices = list(dict.fromkeys(each.device for each in compared if each.said in RUN))
+    reproduced = any(each.said == Said.REPRODUCED for each in compared)
+    flat = [_flat(each) for each in compared]
     return Findings(
         short=f"{_again(compared, devices)} wrong again" if devices else "Not measured",
         cells=[
-            Main(TITLES[each.exercise], lost=each.lost)
-            for each in compared
-            if each.said != Said.NOT_ASKED
+            Main(each.title, lost=each.lost) for each in compared if each.said != Said.NOT_ASKED
         ],
         sentence=_sentence(compared, devices),
-        so="Trust the right figures, not the published ones."
-        if any(each.said == Said.REPRODUCED for each in compared)
-        else "",
-        numbers={"contrasts": [_flat(each) for each in compared]},
-        why=[*(text for run in found for text in _beside(run, devices)), _impossible(compared)],
+        so="Trust the right figures, not the published ones." if reproduced else "",
+        numbers={"contrasts": flat},
         method=_method(table, records),
-        caveats=[
-            "The methods were rebuilt from what the published answers show; a seed or a version "
-            "that was not visible can differ.",
-            "Machines differ, so only contrasts are compared. One cold sample is one draw: another "
-            "run gives another factor.",
-            "Accuracies are of one seed. Activations, initialisations and rates have questions of "
-            "their own.",
-        ],
+        caveats=CAVEATS,
         views=[_view(compared, device) for device in devices or [""]],
         folded=[
             question.tabled(
@@ -383,8 +374,8 @@ def answer(records: list[Record]) -> Findings:
                 [[TITLES[exercise], cause] for exercise, cause in CAUSES["cause"].items()],
             )
         ],
-        table=_three(compared, devices),
-        frame=_frame(table, found, compared),
+        table=_three(compared, devices, "verdict", lambda each: each.said.value),
+        frame=_frame(table, found, flat),
     )
 
 
@@ -402,44 +393,76 @@ def _sentence(compared: Sequence[Row], devices: Sequence[str]) -> str:
     if devices:
         again = _again(compared, devices)
         text = f"By their own methods, {again} published figures come out wrong again."
-    lost = {TITLES[each.exercise]: each.lost for each in compared if each.lost}
-    reasons = {each.lost for each in compared if each.lost}
+    lost = {each.title: each.lost for each in compared if each.lost}
+    reasons = {*lost.values()}
     word = say.capital(reasons.pop()) if len(reasons) == 1 else "Missing"
     return f"{text} {word}: {say.few([*lost], 2)}." if lost else text
 
 
-def _beside(run: Run, devices: Sequence[str]) -> list[str]:
-    """What else shows the cause, in numbers."""
-    where, texts = say.on(run.device, devices), []
-    if run.exercise == "framework":
-        for name, whole in run.reproduced.items():
-            if name in run.corrected and name.startswith("framework"):
-                share = say.share(run.corrected[name].value, whole.value)
-                texts.append(f"{where}The steps alone are {share} of the time of “{name}”.")
-    if same := run.more.get("untouched"):
-        texts.append(f"{where}{say.listed(same)} left every weight as it was.")
-    if start := run.more.get("infinite_from"):
-        texts.append(f"{where}z holds infinite elements from iteration {start} on.")
-    return texts
+def _method(table: pd.DataFrame, records: Sequence[Record]) -> list[str]:
+    settings: Any = next(each.settings for each in records if each.study == STUDY)
+    return [
+        f"{len(table)} published figures stand in resources/published with their sources. Their "
+        "methods were written anew and run in a fresh process each.",
+        "Reproduced: run here, the published method errs to the same side of the right figure as "
+        f"the published one. Intervals do not touch, times are {100 * SMALLEST:g} % apart. Where "
+        "the published figure is only a claim, falling short of it decides.",
+        f"Networks for accuracy learned {settings['epochs']} epochs from one seed (ten were "
+        "published) and stand with their best epoch in validation.",
+        "The right log of norms comes from its own question; the right framework is timed by its "
+        "steps alone, on a batch in memory.",
+    ]
 
 
-def _impossible(compared: Sequence[Row]) -> str:
-    """What the times of the GPUs imply, beside the highest peak that a data sheet claims."""
-    peaks = pd.read_csv(PEAKS)
-    peaks = peaks[peaks["format"] == "float32"]
-    best = peaks.loc[peaks["peak_flops"].idxmax()]
-    implied = [e.published.value for e in compared if e.exercise == "two_gpus" and e.published]
-    above = sum(value > best["peak_flops"] for value in implied)
-    return (
-        f"No GPU is needed to doubt the times of products on GPUs: {above} of {len(implied)} imply "
-        "more than the highest float32 peak among this project's data sheets, "
-        f"{say.quantity(best['peak_flops'], 'FLOP/s')} ({best['chip']}, {best['year']})."
+CAVEATS = [
+    "The methods were rebuilt from what the published answers show; a seed or a version that was "
+    "not visible can differ.",
+    "Machines differ, so only contrasts are compared. One cold sample is one draw: another run "
+    "gives another factor.",
+    "Accuracies are of one seed. Activations, initialisations and rates have questions of their "
+    "own.",
+]
+
+
+def _view(compared: Sequence[Row], device: str) -> Shown:
+    """The first contrast of every exercise that was run on a device, else the first."""
+    shown = []
+    for own in arms.grouped(compared, lambda each: each.contrast.exercise).values():
+        here = [each for each in own if each.device == device] or own
+        shown.append(next((each for each in here if each.said in RUN), here[0]))
+    told = "; ".join(f"{each.title}: {each.said}" for each in shown)
+    brief = [
+        replace(each, reproduced=bare(each.reproduced), corrected=bare(each.corrected))
+        for each in shown
+    ]
+    table = _three(
+        brief, [device], "wrong again?", lambda each: BRIEF.get(each.said, each.said.value)
+    )
+    return Shown(TITLE, f"{TITLE}. {told}.", table=table, name=device)
+
+
+def _three(
+    shown: Sequence[Row], devices: Sequence[str], head: str, word: Callable[[Row], str]
+) -> Table:
+    """Contrasts with their three numbers; the device has a column where there are several."""
+    return model.tabled(
+        [
+            {
+                "figure": each.label,
+                **({"device": each.device} if len(devices) > 1 else {}),
+                "published": each.contrast.told(each.published),
+                "method here": each.contrast.told(each.reproduced),
+                "right": each.contrast.told(each.corrected),
+                head: Cell(text=word(each), sign=RUN.get(each.said, ""), reason=each.why),
+            }
+            for each in shown
+        ]
     )
 
 
 def _flat(each: Row) -> dict[str, Any]:
     return {
-        "exercise": each.exercise,
+        "exercise": each.contrast.exercise,
         "device": each.device,
         "contrast": each.contrast.name,
         "published": each.published.value if each.published else None,
@@ -451,81 +474,26 @@ def _flat(each: Row) -> dict[str, Any]:
     }
 
 
-def _method(table: pd.DataFrame, records: Sequence[Record]) -> list[str]:
-    asked = {str(each.axes["exercise"]): each for each in records if each.study == STUDY}
-    own = next(iter(asked.values())).settings
-    loading = [
-        f"Framework: one epoch of {say.count(own['loader_images'])} images with the textbook's "
-        "loader, extrapolated to ten of 60,000. Right: the steps alone, on a batch in memory."
-    ]
-    return [
-        f"{len(table)} published figures stand in resources/published with their sources. Their "
-        "methods were written anew and run in a fresh process each.",
-        "Reproduced: run here, the published method errs to the same side of the right figure as "
-        f"the published one. Intervals do not touch, times are {100 * SMALLEST:g} % apart. Where "
-        "the published figure is only a claim, falling short of it decides.",
-        *(loading if "framework" in asked else []),
-        f"Networks for accuracy learned {own['epochs']} epochs from one seed (ten were published) "
-        "and stand with their best epoch in validation.",
-        "The right log of norms comes from its own question.",
-    ]
-
-
-def _view(compared: Sequence[Row], device: str) -> Shown:
-    """The first contrast of every exercise that was run on a device, else the first."""
-    shown = []
-    for exercise in EXERCISES:
-        all_ = [each for each in compared if each.exercise == exercise]
-        here = [each for each in all_ if each.device == device] or all_
-        shown.append(next((each for each in here if each.said in RUN), here[0]))
-    told = "; ".join(f"{TITLES[each.exercise]}: {each.said}" for each in shown)
-    return Shown(TITLE, f"{TITLE}. {told}.", table=_three(shown, [device], True), name=device)
-
-
-def _three(shown: Sequence[Row], devices: Sequence[str], brief: bool = False) -> Table:
-    """Contrasts with their three numbers; the device has a column where there are several."""
-    rows: list[dict[str, Any]] = []
-    for each in shown:
-        title, name = TITLES[each.exercise], each.contrast.name.replace(": ", ", ")
-        word = BRIEF.get(each.said, each.said.value) if brief else each.said.value
-        rows.append(
-            {
-                "figure": f"{title}: {name.removesuffix(f', {title}')}",
-                **({"device": each.device} if len(devices) > 1 else {}),
-                "published": each.contrast.told(each.published, brief),
-                "method here": each.contrast.told(each.reproduced, brief),
-                "right": each.contrast.told(each.corrected, brief),
-                "wrong again?" if brief else "verdict": Cell(
-                    text=word, sign=SIGNS.get(each.said, ""), reason=each.why
-                ),
-            }
-        )
-    return model.tabled(rows)
-
-
-def _frame(table: pd.DataFrame, found: Sequence[Run], compared: Sequence[Row]) -> pd.DataFrame:
+def _frame(
+    table: pd.DataFrame, found: Sequence[Run], flat: Sequence[Mapping[str, Any]]
+) -> pd.DataFrame:
     """Tidy: one row per figure and device, then one per contrast."""
-    cited = {(row.exercise, row.quantity): row for row in table.itertuples()}
     lines: list[dict[str, Any]] = []
     for run in found:
-        names = [name for exercise, name in cited if exercise == run.exercise]
-        for name in dict.fromkeys([*names, *run.reproduced, *run.corrected]):
-            row = cited.get((run.exercise, name))
+        cited = table[table["exercise"] == run.exercise].set_index("quantity")
+        for name in dict.fromkeys([*cited.index, *run.reproduced, *run.corrected]):
+            known = cited.loc[name] if name in cited.index else {}
             lines.append(
                 {
-                    "kind": "figure",
-                    "exercise": run.exercise,
-                    "device": run.device,
-                    "quantity": name,
-                    "published": row.figure if row else None,
+                    **{"kind": "figure", "exercise": run.exercise, "device": run.device},
+                    **{"quantity": name, "published": known.get("figure")},
                     **verdict.ends("reproduced", run.reproduced.get(name)),
                     **verdict.ends("corrected", run.corrected.get(name)),
-                    "source": row.source if row else None,
+                    "source": known.get("source"),
                 }
             )
-    flats = map(_flat, compared)
-    contrasts = [{"kind": "contrast", "quantity": flat.pop("contrast"), **flat} for flat in flats]
-    return pd.DataFrame([*lines, *contrasts])
+    contrasts = pd.DataFrame(flat).rename(columns={"contrast": "quantity"}).assign(kind="contrast")
+    return pd.concat([pd.DataFrame(lines), contrasts])
 
 
 main = partial(question.run, "reproduction", answer)
