@@ -342,14 +342,17 @@ def steps(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
 
 def loader(world: World, axes: Axes, own: Axes) -> Iterator[Trial]:
     """A pass with every number of workers, alone and beside a step."""
-    place, ways = world.place(axes["device"]), ["0", *map(str, own["workers"][:2]), "resident"]
-    for conversion in ("indexed", "to_tensor", "augmented"):
+    import answer_loader as answer
+
+    place, ways = world.place(axes["device"]), ["0", *map(str, own["workers"][:2])]
+    ways += [f"{ways[-1]} pageable"] if on_gpu(axes) else []
+    for conversion in answer.CONVERSIONS:
         for beside in (["nothing"] if conversion in own["alone"] else []) + ["step"]:
-            key = (place, "loader", conversion, beside)
-            result = world.paired(key, world.times(key, ways, 0.05), own["images"])
-            result |= {"start_method": "fork", "cores": 2, "start": {}}
-            if (conversion, beside) == ("to_tensor", "nothing"):
-                result["start"] = {"1": world.arm(0.03)}
+            key, alone = (place, "loader", conversion, beside), ["1 new"] * (beside == "nothing")
+            seconds = world.times(key, [*ways, *alone, "resident"], 0.05)
+            result = world.paired(key, seconds, own["images"])
+            result |= {"start_method": "fork", "cores": 2}
+            result["start"] = {"1": world.arm(0.03)} if alone else {}
             what = {"conversion": conversion, "beside": beside, "anchor": "0"}
             yield Trial(what=what, result=result)
 

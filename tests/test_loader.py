@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from unittest.mock import Mock
 
 import answer_loader as answer
+import invented
 import measure_loader as measure
 import pytest
 import torch
+import yaml
 from assay import contention, device, record
 from assay.answer import model, occasion, question
 from assay.answer.model import State
@@ -20,7 +24,8 @@ from assay.job import Job
 from assay.record import Record, Status, Trial
 from assay.timing.clock import HostClock, SharedCores, disturbed
 from assay.timing.trial import Work
-from builders import QUICK, make_record
+from builders import QUICK, make_record, with_status
+from conftest import ROOT
 from invented import World
 
 CPU = torch.device("cpu")
@@ -168,8 +173,15 @@ def test_others_are_counted_over_the_whole_trial(
 # ---- made-up records -----------------------------------------------------------------------------
 
 
-def found(width: float = 0.01, **changes: dict[str, float]) -> Findings:
-    """The answer where loaders take so many seconds, with other times for some conversions."""
+def found(
+    width: float = 0.01,
+    noisy: Mapping[str, tuple[float, float, float]] = MappingProxyType({}),
+    **changes: dict[str, float],
+) -> Findings:
+    """The answer where loaders take so many seconds, with other times for some conversions.
+
+    Those that are noisy have these ratios instead, in the conversion of the headline.
+    """
     usual = {"0": 0.06, "1": 0.04, "2": 0.0405, "4": 0.05, "resident": 0.01}
     trials = []
     for conversion in answer.CONVERSIONS:
@@ -177,6 +189,9 @@ def found(width: float = 0.01, **changes: dict[str, float]) -> Findings:
             result = World(width=width).paired(beside, usual | changes.get(conversion, {}), 2048)
             what = {"conversion": conversion, "beside": beside, "anchor": "0"}
             result |= {"start_method": "fork", "cores": 2, "start": {}}
+            for name, ends in noisy.items() if conversion == answer.HEAD else ():
+                keys = ("ratio", "ratio_low", "ratio_high")
+                result["ratios"][name] = dict(zip(keys, ends, strict=True))
             trials.append(Trial(what=what, result=result))
     made = make_record("loader", {"device": "cpu"}, trials, settings=SETTINGS)
     return answer.answer(occasion.pooled([made], {}))
@@ -199,6 +214,38 @@ def test_workers_that_only_cost_are_left_out() -> None:
     assert any(text.startswith("A worker pays from between 4.9 µs and 24 µs") for text in seen.why)
 
 
+def test_a_number_that_is_faster_is_taken_though_of_the_fastest_it_cannot_be_told() -> None:
+    seen = found(noisy={"2": (0.5, 0.2, 1.3)}, to_tensor={"1": 0.05})
+    assert seen.sentence.startswith("Take 1 worker: ")
+
+
+def test_a_number_of_which_it_cannot_be_told_keeps_from_advising_none() -> None:
+    slow = {"0": 0.02, "1": 0.03, "2": 0.03, "4": 0.04}
+    seen = found(noisy={"4": (1.6, 0.8, 3.2)}, to_tensor=slow)
+    assert seen.sentence.startswith("Cannot tell whether workers pay: an epoch (ToTensor) with 4")
+    assert "num_workers" not in seen.so
+
+
+def test_where_it_cannot_be_told_no_cost_is_said_to_be_too_small() -> None:
+    told = found(width=0.9).why[1]
+    assert told.startswith("Cannot tell whether a worker pays where loading an image takes ")
+
+
+def test_tensors_in_memory_are_advised_where_they_are_faster_than_the_workers_too() -> None:
+    assert found().so.endswith("Slice what fits into memory: that is faster.")
+    assert "Slice" not in found(to_tensor={"resident": 0.0398}).so
+
+
+def test_what_was_lost_is_told_of_the_device_that_lost_it() -> None:
+    config = {**yaml.safe_load((ROOT / "config.yaml").read_text()), "devices": ["cpu", "gpu0"]}
+    cpu, gpu = invented.of_question(config, "loader", World())
+    lost = with_status(gpu, Status.CONTENDED, 3)
+    seen = answer.answer(occasion.pooled([lost, cpu], {}))
+    first, second = seen.sentence.split("cpu: ")
+    assert first.endswith("Disturbed: ToTensor + crop. ")
+    assert "Disturbed" not in second
+
+
 def test_noise_cannot_tell() -> None:
     seen = found(width=0.9)
     assert seen.sentence.startswith("Cannot tell whether workers pay")
@@ -208,4 +255,4 @@ def test_noise_cannot_tell() -> None:
 def test_what_is_claimed_stands_beside_what_was_measured() -> None:
     table = found().folded[0].table
     assert table is not None
-    assert [row[1] for row in table.rows] == ["no workers", "4 workers", "2 workers", "1 worker"]
+    assert [row[1] for row in table.rows] == ["no workers", "4 workers", "2 workers"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay.answer import accuracy, arms, model, question, say, sweep, trials, verdict
+from assay.answer import accuracy, arms, model, question, say, sweep, trials
 from assay.answer.arms import Arm, Role
 from assay.answer.model import Cell, Main, Table
 from assay.answer.question import Findings, Shown, Told
@@ -86,14 +86,14 @@ def compared(records: Sequence[Record]) -> list[Device]:
     }
     found = [arm for device, own in trained.items() for arm in learned(device, own)]
     found += [arm for each in records if each.study == "steps" for arm in steps(each)]
-    judged = arms.judged(found)
+    judged = arms.nested(arms.judged(found))
     return [
         Device(
             device,
             own,
             {name: accuracy.runs(each) for name, each in own.items()},
-            [arm for arm in judged if arm.device == device and arm.group != STEP],
-            {arm.name: arm for arm in judged if arm.device == device and arm.group == STEP},
+            [*judged[device][""].values()],
+            judged[device].get(STEP, {}),
         )
         for device, own in trained.items()
     ]
@@ -196,17 +196,8 @@ def _why(here: Device) -> list[str]:
 def _numbers(here: Device) -> dict[str, Any]:
     return accuracy.detectable(here.real, here.reference and here.reference.name) | {
         "placebo_difference": here.placebo_difference,
-        "arms": {
-            arm.name: {**arm.extras, **accuracy.verdict_numbers(arm.seen, arm.word)}
-            for arm in here.arms
-            if not arm.lost
-        },
-        "lost": {arm.name: arm.lost for arm in here.arms if arm.lost},
-        "steps": {
-            name: verdict.row(step.seen) | {"word": (step.word or step.role).value}
-            for name, step in here.steps.items()
-            if step.seen
-        },
+        **sweep.numbers_by_name(here.arms),
+        "steps": arms.worded(here.steps),
     }
 
 
@@ -223,9 +214,7 @@ def _method(records: Sequence[Record]) -> list[str]:
             f"{f', {data.name}' if data else ''}. Each activation's rate is the best of {rates} "
             f"after {say.plural(settings['tuning_epochs'], 'epoch')}, judged on validation images "
             "with a seed that is not used again.",
-            f"Then {settings['seeds']} runs of {say.plural(settings['epochs'], 'epoch')}: those of "
-            "one seed begin with the same weights and see the same batches. The weights of the "
-            "best epoch in validation are tested, once.",
+            f"Then {accuracy.runs_told(settings)}",
         ]
     if threads:
         texts.append(
@@ -252,7 +241,6 @@ def _caveats(devices: Iterable[Device]) -> list[str]:
 
 
 def _table(devices: Iterable[Device]) -> Table:
-    timed = {(here.name, name): step for here in devices for name, step in here.steps.items()}
     return arms.table(
         [arm for here in devices for arm in here.arms],
         "activation",
@@ -261,8 +249,9 @@ def _table(devices: Iterable[Device]) -> Table:
         scale=100,
         against="against the best in validation",
         extra={
-            "time of a step against ReLU's": lambda arm: arms.beside(
-                timed.get((arm.device, arm.name))
+            **arms.beside(
+                (step for here in devices for step in here.steps.values()),
+                "time of a step against ReLU's",
             ),
             "rate": arms.extra("rate", say.setting),
             "dead units": arms.extra("dead_share", say.share),

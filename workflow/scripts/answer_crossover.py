@@ -16,7 +16,7 @@ from typing import Any
 from assay.answer import arms, figure, model, question, say, trials, verdict
 from assay.answer.arms import Arm
 from assay.answer.figure import Axis, Band, Line, Mark
-from assay.answer.inference import bracket
+from assay.answer.inference import bracket, ends
 from assay.answer.model import Main, Table
 from assay.answer.question import Findings, Shown
 from assay.answer.verdict import Comparison, Word
@@ -139,8 +139,7 @@ class Crossover:
         0 where it may be faster from the smallest size on, infinity where it may never be.
         """
         certain = [arm.word == Word.FASTER for arm in self.arms]
-        possible = [seen.low < FASTER for seen in self.seen]
-        return bracket(self.sizes, possible)[0], bracket(self.sizes, certain)[1]
+        return ends(self.sizes, [seen.low < FASTER for seen in self.seen], certain)
 
     @property
     def estimate(self) -> float | None:

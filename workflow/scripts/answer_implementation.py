@@ -317,8 +317,7 @@ def _tell(side: Side, several: bool) -> Told:
     if lead:
         ratio = say.ratio(lead.seen).partition(" [")[0]
         short = WINNER[lead.word] + (f"; from scratch {ratio}" if lead.different else "")
-        same = f"the same time within {100 * lead.seen.margin:.2g} %"
-        takes = same if lead.word == Word.SAME else say.longer(lead.seen)
+        takes = say.takes(lead.seen, lead.word)
         sentence = f"{WINNER[lead.word]}: a {kind(lead)} from scratch takes {takes}. "
     others = [a for a in side.mains if a is not lead and not (several and a.main.told)]
     words = arms.grouped(others, lambda arm: arm.lost or str(arm.word)).items()

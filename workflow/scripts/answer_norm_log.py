@@ -119,10 +119,7 @@ def _sentence(best: Arm | None) -> str:
     if best.word == Word.UNKNOWN:
         return f"Cannot tell whether reading back costs time: {way} {say.ratio(best.seen)}."
     costs = "time" if best.word == Word.FASTER else "nothing here"
-    took = say.longer(best.seen)
-    if best.word == Word.SAME:
-        took = f"the same time within {100 * best.seen.margin:.2g} %"
-    return f"{each} {costs}: {way} takes {took}."
+    return f"{each} {costs}: {way} takes {say.takes(best.seen, best.word)}."
 
 
 def _lost(records: Sequence[Record]) -> list[Main]:

@@ -6,59 +6,49 @@ that was trained.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
 from typing import Any
 
 import pandas as pd
-from assay.answer import accuracy, arms, model, question, say, sweep, trials, verdict
+from assay.answer import accuracy, arms, model, question, say, sweep, trials
 from assay.answer.arms import Arm, Role
 from assay.answer.figure import Axis
-from assay.answer.model import Cell, Content, Main, Table
+from assay.answer.model import Cell, Main
 from assay.answer.question import Findings, Shown, Told
-from assay.answer.verdict import Word
+from assay.answer.verdict import AS_GOOD, Word
 from assay.record import Record, Status
 
 ANCHOR, PLACEBO, STEPS = "float32", "placebo", "precision_steps"
 NAMES = {
-    "float32": "float32",
-    "tf32": "TF32",
-    "bfloat16": "bfloat16",
-    "float16": "float16",
-    "float16_scaled": "scaled float16",
-    "bfloat16_weights": "bfloat16 weights",
+    **{"float32": "float32", "tf32": "TF32", "bfloat16": "bfloat16", "float16": "float16"},
+    **{"float16_scaled": "scaled float16", "bfloat16_weights": "bfloat16 weights"},
     "placebo": "placebo (float32)",
 }
 HALF = ("bfloat16", "float16_scaled", "float16", "bfloat16_weights")  # best known first
-GOOD = (Word.SAME, Word.BETTER)
-HOW: dict[Word | None, tuple[str, str]] = {
+HOW = {
     Word.SAME: ("as well as", "as accurate"),
     Word.BETTER: ("better than", "more accurate"),
     Word.WORSE: ("worse than", "less accurate"),
+    Word.UNKNOWN: ("as well as", "accuracy cannot be told"),
 }
 ROUNDED = {  # what is rounded to nothing, as the records call it and as a reader does
     "signals": "gradients of outputs",
     "gradients": "gradients of weights",
     "updates": "updates without effect",
 }
-CLAIMS = [  # of whom, about which precision, and the words that bear it out
-    (
-        *("bfloat16 trains as well, with the settings of float32", "Kalamkar et al. 2019"),
-        *("bfloat16", GOOD),
-    ),
-    (
-        *("So does float16 with a scaled loss and float32 weights", "Micikevicius et al. 2018"),
-        *("float16_scaled", GOOD),
-    ),
-    (
-        *("bfloat16 weights, rounded to nearest, cost accuracy", "Zamirai et al. 2021"),
-        *("bfloat16_weights", (Word.WORSE,)),
-    ),
-]
+CLAIMS = {  # about which precision, of whom, and the words that bear it out
+    "bfloat16 trains as well, with the settings of float32":
+        ("bfloat16", "Kalamkar et al. 2019", AS_GOOD),
+    "So does float16 with a scaled loss and float32 weights":
+        ("float16_scaled", "Micikevicius et al. 2018", AS_GOOD),
+    "bfloat16 weights, rounded to nearest, cost accuracy":
+        ("bfloat16_weights", "Zamirai et al. 2021", (Word.WORSE,)),
+}  # fmt: skip
 ACCURACY, TIME = "Test accuracy against float32", "Time of a step against float32's"
-LOST, PUBLISHED = "What rounding makes nothing of", "What was published, and whether it holds here"
+LOST = "What rounding makes nothing of"
 RATIO = Axis(
     "time of a step against float32's (bar: 95 %)", lambda x: f"{say.short(x)} ×", log=True
 )
@@ -68,7 +58,7 @@ RATIO = Axis(
 class Device:
     """What was found on one device."""
 
-    name: str
+    where: str  # its name, only where there are several
     runs: Mapping[str, pd.DataFrame]  # by precision
     arms: Mapping[str, Arm]  # of accuracies, best first
     steps: Mapping[str, Mapping[str, Arm]]  # by network, then by precision
@@ -76,8 +66,13 @@ class Device:
 
     @property
     def step(self) -> Mapping[str, Arm]:
-        """Those of the first network."""
+        """Those of the first network, which is the one that was trained."""
         return next(iter(self.steps.values()), {})
+
+    @property
+    def half(self) -> list[Arm]:
+        """The accuracies of half precision, best known first."""
+        return [self.arms[name] for name in HALF if name in self.arms]
 
     @property
     def placebo_difference(self) -> float | None:
@@ -87,49 +82,40 @@ class Device:
     @property
     def cells(self) -> list[Main]:
         """What the headline rests on: accuracy and step of every half precision."""
-        found = [
-            arm.main if arm.lost or arm.seen else Main(arm.label, Word.UNKNOWN)
-            for name in HALF
-            if (arm := self.arms.get(name))
-        ] or [Main("half precision", Word.UNKNOWN)]
+        found = [arm.main for arm in self.half] or [Main("half precision", Word.UNKNOWN)]
         found += [self.step[name].main for name in HALF if name in self.step]
         return found if self.step else [*found, Main("time of a step", lost=self.untimed)]
 
 
-def compared(records: Sequence[Record]) -> list[Device]:
+def compared(records: Sequence[Record]) -> dict[str, Device]:
     """Every device; accuracies and times are judged as one family."""
+    here = trials.by_device(records)
+    trained = {device: [e for e in own if e.study != STEPS] for device, own in here.items()}
     found = [arm for each in records if each.study == STEPS for arm in steps(each)]
-    trained: dict[str, dict[str, Record]] = {name: {} for name in trials.devices(records)}
-    for each in records:
-        if each.study != STEPS:
-            trained[str(each.axes["device"])][str(each.axes["precision"])] = each
     found += [arm for device, own in trained.items() for arm in learned(device, own)]
-    judged = arms.grouped(arms.judged(found), lambda arm: arm.device)
-    return [
-        Device(
-            device,
-            {name: accuracy.runs(each) for name, each in own.items()},
-            {arm.name: arm for arm in judged.get(device, []) if not arm.group},
-            {
-                group: {arm.name: arm for arm in timed}
-                for group, timed in arms.grouped(judged.get(device, []), lambda a: a.group).items()
-                if group
-            },
-            trials.why_lost(e for e in records if e.study == STEPS and e.axes["device"] == device),
+    judged, devices = arms.nested(arms.judged(found)), {}
+    for device, own in here.items():
+        groups = judged.get(device, {})
+        devices[device] = Device(
+            say.on(device, here),
+            {str(each.axes["precision"]): accuracy.runs(each) for each in trained[device]},
+            groups.get("", {}),
+            {group: timed for group, timed in groups.items() if group},
+            trials.why_lost(each for each in own if each.study == STEPS),
         )
-        for device, own in trained.items()
-    ]
+    return devices
 
 
-def learned(device: str, records: Mapping[str, Record]) -> list[Arm]:
+def learned(device: str, records: Sequence[Record]) -> list[Arm]:
     """The accuracies of one device; the placebo does float32's very work."""
+    own = {str(each.axes["precision"]): each for each in records}
     found = arms.learned(
         device,
-        {name: accuracy.runs(each) for name, each in records.items()},
+        {name: accuracy.runs(each) for name, each in own.items()},
         NAMES,
         ANCHOR,
-        extras={name: _extras(each) for name, each in records.items()},
-        missing={name: model.lost(each.status) for name, each in records.items()},
+        extras={name: _extras(each) for name, each in own.items()},
+        missing={name: model.lost(each.status) for name, each in own.items()},
     )
     return [replace(arm, role=Role.CONTROL) if arm.name == PLACEBO else arm for arm in found]
 
@@ -152,48 +138,52 @@ def steps(each: Record) -> list[Arm]:
     asked: Any = each.settings["precisions"]
     labels = {name: NAMES[name] for name in dict.fromkeys([ANCHOR, *asked])}
     for trial in each.trials:
-        group = f"{trial.what['width']} units"
-        if name := trial.what.get("precision"):
-            lost = Arm(str(each.axes["device"]), group, str(name), NAMES[str(name)],
-                       lost=model.lost(trial.status))  # fmt: skip
-            if not getattr(found.get((group, lost.name)), "seen", None):
-                found[group, lost.name] = lost
-        else:
-            timed = arms.timed(each, trial, labels, group=group, anchor=ANCHOR)
-            found |= {(group, arm.name): arm for arm in timed}
+        group, alone = f"{trial.what['width']} units", str(trial.what.get("precision", ""))
+        own = {alone: NAMES[alone]} if alone else labels
+        for arm in arms.timed(each, trial, own, group=group, anchor=ANCHOR):
+            if not getattr(found.get((group, arm.name)), "seen", None):
+                found[group, arm.name] = arm
     return [*found.values()]
 
 
 def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and precision, and one per device of the steps."""
     devices = compared(records)
-    where = {here.name: say.on(here.name, [each.name for each in devices]) for here in devices}
-    every = [
-        arm for here in devices for own in (here.arms, *here.steps.values()) for arm in own.values()
-    ]
+    found = [arm for here in devices.values() for arm in here.arms.values()]
+    timed = [a for here in devices.values() for own in here.steps.values() for a in own.values()]
     return Findings(
-        **vars(question.joined({here.name: tell(here) for here in devices})),
-        numbers={here.name: _numbers(here) for here in devices},
-        why=[where[here.name] + text for here in devices for text in _why(here)],
+        **vars(question.joined({name: tell(here) for name, here in devices.items()})),
+        numbers={name: _numbers(here) for name, here in devices.items()},
+        why=question.on_each({name: _why(here) for name, here in devices.items()}),
         method=_method(records),
         caveats=[
             "One small network, one data set: gradients of deeper ones can need what these do not.",
             "A processor without instructions for a 16-bit format converts it, and is slower "
             "(PyTorch's issue 118499).",
         ],
-        views=[view for here in devices for view in _views(here, where[here.name])]
+        views=[view for here in devices.values() for view in _views(here)]
         or question.nothing(ACCURACY),
         switch="What",
         folded=[
-            *(view for here in devices for view in _rounded(here, where[here.name])),
-            question.tabled(
-                PUBLISHED,
-                ("claim", "of", "here", "accuracy against float32"),
-                [row for here in devices for row in _claims(here, where[here.name])],
+            *(view for here in devices.values() for view in _rounded(here)),
+            *question.published(
+                (f"{here.where}{claim}", of, [here.arms[name]] if name in here.arms else [], words)
+                for here in devices.values()
+                for claim, (name, of, words) in CLAIMS.items()
             ),
         ],
-        table=_table(devices),
-        frame=trials.frame(records, map(arms.flat, every)),
+        table=arms.table(
+            found,
+            "precision",
+            value="test accuracy",
+            told=say.accuracy,
+            against="against float32",
+            extra={
+                **arms.beside(timed, "step, {}"),
+                "memory of a step": arms.extra("memory_bytes", lambda b: say.quantity(b, "B")),
+            },
+        ),
+        frame=trials.frame(records, map(arms.flat, [*found, *timed])),
     )
 
 
@@ -201,173 +191,105 @@ def answer(records: list[Record]) -> Findings:
 
 
 def tell(here: Device) -> Told:
-    """What is said of one device."""
-    half = [here.arms[name] for name in HALF if name in here.arms]
-    chosen = next((arm for arm in half if arm.word), None)
+    """What is said of one device: of the best known half precision that was trained."""
+    chosen = next((arm for arm in here.half if arm.word), None)
     if chosen is None:
         ended = [f"{arm.label} {arm.lost}" for arm in here.arms.values() if arm.lost]
         named = say.few(ended, 1) or "nothing to compare"
         sentence = f"Cannot tell whether half precision trains as well: {named}."
         return Told(f"Cannot tell: {named}", sentence, "", here.cells)
     label, step = chosen.label, here.step.get(chosen.name)
-    trains = f"{label} train{'' if label.endswith('s') else 's'}"
-    how, accurate = HOW.get(chosen.word, ("as well as", "accuracy cannot be told"))
-    first = f"{'' if chosen.word in HOW else 'Cannot tell whether '}{trains} {how}"
+    how, accurate = HOW[chosen.word]
+    doubt = "Cannot tell whether " if chosen.word == Word.UNKNOWN else ""
+    trains = f"{doubt}{label} train{'' if label.endswith('s') else 's'} {how} float32"
     lost = dict.fromkeys(cell.name for cell in here.cells if cell.lost)
     headings = {
-        "Worse": [arm.label for arm in half if arm is not chosen and arm.word == Word.WORSE],
+        "Worse": [a.label for a in here.half if a is not chosen and a.word == Word.WORSE],
         "Not compared": [name for name in lost if name != label],
     }
     rest = "".join(f" {heading}: {say.few(own, 1)}." for heading, own in headings.items() if own)
-    sentence = f"{first} float32{_step(step)}.{rest}"
-    return Told(f"{label}: {accurate}{_speed(step)}", sentence, _so(here), here.cells)
-
-
-def _step(step: Arm | None) -> str:
-    """What a step takes, as the second half of a sentence."""
-    if step is None or step.seen is None:
-        return f" (a step: {step.lost})" if step and step.lost else ""
-    if step.word == Word.UNKNOWN:
-        return ", and whether a step is faster cannot be told"
-    took = "as long" if step.word == Word.SAME else say.longer(step.seen)
-    return f", and a step takes {took}"
-
-
-def _speed(step: Arm | None) -> str:
-    """The same in a word or two."""
-    if step is None or step.seen is None or step.word is None:
-        return ""
-    if step.word == Word.UNKNOWN:
-        return ", speed cannot be told"
-    return ", as fast" if step.word == Word.SAME else f", {step.told}"
+    took, speed = "", ""
+    if step and step.lost:
+        took = f" (a step: {step.lost})"
+    elif step and step.word == Word.UNKNOWN:
+        took, speed = ", and whether a step is faster cannot be told", ", speed cannot be told"
+    elif step and step.word:
+        took = f", and a step takes {say.takes(step.seen, step.word)}"
+        speed = ", as fast" if step.word == Word.SAME else f", {step.told}"
+    return Told(f"{label}: {accurate}{speed}", f"{trains}{took}.{rest}", _so(here), here.cells)
 
 
 def _so(here: Device) -> str:
     """In what to train: as accurate and faster; float32 where no half precision is faster."""
-    good = [name for name in HALF if name in here.arms and here.arms[name].word in GOOD]
-    for group, own in here.steps.items():  # the first network is the one that was trained
-        faster = [own[name] for name in good if name in own and own[name].word == Word.FASTER]
-        if faster:
-            best = faster[0]  # the best known, not the fastest: weights of 16 bits lose updates
-            of = "" if own is here.step else f"networks of {group} "
-            times = say.number(1 / best.seen.value, 2) if best.seen else ""
-            return f"Train {of}in {best.label}: as accurate, and {times} × as fast here."
-    timed = [own[name].word for own in here.steps.values() for name in HALF if name in own]
-    if timed and {*timed} <= {Word.SLOWER, Word.SAME}:
-        return "Stay with float32: no half precision is faster here."
-    return ""
+    good = [arm.name for arm in here.half if arm.word in AS_GOOD]
+    for group, own in here.steps.items():
+        # The best known, not the fastest: weights of 16 bits lose updates.
+        best = next((own[n] for n in good if n in own and own[n].word == Word.FASTER), None)
+        if best and own is here.step:
+            return f"Train in {best.label}: as accurate, and a step takes {say.longer(best.seen)}."
+        if best:
+            takes = (
+                f"a step takes {say.longer(best.seen)}; as accurate with {next(iter(here.steps))}"
+            )
+            return f"With {group}, train in {best.label}: {takes}."
+    words = {own[name].word for own in here.steps.values() for name in HALF if name in own}
+    stay = words and words <= {Word.SLOWER, Word.SAME}
+    return "Stay with float32: no half precision is faster here." if stay else ""
 
 
 def _why(here: Device) -> list[str]:
     """What the seeds could have shown, and whether the placebo is what it must be."""
     runs = {name: own for name, own in here.runs.items() if name != PLACEBO}
-    texts = accuracy.resolution(runs, ANCHOR if ANCHOR in accuracy.whole(runs) else None)
-    return texts + accuracy.placebo_told(here.placebo_difference, ANCHOR)
+    told = accuracy.placebo_told(here.placebo_difference, ANCHOR)
+    return accuracy.resolution(runs, ANCHOR) + told
 
 
 def _numbers(here: Device) -> dict[str, Any]:
     return {
         "placebo_difference": here.placebo_difference,
-        "arms": {
-            name: {**arm.extras, **accuracy.verdict_numbers(arm.seen, arm.word)}
-            for name, arm in here.arms.items()
-            if not arm.lost
-        },
-        "lost": {name: arm.lost for name, arm in here.arms.items() if arm.lost},
-        "steps": {
-            group: {
-                name: verdict.row(arm.seen) | {"word": (arm.word or arm.role).value}
-                for name, arm in own.items()
-                if arm.seen
-            }
-            for group, own in here.steps.items()
-        },
+        **sweep.numbers_by_name([*here.arms.values()]),
+        "steps": {group: arms.worded(own) for group, own in here.steps.items()},
     }
 
 
 def _method(records: Sequence[Record]) -> list[str]:
-    trained: Any = next((each for each in records if each.study != STEPS), None)
+    trained = next(([e.settings, e.provenance.dataset] for e in records if e.study != STEPS), None)
     texts = [
         "bfloat16 and float16: torch's autocast around the forward pass; weights, updates and loss "
-        "are float32. Scaled: with torch's gradient scaler. bfloat16 weights: gradients, updates "
-        "and tests, too. The placebo is float32 with the scaler.",
+        "are float32. Scaled: with torch's gradient scaler, as the placebo. bfloat16 weights: "
+        "gradients, updates and tests, too.",
         "Rounding is looked at after training, on one batch, mean over seeds: what is zero and is "
         "not in float32, and weights that have a gradient and do not move.",
     ]
     if trained:
-        own, data = trained.settings, trained.provenance.dataset
+        own, data = trained
         widths = "-".join(map(str, [784, *own["hidden"], 10]))
         texts.append(
             f"{widths} perceptrons with ReLU{f', {data.name}' if data else ''}, SGD at rate "
-            f"{own['rate']:g} for all, batches of {own['batch']}, {own['seeds']} runs of "
-            f"{say.plural(own['epochs'], 'epoch')}: those of one seed begin alike and see the same "
-            "batches. The weights of the best epoch in validation are tested, once."
+            f"{own['rate']:g} for all, batches of {own['batch']}, {accuracy.runs_told(own)}"
         )
     if threads := sorted({e.conditions.threads_used for e in records if e.study == STEPS}):
-        texts.append(f"Steps were timed apart, with {say.listed(threads, 'or')} threads.")
+        plural = "" if threads == [1] else "s"
+        texts.append(f"Steps were timed apart, with {say.listed(threads, 'or')} thread{plural}.")
     return texts
-
-
-def _claims(here: Device, where: str) -> Iterator[list[Any]]:
-    """What was published, and whether it holds here."""
-    for claim, source, name, words in CLAIMS:
-        arm = here.arms.get(name)
-        told, sign = (
-            ("cannot tell", "!")
-            if arm and not arm.lost
-            else (arm.lost if arm else "not measured", "")
-        )
-        if arm and arm.word and arm.word != Word.UNKNOWN:
-            told, sign = ("yes", "✓") if arm.word in words else ("no", "✗")
-        yield [where + claim, source, Cell(text=told, sign=sign), arm.told if arm else None]
 
 
 # ---- drawing ------------------------------------------------------------------------------------
 
 
-def _table(devices: Sequence[Device]) -> Table:
-    """The accuracies, and beside them the steps and their memory."""
-    steps = {
-        (here.name, arm.group, arm.name): arm
-        for here in devices
-        for own in here.steps.values()
-        for arm in own.values()
-    }
-
-    def show(group: str, of: Callable[[Arm | None], Content]) -> arms.Show:
-        return lambda arm: of(steps.get((arm.device, group, arm.name)))
-
-    counted = [group for (_, group, _), arm in steps.items() if arms.energy(arm)]
-
-    return arms.table(
-        [arm for here in devices for arm in here.arms.values()],
-        "precision",
-        value="test accuracy",
-        told=say.accuracy,
-        against="against float32",
-        extra={
-            **{f"step, {group}": show(group, arms.beside) for _, group, _ in steps},
-            **{f"energy, {group}, mJ": show(group, arms.energy) for group in counted},
-            "memory of a step": arms.extra("memory_bytes", lambda b: say.quantity(b, "B")),
-        },
-    )
-
-
-def _views(here: Device, where: str) -> list[Shown]:
+def _views(here: Device) -> Iterator[Shown]:
     """The accuracies, and the steps of every network."""
     own = [arm for arm in here.arms.values() if arm.name in HALF or not arm.lost]
-    found = [*sweep.differences(ACCURACY, own, NAMES[ANCHOR], f"{where}accuracy")]
+    yield from sweep.differences(ACCURACY, own, NAMES[ANCHOR], f"{here.where}accuracy")
     rows = {
-        group: [arm for arm in own.values() if arm.name in HALF or arm.seen]
+        group: [arm.row() for arm in own.values() if arm.name in HALF or arm.seen]
         for group, own in here.steps.items()
     }
-    if any(arm.seen for own in rows.values() for arm in own):
-        dots = {group: [arm.row() for arm in own] for group, own in rows.items()}
-        found.append(question.dotted(TIME, dots, RATIO, name=f"{where}time", line=1.0))
-    return found
+    if any(row.seen for own in rows.values() for row in own):
+        yield question.dotted(TIME, rows, RATIO, name=f"{here.where}time", line=1.0)
 
 
-def _rounded(here: Device, where: str) -> list[Shown]:
+def _rounded(here: Device) -> list[Shown]:
     """What rounding loses, by layer."""
     known = [arm for arm in here.arms.values() if any("_lost_" in key for key in arm.extras)]
     keys = [key for key in (known[0].extras if known else ()) if "_lost_" in key]
@@ -376,7 +298,7 @@ def _rounded(here: Device, where: str) -> list[Shown]:
         for arm in known
     ]
     heads = [f"{ROUNDED[kind]}, layer {i}" for kind, i in (key.split("_lost_") for key in keys)]
-    return [question.tabled(f"{where}{LOST}", ["precision", *heads], rows)] if rows else []
+    return [question.tabled(f"{here.where}{LOST}", ["precision", *heads], rows)] if rows else []
 
 
 main = partial(question.run, "precision", answer)

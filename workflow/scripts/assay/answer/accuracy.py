@@ -172,6 +172,15 @@ def resolution(arms: Mapping[Key, pd.DataFrame], reference: Key | None) -> list[
     ]
 
 
+def runs_told(settings: Mapping[str, Any]) -> str:
+    """How many runs of how many epochs an arm had, and how they are paired and tested."""
+    runs, epochs = say.plural(settings["seeds"], "run"), say.plural(settings["epochs"], "epoch")
+    return (
+        f"{runs} of {epochs}: those of one seed begin alike and see the same batches. The weights "
+        "of the best epoch in validation are tested, once."
+    )
+
+
 def placebo_difference(arms: Mapping[Key, pd.DataFrame], placebo: Key, real: Key) -> float | None:
     """Largest difference between a placebo and the arm that it must equal, in any accuracy.
 

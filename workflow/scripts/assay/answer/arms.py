@@ -6,7 +6,7 @@ question compares are one family and are judged together, once (:func:`judged`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -89,8 +89,9 @@ class Arm:
 
     @property
     def main(self) -> Main:
-        """The arm as something that a headline rests on."""
-        return Main(self.label, self.word, self.lost)
+        """The arm as something that a headline rests on; compared with nothing it tells nothing."""
+        alone = self.role == Role.TARGET and not (self.lost or self.seen)
+        return Main(self.label, Word.UNKNOWN if alone else self.word, self.lost)
 
     def row(self, **changes: Any) -> Row:
         """The arm as a row of dots of what it compares; the anchor's own place is neutral."""
@@ -264,6 +265,14 @@ def grouped(things: Iterable[Thing], key: Callable[[Thing], str]) -> dict[str, l
     return found
 
 
+def nested(found: Iterable[Arm]) -> dict[str, dict[str, dict[str, Arm]]]:
+    """Arms by device, by group, then by name, in their order."""
+    made: dict[str, dict[str, dict[str, Arm]]] = {}
+    for arm in found:
+        made.setdefault(arm.device, {}).setdefault(arm.group, {})[arm.name] = arm
+    return made
+
+
 # ---- telling ------------------------------------------------------------------------------------
 
 
@@ -354,10 +363,53 @@ def energy(arm: Arm | None) -> Cell | None:
     return _cell(seen, lambda seen: say.interval(seen, scale=1e3))
 
 
-def beside(arm: Arm | None) -> Cell | str | None:
-    """A ratio with its verdict, for a column beside arms that compare something else."""
+def beside(timed: Iterable[Arm], title: str = "{}") -> dict[str, Show]:
+    """Columns of times, and of their energies, in a table of arms that compare something else.
+
+    Args:
+        timed: Arms of times, of the same devices and names; each group has a column of its own.
+        title: Of a column, with a place for the group.
+    """
+    known = {(arm.device, arm.group, arm.name): arm for arm in timed}
+    groups = dict.fromkeys(group for _, group, _ in known)
+    counted = [group for (_, group, _), arm in known.items() if energy(arm)]
+
+    def show(group: str, of: Callable[[Arm | None], Content]) -> Show:
+        return lambda arm: of(known.get((arm.device, group, arm.name)))
+
+    return {
+        **{title.format(group): show(group, _beside) for group in groups},
+        **{f"{ENERGY.name}, {group}, {ENERGY.unit}": show(group, energy) for group in counted},
+    }
+
+
+def _beside(arm: Arm | None) -> Content:
+    """A ratio with its verdict."""
     if arm is None:
         return None
     if arm.seen is None:
         return arm.lost or arm.role.value
     return Cell(text=f"{say.ratio(arm.seen)}, {word_cell(arm)}", value=arm.seen.value)
+
+
+def worded(found: Mapping[str, Arm]) -> dict[str, dict[str, Any]]:
+    """The comparisons of arms with their words, or what else an arm is, for programs."""
+    return {
+        name: verdict.row(arm.seen) | {"word": (arm.word or arm.role).value}
+        for name, arm in found.items()
+        if arm.seen
+    }
+
+
+def bears_out(found: Sequence[Arm], words: Container[Word | None]) -> Cell:
+    """Whether a claim holds: every arm that it speaks of has one of the words that bear it out.
+
+    A run that diverges is a worse one.
+    """
+    seen = [Word.WORSE if arm.lost.startswith("diverged") else arm.word for arm in found]
+    if any(word in DIFFERENT or word == Word.SAME for word in seen if word not in words):
+        return model.outcome("✗ no")
+    if found and all(word in words for word in seen):
+        return model.outcome("✓ yes")
+    lost = next((arm.lost for arm in found if arm.lost), "" if found else "not measured")
+    return model.outcome(lost or "! cannot tell")

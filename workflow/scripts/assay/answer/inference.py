@@ -179,7 +179,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(each) for each in corrected]
 
 
-def bracket(sizes: Sequence[int], below: Sequence[bool]) -> tuple[float, float]:
+def bracket(sizes: Sequence[float], below: Sequence[bool]) -> tuple[float, float]:
     """The neighbours among sizes between which a curve falls below a level, and then stays there.
 
     Args:
@@ -193,3 +193,20 @@ def bracket(sizes: Sequence[int], below: Sequence[bool]) -> tuple[float, float]:
     if last is None:
         return 0.0, 0.0
     return (sizes[last], sizes[last + 1]) if last + 1 < len(sizes) else (math.inf, math.inf)
+
+
+def ends(
+    sizes: Sequence[float], possible: Sequence[bool], certain: Sequence[bool]
+) -> tuple[float, float]:
+    """Between which sizes something begins to be so, and then stays so, as far as can be told.
+
+    Args:
+        sizes: In ascending order.
+        possible: Whether it may be so there.
+        certain: Whether it is so there beyond doubt.
+
+    Returns:
+        The last size at which it cannot be so (0: none, infinity: that is the largest), and the
+        first from which on it certainly is (0: the smallest already, infinity: none).
+    """
+    return bracket(sizes, possible)[0], bracket(sizes, certain)[1]

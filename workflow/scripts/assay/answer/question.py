@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from pydantic import JsonValue
 
 from assay import grid, record
 from assay.answer import arms, figure, model, occasion, other_runs, say, trials
+from assay.answer.arms import Arm
 from assay.answer.figure import Axis, Band, Row
 from assay.answer.model import (
     Answer,
@@ -29,6 +30,7 @@ from assay.answer.model import (
     Table,
     View,
 )
+from assay.answer.verdict import Word
 from assay.record import Record, Status
 
 if TYPE_CHECKING:
@@ -111,6 +113,23 @@ def tabled(
 ) -> Shown:
     """A view that is a table of these rows, such as of outcomes."""
     return of_table(title, model.headed(heads, rows), name)
+
+
+Claim = tuple[str, str, Sequence[Arm], Container[Word | None]]
+PUBLISHED = "What was published, and whether it holds here"
+
+
+def published(claims: Iterable[Claim]) -> list[Shown]:
+    """What was published, and whether it holds here, as a table; none without a claim.
+
+    Args:
+        claims: Each in words, of whom, the arms that it speaks of, and the words that bear it out.
+    """
+    rows: list[list[model.Content]] = [
+        [claim, of, arms.bears_out(found, words), "; ".join(f"{a.label}: {a.told}" for a in found)]
+        for claim, of, found, words in claims
+    ]
+    return [tabled(PUBLISHED, ("claim", "of", "here", "measured"), rows)] if rows else []
 
 
 def of_table(title: str, table: Table, name: str = "") -> Shown:

@@ -105,8 +105,13 @@ class Product(Rate):
 
     @property
     def intensity(self) -> float:
-        """FLOP per byte: 2n³ on three matrices, each moved once."""
-        return 2 * self.n / (3 * ITEM_BYTES[self.dtype])
+        """FLOP per byte."""
+        return intensity(self.dtype, self.n, self.n, self.n)
+
+
+def intensity(dtype: str, m: int, n: int, k: int) -> float:
+    """FLOP per byte of a product of (m, k) and (k, n) matrices: each of three is moved once."""
+    return 2 * m * n * k / (ITEM_BYTES[dtype] * (m * k + k * n + m * n))
 
 
 def products(records: Iterable[Record]) -> list[Product]:

@@ -182,6 +182,12 @@ def longer(seen: Interval, than: str = "") -> str:
     return f"{value} % {rest} {word}{f' than {than}' if than else ''}"
 
 
+def takes(seen: Comparison, word: Word, than: str = "") -> str:
+    """What something takes, by its verdict: ``the same time within 2 %``, or :func:`longer`."""
+    same = f"the same time within {100 * seen.margin:.2g} %"
+    return same if word == Word.SAME else longer(seen, than)
+
+
 def is_factor(ratio: float) -> bool:
     """Whether a ratio is told as a factor rather than in per cent."""
     return not 1 / FACTOR < ratio < FACTOR

@@ -125,7 +125,7 @@ class Sweep:
     def enough(self) -> Level:
         """The first level from which on, up to the reference, all are as good as that."""
         below = self.whole[: self.whole.index(self.reference)]
-        alike = takewhile(lambda level: level.word in (Word.SAME, Word.BETTER), reversed(below))
+        alike = takewhile(lambda level: level.word in verdict.AS_GOOD, reversed(below))
         return [self.reference, *alike][-1]
 
     def at(self, x: float) -> Level | None:
@@ -360,6 +360,14 @@ def numbers(found: Sweep) -> dict[str, Any]:
 def numbers_of(arm: Arm) -> dict[str, Any]:
     """What is known of an arm, its accuracy and the verdict on it, for programs."""
     return {**arm.extras, **accuracy.verdict_numbers(arm.seen, arm.word)}
+
+
+def numbers_by_name(found: Sequence[Arm]) -> dict[str, Any]:
+    """The arms of accuracies for programs, and why there is nothing of those that were lost."""
+    return {
+        "arms": {arm.name: numbers_of(arm) for arm in found if not arm.lost},
+        "lost": {arm.name: arm.lost for arm in found if arm.lost},
+    }
 
 
 def rows(found: Sweep) -> list[dict[str, Any]]:

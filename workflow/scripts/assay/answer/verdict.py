@@ -36,6 +36,7 @@ class Word(StrEnum):
 
 
 DIFFERENT = (Word.FASTER, Word.SLOWER, Word.BETTER, Word.WORSE)
+AS_GOOD = (Word.SAME, Word.BETTER)  # of accuracies
 
 
 @dataclass(frozen=True)
