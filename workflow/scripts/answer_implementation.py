@@ -15,7 +15,7 @@ from typing import Any
 
 from assay.answer import arms, inference, model, question, say, trials, verdict
 from assay.answer.arms import Arm
-from assay.answer.figure import Axis, Row
+from assay.answer.figure import Axis
 from assay.answer.inference import Slope
 from assay.answer.model import Cell, Main
 from assay.answer.question import Findings, Shown, Told
@@ -37,10 +37,10 @@ RUNGS = {
 }
 FRAMEWORK = {"fused": "a fused optimiser", "compiled": "torch.compile", "graph": "a CUDA graph"}
 AXES = {
+    "flops": "FLOP of a step",
     "depth": "hidden layers",
     "width": "units of the hidden layer",
     "batch": "images in a step",
-    "flops": "FLOP of a step",
 }
 COUNTED = ("operations", "memory_bytes", "lines", "first_step_s")  # of each implementation
 TITLE = "Time of a step against nn.Module"
@@ -98,20 +98,20 @@ def network(result: Any) -> str:
 # ---- what the ratio depends on -----------------------------------------------------------------
 
 
-def along(found: Sequence[Arm], axis: str, rung: str = SCRATCH) -> list[Arm]:
-    """The perceptrons in which an axis varies and nothing else does, in its order.
+def along(found: Sequence[Arm], axis: str) -> list[Arm]:
+    """The perceptrons from scratch in which an axis varies and nothing else does, in its order.
 
     For ``flops`` these are all perceptrons.
     """
-    mine = [a for a in found if a.name == rung and a.seen and a.extras["family"] not in COMPLEX]
+    mine = [a for a in scratch(found) if a.seen and a.extras["family"] not in COMPLEX]
     if axis != "flops":
         mine = [a for a in mine if axis == a.extras["family"] or a.extras["shape"] == SIMPLE]
     return sorted(mine, key=lambda arm: float(arm.extras[axis]))
 
 
-def trend(found: Sequence[Arm], axis: str, rung: str = SCRATCH) -> Slope | None:
+def trend(found: Sequence[Arm], axis: str) -> Slope | None:
     """How much the log of a ratio grows when the axis doubles; None for fewer than three points."""
-    mine = along(found, axis, rung)
+    mine = along(found, axis)
     seen = [arm.seen for arm in mine if arm.seen]
     across = [math.log2(arm.extras[axis]) for arm in mine]
     errors = [verdict.log_error(each) for each in seen]
@@ -151,12 +151,11 @@ def claims(found: Sequence[Arm], records: Sequence[Record]) -> dict[str, Outcome
     limit = 1 + records[0].settings["substantial"]
     plain = next((arm for arm in scratch(found) if arm.extras["shape"] == SIMPLE), None)
     grew = next((arm for arm in found if arm.name == GROWTH), None)
-    return {
-        "not significant for simple networks": _insignificant(plain, limit),
-        **{
-            f"substantial for {name} networks": _substantial(largest(found, family), limit, limit)
-            for family, name in COMPLEX.items()
-        },
+    told = {"not significant for simple networks": _insignificant(plain, limit)}
+    for family, name in COMPLEX.items():
+        own = largest(found, family)
+        told[f"substantial for {name} networks"] = _substantial(own, limit, limit)
+    return told | {
         "mini-batches add to the advantage": _substantial(grew, limit, least=1.0),
         "a framework converges faster": _converges(records),
     }
@@ -166,11 +165,10 @@ def _insignificant(own: Arm | None, limit: float) -> Outcome:
     """Whether there is no significant difference."""
     if own is None or own.seen is None:
         return Truth.UNKNOWN, "not measured from scratch"
-    because = say.told(own.seen, own.word)
-    if own.different:
-        small = 1 / limit < own.seen.low and own.seen.high < limit
-        return Truth.FAILS, because + (", though not substantially" if small else "")
-    return Truth.HOLDS if own.word == Word.SAME else Truth.UNKNOWN, because
+    small = own.different and 1 / limit < own.seen.low and own.seen.high < limit
+    because = say.told(own.seen, own.word) + (", though not substantially" if small else "")
+    truth = Truth.FAILS if own.different else Truth.UNKNOWN
+    return Truth.HOLDS if own.word == Word.SAME else truth, because
 
 
 def _substantial(own: Arm | None, limit: float, least: float) -> Outcome:
@@ -257,7 +255,7 @@ def answer(records: list[Record]) -> Findings:
     timed = [side for side in found if side.claims]
     devices = [side.device for side in found]
     everything = [arm for side in found for arm in side.found]
-    told = question.joined({side.device: _tell(side, len(found) > 1) for side in found})
+    told = question.joined({side.device: _tell(side) for side in found})
     if not any(side.lead for side in found):
         told = replace(told, sentence=question.NOTHING)
     return Findings(
@@ -265,13 +263,10 @@ def answer(records: list[Record]) -> Findings:
         numbers={side.device: _numbers(side) for side in timed},
         why=[text for side in timed for text in _why(side, say.on(side.device, devices))],
         method=_method(records),
-        caveats=[*CAVEATS, *([] if any(arm.name == "graph" for arm in everything) else [NO_GRAPH])],
+        caveats=CAVEATS,
         views=[_view(side) for side in timed if sum(bool(arm.seen) for arm in side.found) > 1]
         or question.nothing(TITLE, "Fewer than two ratios were measured"),
-        folded=[
-            *(shown for side in timed for shown in _by_axis(side, say.on(side.device, devices))),
-            *([_claims(timed)] if timed else []),
-        ],
+        folded=[_claims(timed)] if timed else [],
         table=arms.table(
             everything,
             "implementation",
@@ -311,19 +306,22 @@ WINNER = {
 }
 
 
-def _tell(side: Side, several: bool) -> Told:
-    """The first number, and the words on the other networks: of several devices only the lost."""
+def _tell(side: Side) -> Told:
+    """The first number, and the words on the other networks."""
     lead, short, sentence = side.lead, "", ""
     if lead:
         ratio = say.ratio(lead.seen).partition(" [")[0]
         short = WINNER[lead.word] + (f"; from scratch {ratio}" if lead.different else "")
         takes = say.takes(lead.seen, lead.word)
         sentence = f"{WINNER[lead.word]}: a {kind(lead)} from scratch takes {takes}. "
-    others = [a for a in side.mains if a is not lead and not (several and a.main.told)]
-    words = arms.grouped(others, lambda arm: arm.lost or str(arm.word)).items()
-    parts = [f"{say.listed(kind(a).removesuffix(' network') for a in s)}: {w}" for w, s in words]
-    rest = say.capital(("" if several else "from scratch, ") + ", ".join(parts))
-    sentence += f"{rest}." if parts else ""
+    others = arms.grouped(
+        [arm for arm in side.mains if arm is not lead], lambda arm: arm.lost or str(arm.word)
+    )
+    rest = ", ".join(
+        f"{say.listed(kind(arm).removesuffix(' network') for arm in same)}: {word}"
+        for word, same in others.items()
+    )
+    sentence += f"From scratch, {rest}." if rest else ""
     cells = [Main(kind(arm), arm.word, arm.lost) for arm in side.mains]
     return Told(short, sentence.strip(), _so(side), cells)
 
@@ -342,31 +340,30 @@ def _so(side: Side) -> str:
 
 def _why(side: Side, where: str) -> list[str]:
     """How the ratio changes with the network."""
-    slopes = {axis: trend(side.found, axis) for axis in ("flops", "width", "batch")}
     told = [
-        f"of the {AXES[axis]} by {say.ratio(exponential(line))} ({line.count} perceptrons)"
-        for axis, line in slopes.items()
-        if line
+        f"of the {name} by {say.ratio(exponential(line))} ({line.count} perceptrons)"
+        for axis, name in AXES.items()
+        if (line := trend(side.found, axis))
     ]
     text = f"{where}A doubling changes the ratio of from scratch to nn.Module: {say.listed(told)}."
     return [text] if told else []
 
 
 def _numbers(side: Side) -> dict[str, Any]:
-    timed = [arm for arm in side.found if arm.value]
+    slopes = {axis: line for axis in AXES if (line := trend(side.found, axis))}
     return {
         "claims": {text: truth.value for text, (truth, _) in side.claims.items()},
-        "steps": [_flat(arm) for arm in timed],
+        "steps": [_flat(arm) for arm in side.found if arm.value],
         "growth_per_doubling": {
-            rung: {axis: _growth(line) for axis in AXES if (line := trend(side.found, axis, rung))}
-            for rung in dict.fromkeys(arm.name for arm in timed)
-            if rung != ANCHOR
+            SCRATCH: {
+                axis: {
+                    **verdict.ends("factor", exponential(line)),
+                    **{"p": line.p, "networks": line.count},
+                }
+                for axis, line in slopes.items()
+            }
         },
     }
-
-
-def _growth(line: Slope) -> dict[str, Any]:
-    return {**verdict.ends("factor", exponential(line)), "p": line.p, "networks": line.count}
 
 
 def _flat(arm: Arm) -> dict[str, Any]:
@@ -377,10 +374,8 @@ def _flat(arm: Arm) -> dict[str, Any]:
 def _method(records: Sequence[Record]) -> list[str]:
     settings = records[0].settings
     within = say.listed(f"{value:g} in {name}" for name, value in settings["tolerance"].items())
-    data = next((each.provenance.dataset for each in records if each.provenance.dataset), None)
     return [
-        f"A job is one network and batch, in float32, on {data.name if data else 'images'}: plain "
-        "SGD, softmax and cross-entropy.",
+        "A job is one network and batch, in float32: plain SGD, softmax and cross-entropy.",
         f"Before, all implementations trained {settings['steps']} steps from the same weights on "
         "the same batches. One takes part only if every loss was the reference's within "
         f"{within} (relative).",
@@ -388,8 +383,6 @@ def _method(records: Sequence[Record]) -> list[str]:
         "also writes the chain rule out.",
         "Forward, backward and update are differences inside a round. Operations, memory and lines "
         "are counted. Taking a random batch is in no time, compiling in the first step's alone.",
-        "NumPy and torch keep threads of their own, so the trial rests until they sleep whenever "
-        "the library changes.",
     ]
 
 
@@ -399,38 +392,23 @@ CAVEATS = [
     "NumPy and torch call different libraries for products, so their ratio is also one between "
     "those.",
 ]
-NO_GRAPH = (
-    "No CUDA graph was measured. On a GPU launching an operation costs more, and the ratios are "
-    "other ones."
-)
 
 
 # ---- what is shown -----------------------------------------------------------------------------
-
-RATIO = Axis(f"{TITLE[0].lower()}{TITLE[1:]} (bar: 95 %)", lambda x: f"{say.short(x)} ×", log=True)
 
 
 def _view(side: Side) -> Shown:
     """The simple and the largest complex networks, each with all that was compared."""
     shapes = [arm.extras["shape"] for arm in side.mains]
     shown = [a for a in side.found if a.name != ANCHOR and a.extras["shape"] in shapes]
-    rows: dict[str, list[Row]] = {}
-    for arm in shown:
-        unknown = {"text": "cannot tell"} if arm.word == Word.UNKNOWN else {}
-        rows.setdefault(arm.group, []).append(arm.row(**unknown))
-    return question.dotted(TITLE, rows, RATIO, name=side.device, line=1.0)
-
-
-def _by_axis(side: Side, where: str) -> list[Shown]:
-    """From scratch over depth, width and batch, where two networks or more differ in it."""
-    groups: dict[str, list[Row]] = {}
-    for axis in ("depth", "width", "batch"):
-        mine = along(side.found, axis)
-        if len(mine) > 1:
-            labelled = (replace(arm, label=say.count(arm.extras[axis])) for arm in mine)
-            groups[AXES[axis]] = [arm.row() for arm in labelled]
-    title = f"{where}From scratch, by network"
-    return [question.dotted(title, groups, RATIO, line=1.0)] if groups else []
+    rows = {
+        name: [a.row(text=Word.UNKNOWN.value if a.word == Word.UNKNOWN else a.told) for a in own]
+        for name, own in arms.grouped(shown, lambda arm: arm.group).items()
+    }
+    axis = Axis(
+        "time of a step against nn.Module (bar: 95 %)", lambda x: f"{say.short(x)} ×", log=True
+    )
+    return question.dotted(TITLE, rows, axis, name=side.device, line=1.0)
 
 
 def _claims(timed: Sequence[Side]) -> Shown:
