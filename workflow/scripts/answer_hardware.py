@@ -20,7 +20,6 @@ from assay.record import Record, Status, Trial
 OVERHEADS = 10  # an operation shorter than this many times the overhead is not about memory
 HERE, CPU_BUS = "This machine", "CPU memory bus"
 TITLE, REASON = "Caches, memory and memory buses", "source or reason"
-COPIES = "Bandwidth of a copy by working set (bytes read and bytes written)"
 ITEMS: dict[str, str] = {
     Item.BANDWIDTH: "copy from memory",
     Item.WORKING_SETS: "copies by working set",
@@ -46,12 +45,6 @@ def points(record: Record) -> list[Point]:
         )
         for arm in measured
     ]
-
-
-def knee(found: Sequence[Point]) -> tuple[int, int] | None:
-    """Between which two working sets copies fall to the speed of memory; None where none shows."""
-    knees = working_sets.knees(found)
-    return (knees[-1].start, knees[-1].end) if knees else None
 
 
 # ---- words -----------------------------------------------------------------------------------
@@ -217,17 +210,14 @@ def answer(records: list[Record]) -> Findings:
     return Findings(
         **vars(told),
         numbers={label(each): _numbers(each) for each in measured},
-        why=[text for each in measured for text in _bound(each)],
-        method=_method(measured),
+        method=METHOD,
         caveats=[
             "A public answer prints pci_bus_id as the bus width: that is where the card sits on "
             "the PCI bus, not how wide its memory is.",
-            "A CPU may read the target of a copy before it writes it: the memory then moves half "
-            "as much again as is counted.",
+            "A bound on a bus's width holds if no cache held the working set.",
         ],
         switch="Machine",
         views=[_view(name, own) for name, own in machines.items()],
-        folded=[shown for each in measured for shown in _copies(each, measured)],
         table=_table(records),
         frame=trials.frame(
             records, [row for each in measured for row in _scanned(each)], add=_listed
@@ -235,25 +225,9 @@ def answer(records: list[Record]) -> Findings:
     )
 
 
-def _bound(record: Record) -> list[str]:
-    """What the bound of a bus's width rests on."""
-    copies = items.row(record, Item.BANDWIDTH)
-    bound = items.least_bits(record)
-    if not copies or not bound or items.values(record, Item.CPU_BUS):
-        return []
-    result = copies.result
-    return [
-        f"{bound} bits is a bound, not the width: the fastest single copy moved "
-        f"{items.rate(result['fastest_bytes_per_s'])}, over "
-        f"{result['at_transfer_rate_mts']:.0f} million transfers a second, the fastest memory "
-        "there is. It holds if no cache held the working set."
-    ]
-
-
 def _numbers(record: Record) -> dict[str, Any]:
     bus = items.values(record, Item.CPU_BUS) or items.values(record, Item.GPU_BUS)
     measured = items.values(record, Item.BANDWIDTH)
-    found = knee(points(record))
     gpu, peak = items.values(record, Item.GPU), items.values(record, Item.GPU_PEAK)
     memory = gpu.get("memory_bytes") or items.values(record, Item.MEMORY).get("total_bytes")
     return {
@@ -265,44 +239,25 @@ def _numbers(record: Record) -> dict[str, Any]:
         "bus_width_bits": bus.get("bus_width_bits"),
         "theory_bytes_per_s": working_sets.theoretical(record),
         **{key: measured.get(key) for key in verdict.ends("bandwidth", None, "_bytes_per_s")},
-        "knee_between_bytes": list(found) if found else None,
     }
 
 
-def _method(records: Sequence[Record]) -> list[str]:
-    method = [
-        "Each row asks its sources in a fixed order; the first that answers is named beside the "
-        "value, and what none tells has a reason instead.",
-        "CPU memory bus: distinct populated channels × data width of a module (not its total "
-        "width, which counts the bits of error correction).",
-    ]
-    if items.of_gpus(records):
-        method.append(
-            "GPU: what torch and the driver's library tell, matched by the card's identity; link, "
-            "clocks and heat are read while the card computes."
-        )
-    if any(map(points, records)):
-        method.append(
-            "Copies of float32 with torch, on all threads: bytes read and bytes written count once "
-            "each, and 1 GB is 10⁹ bytes."
-        )
-    return method
+METHOD = [
+    "Each row asks its sources in a fixed order; the first that answers is named beside the value, "
+    "and what none tells has a reason instead.",
+    "CPU memory bus: distinct populated channels × data width of a module (not its total width, "
+    "which counts the bits of error correction). Where nobody tells, it is at least as wide as the "
+    "fastest single copy takes on the fastest memory there is.",
+    "GPU: what torch and the driver's library tell, matched by the card's identity; link, clocks "
+    "and heat are read while the card computes.",
+    "Copies of float32 with torch, on all threads: bytes read and bytes written count once each, "
+    "and 1 GB is 10⁹ bytes.",
+]
 
 
 def _view(name: str, records: Sequence[Record]) -> Shown:
     rows: list[list[Content]] = [[*each] for each in facts(records).items()]
     return question.tabled(TITLE, ["part", name], rows, name)
-
-
-def _copies(record: Record, records: Sequence[Record]) -> list[Shown]:
-    """The copies of a device, drawn where there are two or more."""
-    found = points(record)
-    caches = working_sets.reported_caches(record, record.conditions.threads_used)
-    drawn = scan.drawn({"copy": found}, caches)
-    if drawn is None:
-        return []
-    title = say.on(label(record), map(label, records)) + COPIES
-    return [Shown(title, f"{title}: {scan.described({'copy': found})}", drawn)]
 
 
 def _table(records: Sequence[Record]) -> Table:
