@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from assay.answer import accuracy, arms, model, question, say, sweep, trials
 from assay.answer.arms import Arm, Role
-from assay.answer.model import Cell, Main, Table
-from assay.answer.question import Findings, Shown, Told
+from assay.answer.model import Main, Table
+from assay.answer.question import Findings, Told
 from assay.answer.verdict import Word
-from assay.record import Phase, Record
+from assay.record import Record
 
 PLACEBO, IGNORED_AS = "placebo", "relu"  # the arm whose argument is ignored, and what it then is
 NAMES = {
@@ -146,9 +145,15 @@ def answer(records: list[Record]) -> Findings:
         why=question.on_each({name: _why(here) for name, here in devices.items()}),
         method=_method(records),
         caveats=_caveats(devices.values()),
-        views=[view for here in devices.values() for view in _differences(here)]
+        views=[
+            view
+            for here in devices.values()
+            if (best := here.reference)
+            for view in sweep.differences(
+                TITLE, here.arms, f"{best.label}, the best in validation", here.name
+            )
+        ]
         or question.nothing(TITLE),
-        folded=[view for here in devices.values() for view in _curves(here)],
         table=_table(devices.values()),
         frame=trials.frame(records, map(arms.flat, every)),
     )
@@ -203,26 +208,20 @@ def _numbers(here: Device) -> dict[str, Any]:
 
 def _method(records: Sequence[Record]) -> list[str]:
     trained: Any = next((each for each in records if each.study == "activation"), None)
-    threads = sorted({e.conditions.threads_used for e in records if e.study == "steps"})
-    texts = []
-    if trained:
-        settings, data = trained.settings, trained.provenance.dataset
-        rates = say.listed(map(say.setting, settings["rates"]), "or")
-        texts = [
-            f"A {'-'.join(map(str, [784, *settings['hidden'], 10]))} perceptron, SGD with batches "
-            f"of {settings['batch']}, pixels between 0 and 1, torch's initialisation"
-            f"{f', {data.name}' if data else ''}. Each activation's rate is the best of {rates} "
-            f"after {say.plural(settings['tuning_epochs'], 'epoch')}, judged on validation images "
-            "with a seed that is not used again.",
-            f"Then {accuracy.runs_told(settings)}",
-        ]
-    if threads:
-        texts.append(
-            f"Steps were timed apart from the trainings, on {say.listed(threads, 'or')} "
-            f"thread{'s' if threads != [1] else ''}. The placebo's step is ReLU's, and no "
-            "difference is told that it reached as well."
-        )
-    return texts
+    if not trained:
+        return []
+    settings, data = trained.settings, trained.provenance.dataset
+    rates = say.listed(map(say.setting, settings["rates"]), "or")
+    return [
+        f"A {'-'.join(map(str, [784, *settings['hidden'], 10]))} perceptron, SGD with batches of "
+        f"{settings['batch']}, pixels between 0 and 1, torch's initialisation"
+        f"{f', {data.name}' if data else ''}. Each activation's rate is the best of {rates} after "
+        f"{say.plural(settings['tuning_epochs'], 'epoch')}, judged on validation images with a "
+        "seed that is not used again.",
+        f"Then {accuracy.runs_told(settings)}",
+        "Steps were timed apart from the trainings. The placebo's step is ReLU's, and no "
+        "difference is told that it reached as well.",
+    ]
 
 
 def _caveats(devices: Iterable[Device]) -> list[str]:
@@ -258,35 +257,6 @@ def _table(devices: Iterable[Device]) -> Table:
             "gradient norm at the start": arms.extra("gradient_norm_start", say.number),
         },
     )
-
-
-# ---- drawing ------------------------------------------------------------------------------------
-
-
-def _differences(here: Device) -> list[Shown]:
-    """The difference of every activation to the best, with the test images' sampling error."""
-    if here.reference is None:
-        return []
-    best = f"{here.reference.label}, the best in validation"
-    return sweep.differences(TITLE, here.arms, best, here.name)
-
-
-def _curves(here: Device) -> list[Shown]:
-    """Validation accuracy by epoch, of all that ended well."""
-    title = f"Learning curves: % of the validation images by epoch, mean over seeds ({here.name})"
-    rows = []
-    for arm in here.arms:
-        if not arm.lost:
-            runs: list[Any] = [
-                trial.samples["validation_accuracy"]
-                for trial in here.records[arm.name].trials
-                if trial.what["phase"] == Phase.TRAINING
-            ]
-            course = map(float, np.mean(runs, axis=0))
-            shown = (Cell(text=say.fixed(100 * each, 1), value=each) for each in course)
-            rows.append([arm.label, *shown])
-    heads = ["activation", *map(str, range(1, max(map(len, rows), default=1)))]
-    return [question.tabled(title, heads, rows)] if rows else []
 
 
 main = partial(question.run, "activation", answer)
