@@ -301,10 +301,10 @@ def test_it_matters_where_the_scale_is_wrong_and_more_so_in_depth():
         )
     )
     assert found.sentence.startswith(
-        "Initialisation matters, the more so the deeper: with 4 hidden layers 2 of 4 fail to "
+        "Initialisation matters, the more so the deeper: with 4 hidden layers 2 of 4 failed to "
         "learn, the best reaches 86."
     )
-    assert found.short == "Matters: with 4 hidden layers 2 of 4 fail to learn"
+    assert found.short == "Matters: with 4 hidden layers 2 of 4 failed to learn"
     assert found.so.endswith("as Kaiming normal and Xavier normal do.")
     assert level(found, 4)["arms"]["normal_0_01"]["learned"] is False
     assert level(found, 1)["arms"]["normal_0_01"]["learned"] is True
@@ -316,7 +316,6 @@ def test_the_headline_keeps_its_budget():
     found = answer.answer(
         grid(kaiming_normal=0.86, normal_0_1={1: 0.86, 4: 0.84}, zeros=0.1, constant=0.1)
     )
-    assert "others lose up to 2." in found.sentence
     assert len(found.sentence.split()) <= 25
     assert len(found.short.split()) <= 12
     assert len(found.so.split()) <= 20
@@ -330,7 +329,7 @@ def test_two_devices_are_both_told():
     found = answer.answer([*made, *other])
     assert "cpu: Initialisation matters" in found.sentence
     assert "cuda:0: Initialisation does not matter here" in found.sentence
-    assert [view.name for view in found.views] == ["4 (cuda:0)", "1 (cuda:0)"]
+    assert [view.name for view in found.views] == ["cuda:0: 4", "cuda:0: 1"]
 
 
 def test_worse_at_first_and_lost_in_depth_is_more_so():
@@ -341,7 +340,7 @@ def test_worse_at_first_and_lost_in_depth_is_more_so():
 
 def test_as_bad_with_one_layer_as_with_four_is_not_more_so():
     found = answer.answer(grid(kaiming_normal=0.86, uniform_0_1=0.10))
-    assert found.sentence.startswith("Initialisation matters: with 4 hidden layers 1 of 2 fails")
+    assert found.sentence.startswith("Initialisation matters: with 4 hidden layers 1 of 2 failed")
 
 
 def test_equal_arms_do_not_matter():
@@ -359,8 +358,8 @@ def test_what_cannot_be_told_is_not_told():
 
 def test_a_small_difference_matters_a_little():
     found = answer.answer(grid(depths=(4,), kaiming_normal=0.86, default=0.84))
-    assert found.sentence.startswith("Initialisation matters a little: all learn")
-    assert re.search(r"PyTorch's default loses (1\.9|2\.0)", found.sentence)
+    assert found.sentence.startswith("Initialisation matters a little: with 4")
+    assert re.search(r"PyTorch's default differs most, by −(1\.9|2\.0)", found.sentence)
     assert len(found.sentence.split()) <= 25
     assert found.so == ""
 
@@ -396,14 +395,12 @@ def test_an_arm_that_diverges_is_told_with_what_it_came_to_and_not_compared(fami
     assert cells["N(0, 1)"]["verdict"] == "diverged in 1 of 5 runs"
     assert cells["U(0, 1)"]["verdict"] == "diverged in 5 of 5 runs"
     assert cells["N(0, 1)"]["against the best in validation"] is None
-    assert "2 of 4 fail to learn" in found.sentence
+    assert "2 of 4 failed to learn" in found.sentence
     assert families == [1]
     seen = level(found)["arms"]
     assert seen["uniform_0_1"]["word"] is None
     assert seen["uniform_0_1"]["test_accuracy"] == pytest.approx(0.1)
-    assert seen["uniform_0_1"]["diverged_at_step"] == [7] * 5
     assert seen["normal_1"]["test_accuracy"] == pytest.approx((4 * 0.7 + 0.1) / 5, abs=0.002)
-    assert seen["normal_1"]["diverged_at_step"] == [7]
 
 
 def test_all_depths_are_one_family(families):
@@ -419,7 +416,7 @@ def test_where_every_arm_diverged_nothing_is_compared():
         [arm("normal_1", 0.7, diverged=[3]), arm("uniform_0_1", 0.1, diverged=range(5))]
     )
     assert level(found)["reference"] is None
-    assert found.sentence.endswith("with 1 hidden layer none of 2 learns.")
+    assert found.sentence.endswith("with 1 hidden layer nothing learns.")
     assert model.state(found.cells) == State.UNKNOWN
     assert len(found.views) == 1
 
@@ -427,8 +424,7 @@ def test_where_every_arm_diverged_nothing_is_compared():
 @pytest.mark.parametrize(
     ("means", "says"),
     [
-        ({"zeros": 0.1, "constant": 0.1}, "with 4 hidden layers none of 2 learns."),
-        ({"zeros": 0.1}, "with 4 hidden layers zeros fails to learn."),
+        ({"zeros": 0.1, "constant": 0.1}, "with 4 hidden layers nothing learns."),
         ({"placebo": 0.86}, "placebo (default) reaches 86."),
         ({"kaiming_normal": 0.86}, "Kaiming normal reaches 86."),
     ],
@@ -440,17 +436,17 @@ def test_one_arm_or_only_hopeless_ones_tell_nothing_and_say_what_they_came_to(me
     assert (found.so, model.state(found.cells)) == ("", State.UNKNOWN)
 
 
-def test_shares_are_told_over_three_sets_of_arms():
+def test_shares_are_told_over_all_arms_and_over_the_scaled_ones():
     found = answer.answer(
         grid(kaiming_normal=0.86, default=0.86, normal_0_01=0.7, uniform_0_1=0.1, placebo=0.86)
     )
     seen = {each["over"]: each for each in found.numbers["cpu"]["variance_shares"]}
-    assert [len(each["arms"]) for each in seen.values()] == [4, 3, 2]
+    assert [len(each["arms"]) for each in seen.values()] == [4, 2]
     assert seen["all initialisations"]["shares"]["initialisation"]["value"] > 0.95
     scaled = seen["those scaled to the layer's width"]["shares"]
     assert scaled["initialisation"]["value"] < 0.5
     assert all(s["low"] <= s["value"] <= s["high"] for s in scaled.values())
-    assert len(found.folded[0].table.rows) == 3
+    assert any("% [" in text and "over all initialisations" in text for text in found.why)
 
 
 def test_an_arm_that_was_lost_at_one_depth_is_named_and_has_no_share():
@@ -469,7 +465,7 @@ def test_a_better_arm_than_the_best_in_validation_is_told():
         trial.result |= {"validation_accuracy": 0.87}
     found = answer.answer(records)
     assert level(found, 4)["arms"]["kaiming_normal"]["word"] == "better"
-    assert re.search(r"Kaiming normal gains (1\.9|2\.0)", found.sentence)
+    assert re.search(r"Kaiming normal differs most, by \+(1\.9|2\.0)", found.sentence)
 
 
 def test_the_law_and_what_was_measured():
@@ -487,14 +483,7 @@ def test_a_spread_of_nothing_has_no_factor(stds):
     assert answer.factor(stds) is None
 
 
-def test_the_tidy_table_holds_the_spread_of_every_layer():
-    frame = answer.answer(grid(depths=(4,), kaiming_normal=0.86, default=0.85)).frame
-    layers = frame[frame["layer"].notna()]
-    assert len(layers) == 2 * 5 * 5  # initialisations, seeds, layers
-    assert set(layers["activation_std"]) == {1.0, 0.5, 0.25, 0.125, 0.0625}
-
-
-def test_with_several_rates_the_rate_has_a_share_too():
+def test_a_best_rate_at_the_edge_of_those_tried_is_named():
     records = grid(kaiming_normal=0.86, default=0.85, xavier_normal=0.84)
     for each in records:
         each.settings = SETTINGS | {"rates": [0.01, 0.1]}
@@ -503,7 +492,6 @@ def test_with_several_rates_the_rate_has_a_share_too():
             value = 0.7 + rate + 0.001 * len(str(each.axes["initialization"]))
             each.trials.append(Trial(what=what, result={"validation_accuracy": value}))
     found = answer.answer(records)
-    assert found.numbers["cpu"]["variance_shares_tuning"][0]["shares"]["rate"]["value"] > 0.9
     assert any("edge of the grid for Kaiming normal (1)" in text for text in found.caveats)
 
 
@@ -571,7 +559,6 @@ def test_a_run_that_diverges_is_a_status_with_its_step_and_what_it_came_to(run):
     assert [trial.status for trial in seen.trials[:2]] == [Status.DIVERGED] * 2
     assert "diverged in step" in seen.trials[0].reason
     (came_to,) = level(answer.answer([seen]), 2)["arms"].values()
-    assert len(came_to["diverged_at_step"]) == 2
     assert not came_to["learned"]
     assert seen.trials[0].result["test_images"] == 2000
 

@@ -419,7 +419,7 @@ def differences(title: str, shown: Sequence[Arm], against: str, name: str) -> li
 
 def _difference(arm: Arm) -> Row:
     """An arm by its difference; the reference by its accuracy."""
-    label = arm.label.partition("(")[0].strip()
+    label = arm.label.partition(" (")[0]
     if arm.role == Role.ANCHOR and arm.value:
         text = f"{100 * arm.value.value:.1f} %, reference"
         return Row(label, Interval(0.0, 0.0, 0.0), text, tone=arm.tone, strong=True)
