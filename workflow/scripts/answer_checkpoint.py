@@ -16,7 +16,7 @@ from assay.answer import accuracy, arms, inference, model, question, say, trials
 from assay.answer.arms import Arm, Role
 from assay.answer.figure import Axis, Row
 from assay.answer.model import Cell, Content, Main, outcome
-from assay.answer.question import Findings, Shown
+from assay.answer.question import Findings, Shown, Told
 from assay.answer.verdict import Word
 from assay.record import Record
 
@@ -34,7 +34,7 @@ WRITERS = {"in place": "torch.save(state, path)", "atomic": "temporary file, the
 class Resume:
     """The resume study on one device."""
 
-    device: str
+    records: Sequence[Record]
     repeatable: bool | None  # two unbroken trainings end with the same weights; None: not measured
     continued: Mapping[str, Mapping[str, Any]]  # how it ended, by what was not restored
     killed: Mapping[str, tuple[int, int]]  # by way: files that could not be read, and kills
@@ -45,34 +45,84 @@ class Resume:
         return self.repeatable is not None and "" in self.continued
 
     @property
-    def judged(self) -> bool:
-        """Whether what is left out can be seen to make a difference."""
-        return self.measured and bool(self.repeatable and self.continued[""]["same"])
+    def needed(self) -> list[str]:
+        """Parts without which the weights end elsewhere; none where that cannot be judged."""
+        known = self.measured and self.repeatable and self.continued[""]["same"]
+        return [p for p in STATES if known and not self.continued.get(p, {"same": True})["same"]]
 
     @property
-    def needed(self) -> list[str]:
-        """Parts without which the weights end elsewhere."""
-        return [p for p in STATES if p in self.continued and not self.continued[p]["same"]]
+    def atomic_helps(self) -> bool:
+        """Whether renaming a finished file leaves fewer wrecks, beyond both exact intervals."""
+        shares = {way: inference.share(*own) for way, own in self.killed.items()}
+        whole = shares.keys() >= WRITERS.keys()
+        return whole and shares["in place"].low > shares["atomic"].high
 
 
-def resume(each: Record) -> Resume | None:
-    """The resume study of one record of measured trials; None where there is none."""
+def resume(records: Sequence[Record]) -> Resume:
+    """The resume study of the records of one device."""
     phases: dict[str, list[Any]] = {}
-    for trial in each.trials:
+    for trial in (trial for each in question.measured(records) for trial in each.trials):
         phases.setdefault(str(trial.what["phase"]), []).append(trial)
-    continued, killed = phases.get("resumed", []), phases.get("killed while writing", [])
-    again = phases.get("unbroken again")
-    if not continued and not killed:
-        return None
+    again, killed = phases.get("unbroken again"), phases.get("killed while writing", [])
     return Resume(
-        str(each.axes["device"]),
+        records,
         bool(again[0].result["same"]) if again else None,
-        {str(trial.what["left_out"]): trial.result for trial in continued},
+        {str(trial.what["left_out"]): trial.result for trial in phases.get("resumed", [])},
         {t.what["way"]: (t.result["unreadable"], t.result["kills"]) for t in killed},
     )
 
 
-def _resume_view(seen: Resume) -> Shown:
+def _tell(seen: Resume) -> Told:
+    """What is needed to end with the weights of an unbroken training, and how to write it."""
+    if not seen.measured:
+        lost = Main("resumed training", lost=trials.why_lost(seen.records))
+        return Told("", model.lost_told([lost]), "", [lost])
+    cells = [Main("resumed training", None if seen.repeatable else Word.UNKNOWN)]
+    cells += [
+        Main(f"resumed without {STATES[part]}", lost=model.lost(trial.status))
+        for each in seen.records
+        for trial in each.trials
+        if (part := trial.what.get("left_out")) in STATES and part not in seen.continued
+    ]
+    short, sentence = _needed(seen)
+    so = [f"save {_pieces(seen.needed)} with the weights"] if seen.needed else []
+    so += ["write to a temporary file, then rename it"] if seen.atomic_helps else []
+    return Told(
+        short,
+        " ".join(filter(None, [sentence, model.lost_told(cells)])),
+        f"{say.capital(', '.join(so))}." if so else "",
+        cells,
+    )
+
+
+def _needed(seen: Resume) -> tuple[str, str]:
+    """What a checkpoint has to hold: short, and as a sentence."""
+    has_to, ended = "A checkpoint has to hold", seen.continued
+    if not seen.repeatable:
+        told = "what a checkpoint has to hold: two unbroken trainings end differently."
+        return "Cannot tell", f"Cannot tell {told}"
+    if not ended[""]["same"]:
+        far = _far(ended[""]["relative_distance"])
+        return "Cannot tell", f"{has_to} more than was saved: resumed, weights end {far} off."
+    if not seen.needed:
+        told = "Resumed, a training ends with identical weights, whatever state was left out."
+        return "No state beyond the weights", told
+    far = _far(max(ended[part]["relative_distance"] for part in seen.needed))
+    pieces = _pieces(seen.needed, "weights")
+    told = f"{has_to} {pieces}: resumed without one, weights end up to {far} off."
+    return say.capital(pieces), told
+
+
+def _pieces(needed: Sequence[str], *others: str) -> str:
+    """Parts of the state in a list: ``weights, optimiser and order state``."""
+    return f"{say.listed([*others, *(STATES[n].removesuffix(' state') for n in needed)])} state"
+
+
+def _far(distance: float) -> str:
+    return f"{say.number(100 * distance, 2)} %"
+
+
+def _resume_view(seen: Resume, device: str) -> Shown:
     """What was left out, and whether the training then ends elsewhere."""
     heads, ending = ("left out", "final weights", "distance"), ("✗ other", "✓ identical")
     rows: list[list[Content]] = []
@@ -82,32 +132,20 @@ def _resume_view(seen: Resume) -> Shown:
         name = STATES.get(part, "all three" if part else "nothing")
         far = Cell(text=_far(ended["relative_distance"]), value=ended["relative_distance"])
         rows.append([name, outcome(ending[ended["same"]]), far])
-    return question.tabled(TITLE, heads, rows, seen.device)
+    return question.tabled(TITLE, heads, rows, device)
 
 
-def _far(distance: float) -> str:
-    return f"{say.number(100 * distance, 2)} %"
-
-
-def _kills(found: Sequence[Resume]) -> list[Shown]:
+def _kills(found: Mapping[str, Resume]) -> list[Shown]:
     """What writers that were killed left."""
     rows: list[list[Content]] = []
-    for seen in found:
-        where = say.on(seen.device, (each.device for each in found))
+    for device, seen in found.items():
         for way, (unreadable, kills) in seen.killed.items():
             share = inference.share(unreadable, kills)
             counts = outcome(f"{'✗' if unreadable else '✓'} {unreadable} of {kills}")
             exact = Cell(text=say.accuracy(share), value=share.value)
-            rows.append([f"{where}{WRITERS[way]}", counts, exact])
+            rows.append([f"{say.on(device, found)}{WRITERS[way]}", counts, exact])
     heads = ("written with", "unreadable", "share, 95 %")
     return [question.tabled(KILLED, heads, rows)] if rows else []
-
-
-def atomic_helps(found: Sequence[Resume]) -> bool:
-    """Whether renaming a finished file leaves fewer wrecks, beyond both exact intervals."""
-    shares = [{way: inference.share(*own) for way, own in seen.killed.items()} for seen in found]
-    whole = [each for each in shares if each.keys() >= WRITERS.keys()]
-    return any(each["in place"].low > each["atomic"].high for each in whole)
 
 
 # ---- reusing layers ------------------------------------------------------------------------------
@@ -116,7 +154,6 @@ REFERENCE = "scratch"
 ARMS = {"scratch": "from scratch", "copied": "copied", "frozen": "copied, frozen",
         "aliased": "assigned"}  # fmt: skip
 REUSED = "Test accuracy with two reused layers, seed by seed"
-DONORS = "The donor's own accuracy after a network with its assigned layers was trained"
 
 
 def _runs(each: Record) -> dict[str, pd.DataFrame]:
@@ -154,46 +191,42 @@ def _donor(own: pd.DataFrame) -> dict[str, Any]:
     return {**levels, "donor_changed": changed}
 
 
-def _seeds(records: Sequence[Record], column: str) -> dict[tuple[str, int, str], list[float]]:
-    """Single runs in per cent, by device, number of images and arm."""
-    return {
-        (str(each.axes["device"]), int(own["images"].iloc[0]), arm): [*(100.0 * own[column])]
+def _reuse_views(records: Sequence[Record], found: Sequence[Arm]) -> list[Shown]:
+    """Per device: every arm by the number of images, seed by seed."""
+    seeds = {
+        (str(each.axes["device"]), int(own["images"].iloc[0]), arm): own["test_accuracy"]
         for each in records
         for arm, own in accuracy.whole(_runs(each)).items()
     }
-
-
-def _reuse_views(records: Sequence[Record], found: Sequence[Arm]) -> list[Shown]:
-    """Per device: every arm, and what became of the donor, seed by seed."""
-    learned, after = _seeds(records, "test_accuracy"), _seeds(records, "donor_accuracy_after")
     by_device = arms.grouped(found, lambda arm: arm.device)
-    views: list[Shown] = []
+    axis = Axis("right images in %, one dot per seed", within=(0, 100))
+    views = []
     for device, here in by_device.items():
         groups: dict[str, list[Row]] = {}
-        fallen, before = [], []
         for arm in here:
-            key, where = (device, arm.extras["images"], arm.name), groups.setdefault(arm.group, [])
-            text = _percent(arm.value.value) if arm.value else arm.lost
-            text += f", {arm.word.value}" if arm.different else ""
-            where.append(Row(arm.label, None, text, tone=arm.tone, dots=learned.get(key, [])))
-            if arm.extras.get("donor_changed"):
-                text = f"{_percent(arm.extras['donor_accuracy_after'])} on average"
-                fallen.append(Row(arm.group, None, text, dots=after[key]))
-                before.append(100 * arm.extras["donor_accuracy_before"])
-        where = say.on(device, by_device)
-        views += _dots(where + REUSED, groups)
-        views += _dots(where + DONORS, {"": fallen}, *before[:1])
+            runs = seeds.get((device, arm.extras["images"], arm.name), ())
+            row = arm.row(seen=None, dots=[100 * share for share in runs])
+            groups.setdefault(arm.group, []).append(row)
+        if any(row.dots for rows in groups.values() for row in rows):
+            views.append(question.dotted(say.on(device, by_device) + REUSED, groups, axis))
     return views
 
 
-def _dots(
-    title: str, groups: Mapping[str, Sequence[Row]], before: float | None = None
-) -> list[Shown]:
-    """Rows of dots, one for each seed; none where there is one dot at most."""
-    if sum(len(row.dots) for rows in groups.values() for row in rows) < 2:
-        return []
-    name = "right images in %, one dot per seed" + ("; line: before" if before else "")
-    return [question.dotted(title, groups, Axis(name, within=(0, 100)), line=before)]
+def _donors(found: Sequence[Arm]) -> list[str]:
+    """What assigning the donor's tensors does to the donor, where that is worst."""
+    changed = [arm.extras for arm in found if arm.extras.get("donor_changed")]
+    known = {True: "yes", False: "no", None: "not measured"}
+    return [
+        f"Assigned weights lie in the donor's memory ({known[own['shares_storage']]}), its biases "
+        f"come along ({known[own['takes_biases']]}): untrained, it falls from "
+        f"{_percent(own['donor_accuracy_before'])} to {_percent(own['donor_accuracy_after'])} of "
+        "its own classes."
+        for own in sorted(changed, key=lambda own: own["donor_accuracy_after"])[:1]
+    ]
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f"{100 * share:.1f} %"
 
 
 # ---- formats -------------------------------------------------------------------------------------
@@ -318,7 +351,6 @@ def _format_view(found: Sequence[Stored], compared: Sequence[Arm]) -> list[Shown
     rows: list[list[Content]] = [
         [told, *(own[hazard] for own in outcomes)] for hazard, (told, *_) in HAZARDS.items()
     ]
-    rows.append(["file beyond its parameters", *map(_size, found)])
     timed = {(arm.name, arm.extras["time"]): arm for arm in compared if "time" in arm.extras}
     for what in ("save", "load"):
         rows.append([f"time to {what}", *(_time(timed.get((each.name, what))) for each in found)])
@@ -327,17 +359,10 @@ def _format_view(found: Sequence[Stored], compared: Sequence[Arm]) -> list[Shown
 
 
 def _time(arm: Arm | None) -> Cell | None:
-    if arm is None:
+    if arm is None or arm.value is None:
         return None
-    text = say.quantity(arm.value.value, "s")
-    if arm.seen is None:
-        return outcome(text)
-    return outcome(f"{text}, {arm.told}", say.told(arm.seen, arm.word))
-
-
-def _size(each: Stored) -> str | None:
-    size = each.results.get("none")
-    return f"+{100 * (size['file_bytes'] / size['parameter_bytes'] - 1):.1f} %" if size else None
+    reason = say.told(arm.seen, arm.word) if arm.seen and arm.word else ""
+    return outcome(f"{say.quantity(arm.value.value, 's')}, {arm.told}", reason)
 
 
 def _survivors(found: Sequence[Stored]) -> list[str]:
@@ -357,18 +382,30 @@ def answer(records: list[Record]) -> Findings:
     by_study: dict[str, list[Record]] = {"resume": [], "transfer": [], "formats": []}
     for each in records:
         by_study[each.study].append(each)
-    resumes = [seen for each in question.measured(by_study["resume"]) if (seen := resume(each))]
+    resumes = {
+        device: resume(own) for device, own in trials.by_device(by_study["resume"]).items()
+    } or {"": resume([])}
     found = [stored(each) for each in question.measured(by_study["formats"]) if each.trials]
     compared = arms.judged([*reuses(by_study["transfer"]), *timings(found)])
     reused = [arm for arm in compared if "images" in arm.extras]
-    cells = _cells(by_study["resume"], resumes)
+    views = [_resume_view(seen, name) for name, seen in resumes.items() if seen.continued]
     return Findings(
-        short=_short(resumes),
-        cells=cells,
-        sentence=_sentence(resumes, cells) if resumes or compared or found else question.NOTHING,
-        so=_so(resumes),
+        **vars(question.joined({device: _tell(seen) for device, seen in resumes.items()})),
         numbers={
-            "resume": {seen.device: _resume_numbers(seen) for seen in resumes},
+            "resume": {
+                device: {
+                    "repeatable": seen.repeatable,
+                    "left_out": {
+                        part or "nothing": {
+                            key: ended[key] for key in ("same", "relative_distance")
+                        }
+                        for part, ended in seen.continued.items()
+                    },
+                    "unreadable": {way: [*counts] for way, counts in seen.killed.items()},
+                }
+                for device, seen in resumes.items()
+                if seen.records
+            },
             "comparisons": [*map(arms.flat, compared)],
             "formats": {
                 each.name: {hazard: model.written(own) for hazard, own in judged(each).items()}
@@ -378,7 +415,7 @@ def answer(records: list[Record]) -> Findings:
         why=[*_donors(reused), *_survivors(found)],
         method=_method(by_study),
         caveats=CAVEATS,
-        views=[_resume_view(seen) for seen in resumes if seen.continued] or question.nothing(TITLE),
+        views=views or question.nothing(TITLE),
         folded=[
             *_reuse_views(by_study["transfer"], reused),
             *_format_view(found, compared),
@@ -395,98 +432,6 @@ def answer(records: list[Record]) -> Findings:
         ),
         frame=trials.frame(records, map(arms.flat, compared)),
     )
-
-
-def _cells(records: Sequence[Record], resumes: Sequence[Resume]) -> list[Main]:
-    """The headline rests on the killed training that was resumed, with each part left out."""
-    by_device = {seen.device: seen for seen in resumes if seen.measured}
-    cells = []
-    for each in records:
-        device = str(each.axes["device"])
-        where = f" on {device}" if len(records) > 1 else ""
-        if seen := by_device.get(device):
-            word = None if seen.repeatable else Word.UNKNOWN
-            cells.append(Main(f"resumed training{where}", word))
-            cells += [
-                Main(f"resumed without {STATES[part]}{where}", lost=model.lost(trial.status))
-                for trial in each.trials
-                if (part := trial.what.get("left_out")) in STATES and part not in seen.continued
-            ]
-        else:
-            cells.append(Main(f"resumed training{where}", lost=trials.why_lost([each])))
-    return cells or [Main("resumed training", lost="not measured")]
-
-
-def _sentence(resumes: Sequence[Resume], cells: Sequence[Main]) -> str:
-    """What is needed to end with the weights of an unbroken training."""
-    told = {seen.device: [_needed(seen)] for seen in resumes if seen.measured}
-    said = say.together(question.on_each(told), [*told])
-    unknown = ["What a checkpoint has to hold could not be measured."]
-    return " ".join(filter(None, [*(said or unknown), model.lost_told(cells)]))
-
-
-def _needed(seen: Resume) -> str:
-    if not seen.repeatable:
-        return "Cannot tell what a checkpoint has to hold: two unbroken trainings end differently."
-    if not seen.judged:
-        far = _far(seen.continued[""]["relative_distance"])
-        return f"A checkpoint has to hold more than was saved: resumed, weights end {far} off."
-    if not seen.needed:
-        return "Resumed, a training ends with identical weights, whatever state was left out."
-    far = _far(max(seen.continued[part]["relative_distance"] for part in seen.needed))
-    pieces = _pieces(seen.needed, "weights")
-    return f"A checkpoint has to hold {pieces}: resumed without one, weights end up to {far} off."
-
-
-def _pieces(needed: Sequence[str], *others: str) -> str:
-    """Parts of the state in a list: ``weights, optimiser and order state``."""
-    return f"{say.listed([*others, *(STATES[n].removesuffix(' state') for n in needed)])} state"
-
-
-def _short(resumes: Sequence[Resume]) -> str:
-    texts = []
-    for seen in (each for each in resumes if each.measured):
-        known = _pieces(seen.needed, "weights") if seen.needed else "no state beyond the weights"
-        texts.append(known if seen.judged else "cannot tell")
-    return say.capital("; ".join(dict.fromkeys(texts))) or "Not measured"
-
-
-def _so(resumes: Sequence[Resume]) -> str:
-    """What to save, and how: only where a difference was seen."""
-    needed = [part for part in STATES if any(s.judged and part in s.needed for s in resumes)]
-    parts = [f"save {_pieces(needed)} with the weights"] if needed else []
-    parts += ["write to a temporary file, then rename it"] if atomic_helps(resumes) else []
-    return f"{say.capital(', '.join(parts))}." if parts else ""
-
-
-def _donors(found: Sequence[Arm]) -> list[str]:
-    """What assigning the donor's tensors does to the donor, where that is worst."""
-    changed = [arm.extras for arm in found if arm.extras.get("donor_changed")]
-    known = {True: "yes", False: "no", None: "not measured"}
-    return [
-        f"Assigned weights lie in the donor's memory ({known[own['shares_storage']]}), its biases "
-        f"come along ({known[own['takes_biases']]}): untrained, it falls from "
-        f"{_percent(own['donor_accuracy_before'])} to {_percent(own['donor_accuracy_after'])} of "
-        "its own classes."
-        for own in sorted(changed, key=lambda own: own["donor_accuracy_after"])[:1]
-    ]
-
-
-def _resume_numbers(seen: Resume) -> dict[str, Any]:
-    ended = {}
-    for part, own in seen.continued.items():
-        restored = "weights alone" if "," in part else f"without {STATES[part]}" if part else ""
-        ended[restored or "everything restored"] = own
-    return {
-        "repeatable": seen.repeatable,
-        "same_weights": {name: own["same"] for name, own in ended.items()},
-        "relative_distance": {name: own["relative_distance"] for name, own in ended.items()},
-        "unreadable": {way: [*counts] for way, counts in seen.killed.items()},
-    }
-
-
-def _percent(share: float | None) -> str | None:
-    return None if share is None else f"{100 * share:.1f} %"
 
 
 def _method(by_study: Mapping[str, Sequence[Record]]) -> list[str]:
