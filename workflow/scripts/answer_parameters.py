@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from assay.answer import inference, model, question, say, trials, verdict
+from assay.answer import arms, inference, model, question, say, trials, verdict
 from assay.answer.inference import PowerLaw
 from assay.answer.model import Cell, Main, Table
 from assay.answer.question import Findings, Shown, Told
@@ -90,14 +90,6 @@ class Law:
         if self.distribution != UNIFORM or not possible:
             return False
         return None if self.unclear else True
-
-    @property
-    def bound_by_fan_in(self) -> Interval | None:
-        """Middle, least and largest of max |w| · √fan-in; None where there is no fan-in."""
-        if self.distribution != UNIFORM or "fan_in" not in self.rows:
-            return None
-        scaled = self.rows["bound"] * np.sqrt(self.rows["fan_in"].astype(float))
-        return Interval(float(scaled.median()), float(scaled.min()), float(scaled.max()))
 
 
 def laws(records: Sequence[Record]) -> list[Law]:
@@ -205,94 +197,85 @@ def _ties(records: Sequence[Record]) -> dict[str, dict[str, str]]:
 
 def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and topic."""
-    found, names = laws(records), trials.devices(records)
-    devices = [Device(n, [e for e in records if e.axes["device"] == n], found) for n in names]
-    told = question.joined({each.name: _tell(each) for each in devices})
-    if not found and not checks(records, "layer"):
-        told = replace(told, short="Not measured", sentence=question.NOTHING)
+    found, by_device = laws(records), trials.by_device(records)
+    told = {
+        name: _tell(own, {law.layer: law for law in found if law.device == name})
+        for name, own in by_device.items()
+    }
+    views = [_view(name, own) for name, own in arms.grouped(found, attrgetter("device")).items()]
     return Findings(
-        **vars(told),
+        **vars(question.joined(told)),
         numbers={
             "laws": [row for law in found for row in _law_rows(law)],
             "items": matrix(records),
             "ties": _ties(records),
         },
-        why=[
-            say.on(each.name, names) + tell(trial.result)
-            for each in devices
-            for check, tell in WHY.items()
-            for trial in checks(each.records, check)
-        ],
+        why=question.on_each({name: _why(own) for name, own in by_device.items()}),
         method=_method(records),
         caveats=[
             "What is measured is this version of torch. The book's sentence fits Xavier's "
             "initialisation, which other frameworks use by default.",
             "Biases are not looked at here.",
         ],
-        views=[_view(each) for each in devices if each.laws] or question.nothing(TITLE),
+        views=views or question.nothing(TITLE),
         folded=_folded(records),
         table=_table(found),
         frame=_frame(records, found),
     )
 
 
-class Device:
-    """What was found on one device, and why the rest was not."""
-
-    def __init__(self, name: str, records: list[Record], found: Sequence[Law]) -> None:
-        self.name, self.records = name, records
-        self.laws = {law.layer: law for law in found if law.device == name}
-        self.law, control = self.laws.get(TARGET), self.laws.get(CONTROL)
-        self.no_law = "" if self.law else trials.lost(records, "topic", "initialisation")
-        self.no_state = "" if checks(records, "layer") else trials.lost(records, "topic", "storage")
-        # The regression must find the dependence that there is.
-        self.control_failed = control is not None and control.depends_on("fan_out") is False
-
-        tried = [t for each in records for t in each.trials if t.what.get("check") == "layer"]
-        lost = [] if self.no_state else [trial for trial in tried if trial.status != Status.OK]
-        self.lost_modules = [Main(str(t.what["layer"]), lost=model.lost(t.status)) for t in lost]
-
-
-def _tell(device: Device) -> Told:
+def _tell(records: Sequence[Record], found: Mapping[str, Law]) -> Told:
     """The law of linear layers, what that makes of the claim, and what a state_dict holds."""
-    law, end = device.law, " The control failed." if device.control_failed else ""
-    unknown = None
+    short, claim, first = _claim(records, found.get(TARGET))
+    saved, modules = _saved(records)
+    cells, control = [first, *modules], found.get(CONTROL)
+    # The regression must find the dependence that there is.
+    if control and control.depends_on("fan_out") is False:
+        claim += " The control failed."
+        cells.append(Main("control", lost="failed"))
+    return Told(short, f"{claim} {saved}", _so(records), cells)
+
+
+def _claim(records: Sequence[Record], law: Law | None) -> tuple[str, str, Main]:
+    """What linear layers begin by: short, as a sentence, and what a headline rests on."""
+    name = NAMES[TARGET]
     if law is None:
-        short, begin = f"law: {device.no_law}", f"How Linear weights begin: {device.no_law}."
-    elif law.as_claimed is None:
-        factors, unknown = say.listed(FACTORS[name] for name in law.unclear), Word.UNKNOWN
-        short = "cannot tell what the range depends on"
-        begin = f"Linear weights begin uniform, but whether {factors} counts: cannot tell.{end}"
+        lost = trials.lost(records, "topic", "initialisation")
+        return f"Law: {lost}", f"How Linear weights begin: {lost}.", Main(name, lost=lost)
+    if law.as_claimed is None:
+        factors = say.listed(FACTORS[each] for each in law.unclear)
+        told = f"Linear weights begin uniform, but whether {factors} counts: cannot tell."
+        return "Cannot tell what the range depends on", told, Main(name, Word.UNKNOWN)
+    claim = CLAIMED[law.as_claimed]
+    shape = law.distribution.replace(NEITHER, "neither uniform nor normal")
+    if not law.depends:
+        by, told = "whatever the sizes", "whatever the sizes"
     else:
-        claim, by, set_by = CLAIMED[law.as_claimed], ", whatever the sizes", "whatever the sizes"
-        if law.depends:
-            set_by = f"set by {_by(law)}"
-            by = f", their range {set_by} (exponent {_exponent(law.fit.exponents[law.depends[0]])})"
-        shape = law.distribution.replace(NEITHER, "neither uniform nor normal")
-        short = f"{set_by}; the claim is {claim}"
-        begin = f"Linear weights begin {shape}{by}: the claim is {claim}.{end}"
-    cells = [Main(NAMES[TARGET], unknown, device.no_law), Main("state_dict", lost=device.no_state)]
-    cells += device.lost_modules
-    cells += [Main("control", lost="failed")] if device.control_failed else []
-    return Told(say.capital(short), f"{begin} {_saved(device)}", _so(device.records), cells)
+        only = " only" if len(law.depends) == 1 else ""
+        by = f"set by {say.listed(FACTORS[each] for each in law.depends)}{only}"
+        told = f"their range {by} (exponent {_exponent(law.fit.exponents[law.depends[0]])})"
+    sentence = f"Linear weights begin {shape}, {told}: the claim is {claim}."
+    return f"{say.capital(by)}; the claim is {claim}", sentence, Main(name)
 
 
-def _by(law: Law) -> str:
-    """What the range is set by."""
-    only = " only" if len(law.depends) == 1 else ""
-    return say.listed(FACTORS[name] for name in law.depends) + only
-
-
-def _saved(device: Device) -> str:
-    """Whether a state_dict holds all parameters."""
-    if device.no_state:
-        return f"What a state_dict holds: {device.no_state}."
-    library = checks(device.records, "layer")
-    lacking = [str(trial.what["layer"]) for trial in library if trial.result["missing"]]
-    if lacking:
-        return f"A state_dict lacks parameters of {say.few(lacking)}."
-    lost = f" ({len(device.lost_modules)} lost)" if device.lost_modules else ""
-    return f"A state_dict holds every registered parameter{lost}."
+def _saved(records: Sequence[Record]) -> tuple[str, list[Main]]:
+    """Whether a state_dict holds all parameters: as a sentence, and what that rests on."""
+    tried = [t for each in records for t in each.trials if t.what.get("check") == "layer"]
+    well = checks(records, "layer")
+    if not well:
+        lost = trials.lost(records, "topic", "storage")
+        return f"What a state_dict holds: {lost}.", [Main("state_dict", lost=lost)]
+    gone = [
+        Main(str(trial.what["layer"]), lost=model.lost(trial.status))
+        for trial in tried
+        if trial.status != Status.OK
+    ]
+    lacking = [str(trial.what["layer"]) for trial in well if trial.result["missing"]]
+    holds = f"lacks parameters of {say.few(lacking)}" if lacking else (
+        "holds every registered parameter"
+    )  # fmt: skip
+    lost = f" ({len(gone)} lost)" if gone else ""
+    return f"A state_dict {holds}{lost}.", [Main("state_dict"), *gone]
 
 
 def _so(records: Sequence[Record]) -> str:
@@ -309,21 +292,16 @@ WHY: dict[str, Callable[[Any], str]] = {
         f"copies (to {say.number(seen['error_of_sum'], 1)}; any one alone is off by "
         f"{say.number(seen['error_of_largest_part'], 2)} or more)."
     ),
-    "size": lambda seen: (
-        f"Tied {say.count(seen['parameters_tied'])} parameters, untied "
-        f"{say.count(seen['parameters_untied'])}, but {seen['keys_tied']} and "
-        f"{seen['keys_untied']} entries in the state_dict: torch.save writes what is shared once."
-    ),
-    "conflict": lambda seen: (
-        f"Loading a state_dict whose two tied places hold 1 and 2 leaves {seen['value']:g}, with "
-        f"{say.plural(seen['complaints'], 'complaint')}."
-    ),
     "snapshot": lambda seen: (
         "When training goes on, a state_dict kept in memory "
         f"{'changes' if seen['state_dict_changes'] else 'does not change'}, a deep copy of it "
         f"{'does' if seen['deepcopy_changes'] else 'does not'}."
     ),
 }  # fmt: skip
+
+
+def _why(records: Sequence[Record]) -> list[str]:
+    return [tell(t.result) for check, tell in WHY.items() for t in checks(records, check)]
 
 
 def _method(records: Sequence[Record]) -> list[str]:
@@ -355,7 +333,7 @@ def _exponent(seen: Interval) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def _view(device: Device) -> Shown:
+def _view(device: str, found: Sequence[Law]) -> Shown:
     """The claim, part by part, for every kind of layer."""
     rows: list[Any] = [
         [
@@ -365,10 +343,10 @@ def _view(device: Device) -> Shown:
             _counts(law, ["fan_out"]),
             Cell(text=CLAIMED[law.as_claimed], sign=SIGNS[law.as_claimed]),
         ]
-        for law in device.laws.values()
+        for law in found
     ]
     heads = ("layer", "uniform?", "inputs count?", "outputs count?", "claim")
-    return question.tabled(TITLE, heads, rows, device.name)
+    return question.tabled(TITLE, heads, rows, device)
 
 
 def _counts(law: Law, factors: Sequence[str]) -> Cell:
@@ -391,10 +369,9 @@ def _table(found: Sequence[Law]) -> Table:
                 "factor": FACTORS[name],
                 "exponent": Cell(text=_exponent(seen), value=seen.value),
                 "width": DEPENDS[law.depends_on(name)],
-                "max |w| · √fan-in": bound and f"{bound.low:.4f} to {bound.high:.4f}",
+                "scale": say.fixed(law.fit.scale.value, 3),
             }
             for law in found
-            for bound in [law.bound_by_fan_in]
             for name, seen in law.fit.exponents.items()
         ]
     )
@@ -422,18 +399,12 @@ def _signed(found: Mapping[str, Mapping[str, bool]]) -> list[Any]:
 
 def _frame(records: Sequence[Record], found: Sequence[Law]) -> pd.DataFrame:
     """One row per trial, with the tests of every size, then one per law and factor."""
-    tests = tested(records)
-
-    def more(each: Record, trial: Trial) -> Mapping[str, Any]:
-        lists = {k: "; ".join(map(str, v)) for k, v in trial.result.items() if isinstance(v, list)}
-        return lists | tests.get(_key(each, trial), {})
-
-    return trials.frame(records, [row for law in found for row in _law_rows(law)], add=more)
+    tests, rows = tested(records), [row for law in found for row in _law_rows(law)]
+    return trials.frame(records, rows, add=lambda each, trial: tests.get(_key(each, trial), {}))
 
 
 def _law_rows(law: Law) -> list[dict[str, Any]]:
     """What a kind of layer was found to follow, for each factor of its law."""
-    bound = law.bound_by_fan_in
     return [
         {
             "device": law.device,
@@ -441,8 +412,6 @@ def _law_rows(law: Law) -> list[dict[str, Any]]:
             "distribution": law.distribution,
             "as_claimed": law.as_claimed,
             "scale": law.fit.scale.value,
-            "bound_sqrt_fan_in_least": bound.low if bound else None,
-            "bound_sqrt_fan_in_most": bound.high if bound else None,
             "factor": name,
             **verdict.ends("exponent", seen),
             "exponent_bound": NEGLIGIBLE,
