@@ -7,7 +7,7 @@ import measure_registration as measure
 import pytest
 import torch
 from assay import record
-from assay.answer import model, question
+from assay.answer import model
 from assay.answer.model import Main, State
 from assay.answer.verdict import Word
 from assay.modules import blocks, operations
@@ -125,7 +125,7 @@ def test_a_lost_operation_on_the_list_is_named():
 
 def test_a_lost_list_is_named():
     found = answer.answer([with_status(RECORDS[0], Status.CONTENDED), *RECORDS[1:]])
-    assert found.sentence.startswith("Blocks in a Python list: disturbed. Operations that work: ")
+    assert found.sentence.startswith("Blocks in a Python list: disturbed.")
     assert model.state(found.cells) == State.NONE
     assert found.so == ""
 
@@ -160,7 +160,6 @@ def test_a_way_of_which_a_run_diverged_is_shown_and_not_compared():
     assert words(found)["add_module"] == "reference"
     assert trained(found)["sequential"]["lost"] == "diverged in 1 of 3 runs"
     assert any("diverged in 1 of 3 runs" in row for row in found.folded[0].table.rows)
-    assert any("diverged in 1 of 3 runs" in row for row in found.views[0].table.rows)
     told = found.frame[found.frame["arm"].notna()].set_index("arm")
     assert told.loc["partial", "verdict"].tolist() == ["worse", "worse"]
     assert told.loc["sequential", "lost"] == "diverged in 1 of 3 runs"
@@ -185,11 +184,10 @@ def test_unequal_weights_are_told():
     assert any("NOT the reference's" in str(row[-1]) for row in found.folded[0].table.rows)
 
 
-def test_an_error_is_quoted_and_hooks_are_counted():
+def test_an_error_is_quoted():
     found = answer.answer(RECORDS)
     reasons = [cell.reason for row in found.table.rows for cell in row[1:] if cell]
     assert ERROR in reasons
-    assert "A forward hook runs 1 time in net(X) and 0 times in net.forward(X)." in found.why
 
 
 def test_without_torchs_own_the_last_way_is_the_reference():
@@ -199,7 +197,7 @@ def test_without_torchs_own_the_last_way_is_the_reference():
 def test_records_without_a_trial_are_no_crash():
     empty = make_record("registration", {"device": "gpu", "storage": "list"}, [])
     empty.settings = SETTINGS
-    assert answer.answer([empty]).sentence == question.NOTHING
+    assert answer.answer([empty]).sentence == "Blocks in a Python list: not measured."
     both = answer.answer([empty, *RECORDS])
     assert list(both.numbers) == ["cpu"]
     assert "gpu: Blocks in a Python list: not measured." in both.sentence
@@ -249,7 +247,7 @@ def test_whatever_trial_is_lost_the_question_is_answered(lost):
 @pytest.mark.parametrize("status", [Status.CONTENDED, Status.OUT_OF_MEMORY, Status.UNAVAILABLE])
 def test_when_everything_is_lost_the_sentence_says_so(status):
     found = answer.answer([with_status(each, status) for each in RECORDS])
-    assert found.sentence == question.NOTHING
+    assert found.sentence.startswith("Blocks in a Python list: ")
     assert model.state(found.cells) == State.NONE
 
 

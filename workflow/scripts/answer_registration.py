@@ -69,10 +69,6 @@ class Device:
         """Whether every operation was tried and passed."""
         return 0 < self.count(way, "✓") == len(self.cells.get(way, ()))
 
-    def arm(self, way: str, group: str) -> Arm | None:
-        """How training went with a way."""
-        return next((a for a in self.learned if (a.name, a.group) == (way, group)), None)
-
 
 # ---- reading ------------------------------------------------------------------------------------
 
@@ -164,17 +160,15 @@ def answer(records: list[Record]) -> Findings:
     everywhere = devices(records)
     found = [each for each in everywhere if each.cells or each.learned]
     told = question.joined({each.name: _tell(each) for each in everywhere})
-    if not found:
-        told = replace(told, short="Not measured", sentence=question.NOTHING)
     learned = [arm for each in found for arm in each.learned]
     return Findings(
         **vars(replace(told, so=_so(found))),
         numbers={each.name: _numbers(each) for each in found},
-        why=[*question.on_each({e.name: _why(e) for e in everywhere}), *_hooks(records)],
+        why=question.on_each({each.name: _why(each) for each in everywhere}),
         method=_method(records),
         caveats=CAVEATS,
-        views=[_view(each) for each in found] or question.nothing(TITLE),
-        folded=[Shown(ACCURACIES, ACCURACIES, table=_accuracies(learned))] if learned else [],
+        views=[_view(each) for each in found if each.cells] or question.nothing(TITLE),
+        folded=[question.of_table(ACCURACIES, _accuracies(learned))] if learned else [],
         table=_table(found),
         frame=trials.frame(records, map(arms.flat, learned)),
     )
@@ -183,29 +177,23 @@ def answer(records: list[Record]) -> Findings:
 def _tell(device: Device) -> Told:
     """What fails with a list; that rests on every operation on it."""
     if LIST not in device.cells:
-        others = [
-            f"{STORAGES[way]} {device.count(way, '✓')} of {device.count(way, '✓✗!')}"
-            for way in device.cells
-            if way not in CONSTANTS
-        ]
-        rest = f" Operations that work: {say.few(others, 1)}." if others else ""
-        blocks = "blocks in a Python list"
-        sentence = f"{say.capital(blocks)}: {device.lost}.{rest}"
-        return Told(f"List: {device.lost}", sentence, "", [Main(blocks, lost=device.lost)])
+        cell = Main("blocks in a Python list", lost=device.lost)
+        return Told(f"List: {cell.lost}", f"{say.capital(cell.name)}: {cell.lost}.", "", [cell])
     cells = [
         Main(OPERATIONS[name], lost="" if cell.sign else cell.text)
         for name, cell in device.cells[LIST].items()
     ]
     failed, silent, tried = (device.count(LIST, signs) for signs in ("✗!", "✗", "✓✗!"))
-    lost = say.few([each.name for each in cells if each.lost], 1)
-    rest = f" Lost: {lost}." if lost else ""
+    gone = say.few([each.name for each in cells if each.lost], 1)
+    lost = f" Lost: {gone}." if gone else ""
     if not failed:
-        sentence = f"Blocks in a Python list do no harm: all {tried} operations work.{rest}"
-        return Told(f"All {tried} operations work", sentence, "", cells)
+        short = f"All {tried} operations work"
+        sentence = f"Blocks in a Python list do no harm: all {tried} operations work.{lost}"
+        return Told(short, sentence, "", cells)
     short = f"{failed} of {tried} operations fail"
     sentence = (
         f"Torch does not see blocks in a Python list: {short}, {silent or 'none'} of them without "
-        f"an error.{rest}"
+        f"an error.{lost}"
     )
     return Told(f"{short}, {silent} silently", sentence, "", cells)
 
@@ -220,36 +208,19 @@ def _so(found: Sequence[Device]) -> str:
 
 
 def _why(device: Device) -> list[str]:
-    """The silent case: with something registered, nothing complains. And the textbook's loop."""
-    texts = []
-    partly, after = (device.arm("partial", group) for group in (TRAINED, RELOADED))
+    """The silent case: with something registered, nothing complains."""
+    levels = {arm.group: arm for arm in device.learned if arm.name == "partial" and arm.value}
+    partly, after = levels.get(TRAINED), levels.get(RELOADED)
     right = next((arm for arm in device.learned if arm.role == Role.ANCHOR), None)
-    if partly and partly.value and after and after.value and right and right.value:
-        registered, parameters = (
-            say.count(partly.extras[name]) for name in ("parameters_registered", "parameters")
-        )
-        texts.append(
-            f"Registered in part, training raises no error: {registered} of {parameters} "
-            f"parameters are trained, {say.accuracy(partly.value)} of the test images are right "
-            f"instead of {say.accuracy(right.value)}, and {say.accuracy(after.value)} after saving "
-            "and loading."
-        )
-    if device.sign("children", "repetition") == "✗":
-        texts.append(
-            "A loop over children(), as textbooks write it, applies an instance once that stands "
-            "in the network three times."
-        )
-    return texts
-
-
-def _hooks(records: Sequence[Record]) -> list[str]:
-    """What a call does that ``forward`` does not."""
-    results: list[Any] = [trial.result for each in records for trial in each.trials]
-    seen = {(r["runs_by_call"], r["runs_by_forward"]) for r in results if "runs_by_call" in r}
+    if not (partly and after and right):
+        return []
+    registered, parameters = (
+        say.count(partly.extras[name]) for name in ("parameters_registered", "parameters")
+    )
     return [
-        f"A forward hook runs {say.plural(call, 'time')} in net(X) and "
-        f"{say.plural(forward, 'time')} in net.forward(X)."
-        for call, forward in sorted(seen)
+        f"Registered in part, training raises no error: {registered} of {parameters} parameters "
+        f"are trained, {say.accuracy(partly.value)} of the test images are right instead of "
+        f"{say.accuracy(right.value)}, and {say.accuracy(after.value)} after saving and loading."
     ]
 
 
@@ -266,14 +237,10 @@ def _numbers(device: Device) -> dict[str, Any]:
 def _method(records: Sequence[Record]) -> list[str]:
     settings: Any = records[0].settings
     data = records[0].provenance.dataset
-    results = [trial.result for each in records for trial in each.trials]
-    targets = {str(result["target"]) for result in results if result.get("target")}
     return [
         "Every operation was run on a small network whose blocks were also held outside of it. It "
         "passes when it reached all of them, and fails silently when it missed some and raised "
         "nothing. Conversions include a call with inputs of the new type or place.",
-        f"“to(device)” moved to {say.listed(sorted(targets)) or 'nothing'}"
-        + (" (shapes without memory, as there is no other device)." if "meta" in targets else "."),
         f"A {'-'.join(map(str, [784, *settings['hidden'], 10]))} perceptron was trained with "
         f"{settings['seeds']} seeds, {say.plural(settings['epochs'], 'epoch')} of SGD at rate "
         f"{settings['rate']:g}, batches of {settings['batch']}; data: "
@@ -284,7 +251,8 @@ def _method(records: Sequence[Record]) -> list[str]:
 
 
 CAVEATS = [
-    "The device “meta” is lenient: a product with a tensor that stayed on the CPU goes through.",
+    "Without a second device, to(device) moves to “meta”, shapes without memory, which is lenient: "
+    "a product with a tensor that stayed on the CPU goes through.",
     "Where an error is raised, the first use raises it, not the conversion.",
     "A deep copy works everywhere, because Python copies lists: it says nothing about "
     "registration.",
@@ -296,40 +264,20 @@ CAVEATS = [
 
 def _view(device: Device) -> Shown:
     """The matrix in short: what behaves alike shares a row, and a column."""
-    columns = _alike(device)
-    heads = [", ".join(map(STORAGES.__getitem__, ways)) for ways in columns]
-    rows: dict[tuple[str, ...], list[str]] = {}
-    for name, text in OPERATIONS.items():
-        signs = tuple(device.sign(ways[0], name) for ways in columns)
-        rows.setdefault(signs, []).append(text)
+    blocks = [way for way in device.cells if way not in CONSTANTS] or [*device.cells]
+    columns = arms.grouped(blocks, lambda way: str([device.sign(way, each) for each in OPERATIONS]))
+    ways = [own[0] for own in columns.values()]
+    rows = arms.grouped(OPERATIONS, lambda name: " ".join(device.sign(way, name) for way in ways))
     lines: list[list[Content]] = [
-        [", ".join(names), *(Cell(text="", sign=sign) if sign else None for sign in signs)]
+        [
+            ", ".join(map(OPERATIONS.__getitem__, names)),
+            *(Cell(text="", sign=sign) if sign else None for sign in signs.split(" ")),
+        ]
         for signs, names in rows.items()
-        if any(signs)
+        if signs.strip()
     ]
-    for group, name in ((TRAINED, "test accuracy"), (RELOADED, "after reload")):
-        levels = [_accuracy(device.arm(ways[0], group)) or None for ways in columns]
-        lines += [[name, *levels]] if any(levels) else []
+    heads = [", ".join(map(STORAGES.__getitem__, own)) for own in columns.values()]
     return question.tabled(TITLE, ["operation", *heads], lines, device.name)
-
-
-def _alike(device: Device) -> list[list[str]]:
-    """The ways that keep blocks, those together that differ in nothing that is shown."""
-    known = {*device.cells, *(arm.name for arm in device.learned)}
-    chains = [name for name in STORAGES if name in known and name not in CONSTANTS]
-    found: dict[tuple[str, ...], list[str]] = {}
-    for name in chains or sorted(known):
-        signs = (device.sign(name, each) for each in OPERATIONS)
-        levels = (_accuracy(device.arm(name, group)) for group in (TRAINED, RELOADED))
-        found.setdefault((*signs, *levels), []).append(name)
-    return [*found.values()]
-
-
-def _accuracy(arm: Arm | None) -> str:
-    if arm is None or arm.value is None:
-        return arm.lost if arm else ""
-    text = f"{say.fixed(100 * arm.value.value, 1)} %"
-    return f"{text} by hand" if arm.extras.get("parameters_registered") == 0 else text
 
 
 def _table(found: Sequence[Device]) -> Table:
