@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from assay.answer import accuracy, arms, inference, question, say, trials, verdict
+from assay.answer import accuracy, arms, inference, question, say, sweep, trials, verdict
 from assay.answer.arms import Arm, Role
-from assay.answer.figure import Axis, Row
 from assay.answer.model import Cell, Main, Table
-from assay.answer.question import Findings, Shown
+from assay.answer.question import Findings, Shown, Told
 from assay.answer.verdict import Word
 from assay.record import Record, Status, Trial
 from assay.statistic import exponential
@@ -36,6 +35,13 @@ TITLE = "Test accuracy by how a network gets its instances of a block"
 CLAIMED = "What must hold of a parallel block"
 APART = "By what factor a block changes the distance between two outputs, before training"
 
+# What it means to use one instance again, by the verdict on its accuracy.
+SLIPS = {
+    Word.WORSE: "One instance used again costs accuracy",
+    Word.BETTER: "One instance used again gains accuracy",
+    Word.SAME: "One instance used again is as accurate",
+    Word.UNKNOWN: "Cannot tell whether one instance used again costs accuracy",
+}
 # What must hold of a parallel block: the check that shows it, and whether its result does.
 CLAIMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "outputs equal those of the branches, concatenated by hand":
@@ -64,7 +70,7 @@ class Device:
     lost: Mapping[str, str]  # why a structure was not measured, where it was not
     checks: dict[str, Trial]  # of the parallel block
     instances: dict[str, dict[str, Any]]  # what the largest number of them has in common
-    logs: dict[str, NDArray[np.float64]]  # of distances (draws, depth + 1), relative to the first
+    runs: dict[str, pd.DataFrame]  # by structure
     arms: list[Arm]
 
     def group(self, name: str) -> list[Arm]:
@@ -74,6 +80,15 @@ class Device:
     def arm(self, group: str, structure: str) -> Arm | None:
         """How one structure fared."""
         return next((arm for arm in self.group(group) if arm.name == structure), None)
+
+    @property
+    def claims(self) -> dict[str, bool]:
+        """Whether each claim on a parallel block holds, where its check was made."""
+        return {
+            claim: bool(holds(self.checks[check].result))
+            for claim, (check, holds) in CLAIMS.items()
+            if check in self.checks
+        }
 
 
 # ---- reading ------------------------------------------------------------------------------------
@@ -89,10 +104,6 @@ def devices(records: Sequence[Record]) -> list[Device]:
 def _device(label: str, own: Sequence[Record]) -> Device:
     done = [trial for each in own for trial in each.trials if trial.status == Status.OK]
     runs = pd.concat([accuracy.runs(each) for each in own])
-    logs = {
-        name: np.log(np.maximum(np.array([*trial.samples.values()], dtype=float), NOTHING))
-        for name, trial in _checked(done, "distance").items()
-    }
     present = [name for name in NAMES if any(t.what["structure"] == name for t in done)]
     parts = {name: runs[runs["structure"] == name] if len(runs) else runs for name in present}
     return Device(
@@ -103,8 +114,8 @@ def _device(label: str, own: Sequence[Record]) -> Device:
             name: {"count": trial.what["count"], **trial.result}
             for name, trial in _checked(done, "instances").items()
         },
-        logs,
-        [*_learned(label, parts), *_decays(label, logs)],
+        parts,
+        [*_learned(label, parts), *_decays(label, _checked(done, "distance"))],
     )
 
 
@@ -128,32 +139,24 @@ def _learned(device: str, parts: Mapping[str, pd.DataFrame]) -> list[Arm]:
     )
 
 
-def _decays(device: str, logs: Mapping[str, NDArray[np.float64]]) -> list[Arm]:
+def _decays(device: str, followed: Mapping[str, Trial]) -> list[Arm]:
     """By what factor a block changes the distance; against the reference, draw by draw."""
-    per_block = {name: own[:, -1] / (own.shape[1] - 1) for name, own in logs.items()}
-    base = per_block.get(REFERENCE)
-    return [
-        Arm(
-            device,
-            DISTANCE,
-            name,
-            NAMES[name],
-            value=(factor := exponential(inference.mean(own))),
-            seen=None if base is None or name == REFERENCE else verdict.paired_ratio(own, base),
-            role=Role.ANCHOR if name == REFERENCE else Role.TARGET,
-            extras=verdict.ends("factor", factor),
-        )
-        for name, own in per_block.items()
-    ]
+    found, per_block = [], {name: _per_block(trial) for name, trial in followed.items()}
+    for name, own in per_block.items():
+        anchor = name == REFERENCE or REFERENCE not in per_block
+        factor = exponential(inference.mean(own))
+        seen = None if anchor else verdict.paired_ratio(own, per_block[REFERENCE])
+        arm = Arm(device, DISTANCE, name, NAMES[name], factor, seen)
+        role = Role.ANCHOR if name == REFERENCE else Role.TARGET
+        found.append(replace(arm, role=role, extras=verdict.ends("factor", factor)))
+    return found
 
 
-def claims(device: Device) -> dict[str, bool]:
-    """Whether each claim on a parallel block holds, where its check was made."""
-    return {
-        claim: bool(holds(device.checks[check].result))
-        for claim, (check, holds) in CLAIMS.items()
-        if check in device.checks
-    }
+def _per_block(trial: Trial) -> NDArray[np.float64]:
+    """The logarithm of the factor of each draw, whose distances are relative to the first."""
+    distances = np.array([*trial.samples.values()], dtype=float)
+    logs: NDArray[np.float64] = np.log(np.maximum(distances, NOTHING))
+    return logs[:, -1] / (logs.shape[1] - 1)
 
 
 # ---- telling ------------------------------------------------------------------------------------
@@ -161,102 +164,67 @@ def claims(device: Device) -> dict[str, bool]:
 
 def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and structures."""
-    everywhere = devices(records)
-    found = [each for each in everywhere if each.checks or each.arms or each.instances]
-    names = trials.devices(records)
-    told = {each.name: each for each in everywhere if found}
-    # What holds of the block everywhere is said once, before what each device says of instances.
-    sentences = say.together(question.on_each({n: [_parallel(e)] for n, e in told.items()}), names)
-    sentences += question.on_each({name: [_slip(each)] for name, each in told.items()})
-    shorts = question.on_each({name: [say.capital(_short(e))] for name, e in told.items()})
+    found = devices(records)
     return Findings(
-        short="; ".join(shorts) or "Not measured",
-        cells=[main for each in everywhere for main in _mains(each)],
-        sentence=" ".join(sentences) or question.NOTHING,
-        so=_so(found),
-        numbers={each.name: _numbers(each) for each in found},
-        why=question.on_each({name: _why(each) for name, each in told.items()}),
+        **vars(question.joined({each.name: _tell(each) for each in found})),
+        numbers={each.name: _numbers(each) for each in found if each.checks or each.arms},
+        why=question.on_each({each.name: _why(each) for each in found}),
         method=_method(records),
         caveats=CAVEATS,
-        views=[shown for each in found if (shown := _view(each))] or question.nothing(TITLE),
+        views=[shown for each in found for shown in _view(each)] or question.nothing(TITLE),
         folded=_folded(found),
         table=_table(found),
         frame=trials.frame(
             records,
-            [row for each in found for row in (*_curves(each), *map(arms.flat, each.arms))],
+            [arms.flat(arm) for each in found for arm in each.arms],
             add=lambda each, trial: {k: str(v) for k, v in trial.result.items() if type(v) is list},
         ),
     )
 
 
-def _mains(device: Device) -> list[Main]:
-    """The headline rests on the checks of the parallel block, and on what the slip costs."""
+def _tell(device: Device) -> Told:
+    """Whether blocks can be composed, and what it costs to use one instance again."""
     checks = dict.fromkeys(check for check, _ in CLAIMS.values())
-    lost, slip = device.lost[PARALLEL], device.arm(ACCURACY, SLIP)
-    return [
-        *(Main(check, lost="" if check in device.checks else lost) for check in checks),
-        Main(NAMES[SLIP], slip.word if slip else None, _not_compared(device)),
+    cells = [
+        Main(name, lost="" if name in device.checks else device.lost[PARALLEL]) for name in checks
     ]
+    block, parallel = _parallel(device)
+    slip = device.arm(ACCURACY, SLIP)
+    if slip and slip.seen and slip.word:
+        short, told = slip.word.value, f"{SLIPS[slip.word]}: {say.points(slip.seen)} points."
+        cells.append(Main(NAMES[SLIP], slip.word))
+    else:
+        short = _not_compared(device)
+        told = f"One instance used again: {short}."
+        cells.append(Main(NAMES[SLIP], lost=short))
+    # Advice only where sharing by mistake was found to cost accuracy.
+    worse = slip is not None and slip.word == Word.WORSE
+    so = "Make every instance anew: one used again has one set of parameters and learns less."
+    return Told(f"{block}; sharing: {short}", f"{parallel} {told}", so if worse else "", cells)
+
+
+def _parallel(device: Device) -> tuple[str, str]:
+    """What the checks of the parallel block come to: short, and as a sentence."""
+    held, lost = device.claims, device.lost[PARALLEL]
+    failed = len(held) - sum(held.values())
+    if not held:
+        return f"Parallel block {lost}", f"The parallel block was not checked ({lost})."
+    if failed:
+        told = f"The parallel block fails {failed} of {len(held)} checks."
+        return f"No, {failed} of {len(held)} checks fail", told
+    if len(held) < len(CLAIMS):
+        left = dict.fromkeys(check for check, _ in CLAIMS.values() if check not in device.checks)
+        not_made = f"not made: {say.few([*left], 1)}"
+        return "Yes", f"The parallel block passes {len(held)} checks, {not_made}."
+    return "Yes", f"Blocks can be composed: the parallel block passes all {len(held)} checks."
 
 
 def _not_compared(device: Device) -> str:
-    """Why one used again was not compared; empty where it was."""
-    for name in (SLIP, REFERENCE):
-        arm = device.arm(ACCURACY, name)
-        if arm is None or arm.lost:
-            why = arm.lost if arm else device.lost[name]
-            return why if name == SLIP else f"{NAMES[name]} {why}"
-    return ""
-
-
-def _parallel(device: Device) -> str:
-    held = claims(device)
-    failed = len(held) - sum(held.values())
-    if not held:
-        return f"The parallel block was not checked ({device.lost[PARALLEL]})."
-    if failed:
-        return f"The parallel block fails {failed} of {len(held)} checks."
-    if len(held) < len(CLAIMS):
-        left = dict.fromkeys(check for check, _ in CLAIMS.values() if check not in device.checks)
-        return f"The parallel block passes {len(held)} checks, not made: {say.few([*left], 1)}."
-    return f"Blocks can be composed: the parallel block passes all {len(held)} checks."
-
-
-def _slip(device: Device) -> str:
-    """What it costs to use one instance again."""
-    slip = device.arm(ACCURACY, SLIP)
-    if slip is None or slip.seen is None:
-        return f"One instance used again: {_not_compared(device)}."
-    points = say.points(slip.seen)
-    bare = say.points(arms.negative(slip.seen) if slip.word == Word.WORSE else slip.seen)[1:]
-    again = "one instance used again"
-    return {
-        Word.WORSE: f"{say.capital(again)} costs {bare} points of accuracy.",
-        Word.BETTER: f"{say.capital(again)} gains {bare} points of accuracy.",
-        Word.SAME: f"{say.capital(again)} is as accurate ({points} points).",
-    }.get(slip.word, f"Cannot tell whether {again} costs accuracy: {points} points.")
-
-
-def _short(device: Device) -> str:
-    held, slip = claims(device), device.arm(ACCURACY, SLIP)
-    failed = len(held) - sum(held.values())
-    yes = f"no, {failed} of {len(held)} checks fail" if failed else "yes"
-    first = yes if held else f"parallel block {device.lost[PARALLEL]}"
-    if slip is None or slip.seen is None:
-        return f"{first}; sharing: {_not_compared(device)}"
-    if not slip.different:
-        return f"{first}; sharing or not: {slip.word}"
-    word = "costs" if slip.word == Word.WORSE else "gains"
-    points = say.value(slip.seen, scale=100).removeprefix("−")
-    return f"{first}; one instance used again {word} {points} points"
-
-
-def _so(found: Sequence[Device]) -> str:
-    """Advice only where sharing by mistake was found to cost accuracy."""
-    words = {slip.word for each in found if (slip := each.arm(ACCURACY, SLIP))}
-    if Word.WORSE not in words or Word.BETTER in words:
-        return ""
-    return "Make every instance anew: one used again has one set of parameters and learns less."
+    """Why one used again was not compared."""
+    slip, reference = (device.arm(ACCURACY, name) for name in (SLIP, REFERENCE))
+    if slip is None or slip.lost:
+        return slip.lost if slip else device.lost[SLIP]
+    return f"{NAMES[REFERENCE]} {reference.lost if reference else device.lost[REFERENCE]}"
 
 
 def _why(device: Device) -> list[str]:
@@ -284,29 +252,12 @@ def _why(device: Device) -> list[str]:
 
 def _numbers(device: Device) -> dict[str, Any]:
     return {
-        "parallel": claims(device),
+        "parallel": device.claims,
         "instances": device.instances,
         "factor_per_block": {arm.name: arms.flat(arm) for arm in device.group(DISTANCE)},
         "accuracy": {arm.name: arms.flat(arm) for arm in device.group(ACCURACY) if arm.value},
         "lost": {arm.name: arm.lost for arm in device.group(ACCURACY) if arm.lost},
     }
-
-
-def _curves(device: Device) -> list[dict[str, Any]]:
-    """The distance after each block: geometric mean over the draws."""
-    return [
-        {
-            "device": device.name,
-            "structure": name,
-            "check": DISTANCE,
-            "blocks": blocks,
-            "draws": len(column),
-            **verdict.ends("relative_distance", exponential(level)),
-        }
-        for name, own in device.logs.items()
-        for blocks, column in enumerate(own.T)
-        if (level := inference.mean(column))
-    ]
 
 
 def _method(records: Sequence[Record]) -> list[str]:
@@ -338,26 +289,13 @@ CAVEATS = [
 # ---- showing ------------------------------------------------------------------------------------
 
 
-def _view(device: Device) -> Shown | None:
+def _view(device: Device) -> list[Shown]:
+    """Every structure, seed by seed; none where nothing is compared."""
     shown = device.group(ACCURACY)
-    levels = {arm.name: arm.value for arm in shown if arm.value}
-    if len(levels) < 2:
-        return None
-    reference = next((arm.value for arm in shown if arm.role == Role.ANCHOR and arm.value), None)
-    return question.dotted(
-        TITLE,
-        {"": [_row(arm) for arm in shown]},
-        Axis("% of the test images (bar: 95 %)", within=(0, 100)),
-        name=device.name,
-        line=100 * reference.value if reference else None,
-    )
-
-
-def _row(arm: Arm) -> Row:
-    if arm.value is None:
-        return arm.row(seen=None)
-    own = f"{say.fixed(100 * arm.value.value, 1)} %, {arm.told}"
-    return arm.row(seen=arms.scaled(arm.value, 100), text=own)
+    if not any(arm.seen for arm in shown):
+        return []
+    seeds = [[] if arm.lost else device.runs[arm.name]["test_accuracy"] for arm in shown]
+    return [sweep.accuracies(TITLE, [*zip(shown, seeds, strict=True)], "instances", device.name)]
 
 
 def _table(found: Sequence[Device]) -> Table:
@@ -385,7 +323,7 @@ def _table(found: Sequence[Device]) -> Table:
 
 def _folded(found: Sequence[Device]) -> list[Shown]:
     decays = [arm for each in found for arm in each.group(DISTANCE)]
-    held = {each.name: claims(each) for each in found if each.checks}
+    held = {each.name: each.claims for each in found if each.checks}
     heads = ["claim", *(held if len(held) > 1 else ["holds"])]
     word = {True: Cell(text="yes", sign="✓"), False: Cell(text="NO", sign="✗"), None: None}
     rows: list[Any] = [[c, *(word[own.get(c)] for own in held.values())] for c in CLAIMS]
