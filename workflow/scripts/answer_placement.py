@@ -6,7 +6,7 @@ study ``bandwidth``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from assay.answer import model, question, say, trials
 from assay.answer.model import Cell, Content, Main, Table
 from assay.answer.model import outcome as cell
 from assay.answer.question import Findings, Shown, Told
-from assay.record import Record, Status
+from assay.record import Record
 from assay.statistic import Interval
 
 FORMAT, META, DEVICE = "number format", "meta", "device"
@@ -35,7 +35,6 @@ class Device:
     label: str
     results: Mapping[tuple[str, str], Outcome]  # by check and move
     rates: Mapping[tuple[str, str], Interval]  # bytes/s of copies, by direction and host memory
-    untried: str  # why nothing was moved between two devices; empty where it was
 
     @property
     def moves(self) -> list[str]:
@@ -46,14 +45,11 @@ class Device:
 def devices(records: Sequence[Record]) -> list[Device]:
     """Every device on which something was moved."""
     found = []
-    for each in records:
-        tried = [trial for trial in each.trials if trial.status == Status.OK]
-        if each.study == "placement" and tried:
+    for each in question.measured(records):
+        if each.study == "placement" and each.trials:
             label = str(each.axes["device"])
-            results = {(str(t.what["check"]), str(t.what["move"])): t.result for t in tried}
-            left = [t for t in each.trials if t.status != Status.OK and t.what["move"] == DEVICE]
-            untried = str(left[0].reason) if left else ""
-            found.append(Device(label, results, _rates_of(records, label), untried))
+            results = {(str(t.what["check"]), str(t.what["move"])): t.result for t in each.trials}
+            found.append(Device(label, results, _rates_of(records, label)))
     return found
 
 
@@ -141,18 +137,13 @@ FILES: dict[str, tuple[str, Callable[[Outcome], Cell]]] = {
 def outcome(device: Device, name: str, move: str) -> Cell | None:
     """What became of a check in a move; None where there is no such check."""
     check, judge = (ROWS | FILES)[name]
-    if result := device.results.get((check, move)):
-        return judge(result)
-    return cell(say.DASH, device.untried) if move == DEVICE and name in ROWS else None
+    result = device.results.get((check, move))
+    return judge(result) if result else None
 
 
-def outcomes(device: Device, names: Iterable[str], moves: Sequence[str]) -> dict[str, Any]:
-    """What became of checks, by move, in words."""
-    found = {name: {move: outcome(device, name, move) for move in moves} for name in names}
-    return {
-        name: {m: model.written(own) if own else "not measured" for m, own in row.items()}
-        for name, row in found.items()
-    }
+def written(device: Device, name: str, move: str) -> str:
+    """The same in words."""
+    return model.written(outcome(device, name, move) or "not measured")
 
 
 # ---- telling -------------------------------------------------------------------------------------
@@ -160,16 +151,15 @@ def outcomes(device: Device, names: Iterable[str], moves: Sequence[str]) -> dict
 
 def answer(records: list[Record]) -> Findings:
     """Answer from the records of the moves and of the bandwidth."""
-    found, moved = devices(records), [each for each in records if each.study == "placement"]
+    found = devices(records)
     return Findings(
         **vars(_tell(records, found)),
         numbers={device.label: _numbers(device) for device in found},
-        why=[],
         method=METHOD,
         caveats=CAVEATS,
         views=[_view(device) for device in found] or question.nothing(TITLE),
         table=_table(found),
-        frame=trials.frame(moved, _copies(found), add=lambda each, trial: _plain(trial.result)),
+        frame=trials.frame(records),
     )
 
 
@@ -263,37 +253,19 @@ def _fastest(found: Sequence[Device]) -> str:
 
 
 def _numbers(device: Device) -> dict[str, Any]:
-    rates = {"_".join(way): [r.value, r.low, r.high] for way, r in device.rates.items()}
     return {
-        "moves": outcomes(device, ROWS, device.moves),
-        "files": {name: own[FILE] for name, own in outcomes(device, FILES, [FILE]).items()},
-        "bandwidth_bytes_per_s": rates,
+        "moves": {name: {m: written(device, name, m) for m in device.moves} for name in ROWS},
+        "files": {name: written(device, name, FILE) for name in FILES},
+        "bandwidth_bytes_per_s": {
+            "_".join(way): [rate.value, rate.low, rate.high] for way, rate in device.rates.items()
+        },
     }
-
-
-def _copies(found: Sequence[Device]) -> list[dict[str, Any]]:
-    return [
-        {"device": device.label, "transfer": direction, "host_memory": memory}
-        | {"bandwidth_bytes_per_s": rate.value}
-        for device in found
-        for (direction, memory), rate in device.rates.items()
-    ]
-
-
-def _plain(result: Outcome, before: str = "") -> dict[str, Any]:
-    """Outcomes by name, those inside others with both names."""
-    found: dict[str, Any] = {}
-    for key, value in result.items():
-        name = f"{before}{key}"
-        found |= _plain(value, f"{name} ") if isinstance(value, dict) else {name: value}
-    return found
 
 
 def _view(device: Device) -> Shown:
     """The matrix in short."""
-    moves = [*MOVES] if device.untried else device.moves
-    rows: list[Line] = [[name, *(outcome(device, name, m) for m in moves)] for name in SHORT]
-    return question.tabled(TITLE, ["", *map(MOVES.get, moves)], rows, device.label)
+    rows: list[Line] = [[name, *(outcome(device, name, m) for m in device.moves)] for name in SHORT]
+    return question.tabled(TITLE, ["", *map(MOVES.get, device.moves)], rows, device.label)
 
 
 def _table(found: Sequence[Device]) -> Table:
