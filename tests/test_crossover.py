@@ -391,6 +391,8 @@ def test_the_figure_names_the_crossover_and_holds_two_points_or_more() -> None:
     (shown,) = answer.answer(cpu()).views
     assert shown.figure
     assert "between 32 and 64" in [text.get_text() for text in shown.figure.axes[0].texts]
+    named = " ".join(text.get_text() for text in shown.figure.texts)
+    assert "(under 1: two threads faster)" in named
     single = answer.answer(cpu()[:1])
     assert single.views[0].title == answer.TITLE
     assert single.views[0].figure is None

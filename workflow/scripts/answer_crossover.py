@@ -403,7 +403,11 @@ def _view(device: str, crossed: Sequence[Crossover], main: Sequence[Crossover]) 
     drawn = figure.lines(
         [_line(each, mine) for each in mine],
         Axis("rows and columns of the matrices, n", say.count, log=True, ticks=sizes),
-        Axis(f"time of {own} over that of {other}", lambda y: f"{say.short(y)} ×", log=True),
+        Axis(
+            f"time of {own} over that of {other} (under 1: {own} faster)",
+            lambda y: f"{say.short(y)} ×",
+            log=True,
+        ),
         marks=[
             Mark(each.estimate, each.told.removeprefix("from n "))
             for each in mine
