@@ -302,8 +302,8 @@ def test_bandwidth_and_products_predict_the_layer() -> None:
     seen = found(throughput(10), REFERENCE, memory, best)
     (text,) = [text for text in seen.why if "FLOP a byte" in text]
     assert text == (
-        "float32 linear layer: between batch 64 and 256; memory feeds it from 64 on (10 FLOP a "
-        "byte)."
+        "90 % of the best speed: float32 linear layer between batch 64 and 256 (memory allows it "
+        "from 64 on: 10 FLOP a byte)."
     )
     without = found(throughput(10), REFERENCE)
     assert any("(bandwidth or products not measured)" in text for text in without.why)

@@ -185,9 +185,7 @@ def test_as_accurate_and_faster_is_told_and_advised():
     assert found.sentence.endswith("Worse: bfloat16 weights.")
     assert len(found.sentence.split()) <= 25
     assert len(found.short.split()) <= 12
-    assert found.so == (
-        "Train in bfloat16: as accurate, and a step takes 0.500 [0.495, 0.505] × as long."
-    )
+    assert found.so == "Train in bfloat16: as accurate, and faster."
     assert model.state(found.cells) == State.ANSWERED
 
 
@@ -208,16 +206,15 @@ def test_where_no_half_precision_is_faster_float32_stays():
 def test_what_is_faster_for_a_larger_network_alone_is_advised_for_that():
     records = [arm("float32", 0.85, 0), arm("bfloat16", 0.85), timed({"bfloat16": 1.4})]
     records[-1].trials += timed({"bfloat16": 0.5}, width=2048).trials
-    so = answered(*records).so
-    assert so.startswith("With 2048 units, train in bfloat16: a step takes 0.500 [")
-    assert so.endswith("; as accurate with 256 units.")  # that of the larger one is not known
-    assert len(so.split()) <= 20
+    assert answered(*records).so == (  # accuracy with 2048 is not known
+        "With 2048 units, train in bfloat16: faster there, and as accurate with 256 units."
+    )
 
 
 def test_as_long_is_so_within_a_margin():
     found = answered(arm("float32", 0.85, 0), arm("bfloat16", 0.85), timed({"bfloat16": 1.002}))
     assert "and a step takes the same time within 2 %." in found.sentence
-    assert found.short == "bfloat16: as accurate, as fast"
+    assert found.short == "bfloat16: as accurate; as fast"
 
 
 def test_a_worse_one_is_not_advised_however_fast():

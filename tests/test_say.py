@@ -119,6 +119,19 @@ def test_a_headline_is_short_and_the_rest_below(text: str, headline: str, below:
     assert say.headline(text, ["cpu", "gpu0", "gpu1"]) == (headline, below)
 
 
+def test_a_long_short_answer_keeps_the_first_clause_of_every_device() -> None:
+    devices, rest = ["cpu", "gpu0", "gpu1"], "and so on, word by word"
+    text = f"cpu: Yes, twice; {rest}; gpu0 and gpu1: No; {rest}"
+    assert say.brief(text, devices) == "cpu: Yes, twice; gpu0 and gpu1: No"
+    assert say.brief(f"Yes, twice; {rest}", devices) == f"Yes, twice; {rest}"
+    assert say.brief(f"Yes, twice; {rest}; {rest}", ["cpu"]) == "Yes, twice"
+
+
+def test_a_format_begins_a_text_as_it_is_written() -> None:
+    assert say.once("cpu: bfloat16: yes; gpu0: bfloat16: yes", ["cpu", "gpu0"]) == "bfloat16: yes"
+    assert say.capital("batch 16") == "Batch 16"
+
+
 def test_what_is_the_same_of_several_devices_is_one_text() -> None:
     devices = ["cpu", "gpu0", "gpu1"]
     texts = ["cpu: slow.", "gpu0: fast.", "gpu1: fast.", "All: alike."]

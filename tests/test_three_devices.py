@@ -53,6 +53,14 @@ def test_a_headline_is_short_and_the_rest_stands_below(name: str, world: str) ->
     assert told.split()[-1] == f"{headline} {below}".split()[-1]
 
 
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("name", ["loader", "precision", "batch"])
+def test_a_short_answer_and_the_advice_are_short(name: str, world: str) -> None:
+    found = answered(name, world)
+    assert len(say.brief(say.once(found.short, DEVICES), DEVICES).split()) <= 24
+    assert len(say.once(found.so, DEVICES).split()) <= 60
+
+
 @functools.cache
 def answered(name: str, world: str) -> Findings:
     config = {**copy.deepcopy(CONFIG), "devices": DEVICES}

@@ -316,9 +316,13 @@ def _why(here: Device) -> list[str]:
     """The other curves and what bandwidth predicts, what the seeds could show, the placebo."""
     placebo, real = (f"{here.reference} {rule}" for rule in (PLACEBO, CONSTANT))
     runs = {name: own for name, own in here.runs.items() if name != placebo}
-    others = [curve for curve in here.curves if curve is not here.step]
+    others = [
+        f"{curve.first.group} {curve.told}{_predicted(here, curve)}"
+        for curve in here.curves
+        if curve is not here.step
+    ]
     return [
-        *(f"{curve.first.group}: {curve.told}{_predicted(here, curve)}." for curve in others),
+        *([f"{say.share(NEAR)} of the best speed: {'; '.join(others)}."] if others else []),
         *accuracy.resolution(runs, real),
         *accuracy.placebo_told(here.placebo_difference, "the reference"),
     ]
@@ -332,7 +336,7 @@ def _predicted(here: Device, curve: Curve) -> str:
         return " (bandwidth or products not measured)"
     flop = here.roofline.best[curve.first.extras["dtype"]].value / here.roofline.memory.value
     first = next((f"from {batch} on" for batch, share in fed.items() if share >= NEAR), "at none")
-    return f"; memory feeds it {first} ({say.number(flop, 2)} FLOP a byte)"
+    return f" (memory allows it {first}: {say.number(flop, 2)} FLOP a byte)"
 
 
 def _method(records: Sequence[Record]) -> list[str]:
@@ -343,8 +347,8 @@ def _method(records: Sequence[Record]) -> list[str]:
         texts.append(
             "All batches are arms of one trial, compared by their time per sample, as the host "
             f"waits for it: of a step of SGD of a {network} perceptron, weights and images in the "
-            f"number format, and of a layer with {timed['features']} inputs and outputs. At the "
-            f"first batch that is told {say.share(NEAR)} cannot be, from the second on it is sure."
+            f"number format, and of a layer with {timed['features']} inputs and outputs. “Between "
+            f"a and b”: at a {say.share(NEAR)} cannot be, from b on it is sure."
         )
     if learnt := own.get(SCALING):
         rates = say.listed(map(say.setting, learnt["rates"]), "or")

@@ -170,7 +170,7 @@ def _tell(mine: Sequence[Race], why_not: str) -> Told:
     match arm.word:
         case Word.FASTER:
             short = (
-                f"{arm.label}: {say.change(arm.seen.value)}, {loading} of an epoch still loading"
+                f"{arm.label}: {say.change(arm.seen.value)}; {loading} of an epoch still loading"
             )
             first = f"Take {arm.label}: {epoch} takes {takes}, {loading} of it loading."
             so = f"Set num_workers={arm.name}, persistent_workers=True.{better}"

@@ -212,10 +212,10 @@ def tell(here: Device) -> Told:
     if step and step.lost:
         took = f" (a step: {step.lost})"
     elif step and step.word == Word.UNKNOWN:
-        took, speed = ", and whether a step is faster cannot be told", ", speed cannot be told"
+        took, speed = ", and whether a step is faster cannot be told", "; speed cannot be told"
     elif step and step.word:
         took = f", and a step takes {say.takes(step.seen, step.word)}"
-        speed = ", as fast" if step.word == Word.SAME else f", {step.told}"
+        speed = "; as fast" if step.word == Word.SAME else f"; {step.told}"
     return Told(f"{label}: {accurate}{speed}", f"{trains}{took}.{rest}", _so(here), here.cells)
 
 
@@ -226,12 +226,10 @@ def _so(here: Device) -> str:
         # The best known, not the fastest: weights of 16 bits lose updates.
         best = next((own[n] for n in good if n in own and own[n].word == Word.FASTER), None)
         if best and own is here.step:
-            return f"Train in {best.label}: as accurate, and a step takes {say.longer(best.seen)}."
+            return f"Train in {best.label}: as accurate, and faster."
         if best:
-            takes = (
-                f"a step takes {say.longer(best.seen)}; as accurate with {next(iter(here.steps))}"
-            )
-            return f"With {group}, train in {best.label}: {takes}."
+            alike = f"faster there, and as accurate with {next(iter(here.steps))}"
+            return f"With {group}, train in {best.label}: {alike}."
     words = {own[name].word for own in here.steps.values() for name in HALF if name in own}
     stay = words and words <= {Word.SLOWER, Word.SAME}
     return "Stay with float32: no half precision is faster here." if stay else ""

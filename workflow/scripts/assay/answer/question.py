@@ -215,7 +215,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
         question=question,
         **arguments.about,  # title, group, exercise
         **{name: getattr(found, name) for name in kept},
-        short=say.once(found.short, devices),
+        short=say.brief(say.once(found.short, devices), devices),
         state=state,
         sentence=sentence,
         more=more,

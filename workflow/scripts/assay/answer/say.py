@@ -18,7 +18,7 @@ from assay.statistic import Interval
 MOST_DECIMALS = 6
 PLAIN = 3  # significant digits of a number that has no interval
 FACTOR = 2.0  # from here on a ratio is a factor, not per cent
-HEADLINE = 25  # words
+SHORT, HEADLINE = 12, 25  # words
 DASH = "–"  # where there is nothing
 SMALL = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight",
          9: "nine", 10: "ten"}  # fmt: skip
@@ -234,8 +234,9 @@ def worded(number: int) -> str:
 
 
 def capital(text: str) -> str:
-    """The same with a capital first letter; names of code keep theirs."""
-    return text[:1].upper() + text[1:]
+    """The same with a capital first letter; names with a digit, such as of formats, keep theirs."""
+    named = re.match(r"[a-z]+\d", text)
+    return text if named else text[:1].upper() + text[1:]
 
 
 def on(device: str, devices: Iterable[str]) -> str:
@@ -266,14 +267,26 @@ def once(text: str, devices: Sequence[str]) -> str:
     return lead + between.join(f"{listed(who)}: {part}" for part, who in same.items()) + end
 
 
+def _lead(devices: Sequence[str]) -> str:
+    """A pattern of what stands before a text of some of the devices: ``cpu and gpu0: ``."""
+    return rf"(?:(?:{'|'.join(map(re.escape, devices))})(?:, | and )?)+: "
+
+
+def brief(text: str, devices: Sequence[str]) -> str:
+    """A short answer; if it is long, no more than the first clause of each device's."""
+    if len(text.split()) <= SHORT:
+        return text
+    parts = re.split(rf"; (?={_lead(devices)})", text)
+    return "; ".join(part.partition("; ")[0] for part in parts)
+
+
 def headline(text: str, devices: Sequence[str]) -> tuple[str, str]:
     """Those whole sentences that a headline has room for, one at least, and what stands below it.
 
     It ends where a device's own text does, if it can; else what stands below names that device.
     """
     sentences = re.split(r"(?<=\.) ", text)
-    lead = rf"(?:(?:{'|'.join(map(re.escape, devices))})(?:, | and )?)+: "
-    starts = [re.match(lead, each) for each in sentences]
+    starts = [re.match(_lead(devices), each) for each in sentences]
     words = [*accumulate(len(each.split()) for each in sentences)]
     room = [k for k, number in enumerate(words, 1) if k == 1 or number <= HEADLINE]
     whole = [k for k in room if k == len(sentences) or starts[k]]
