@@ -252,6 +252,14 @@ def test_noise_cannot_tell() -> None:
     assert model.state(seen.cells) == State.UNKNOWN
 
 
+def test_noise_beside_the_headlines_race_leaves_it_answered() -> None:
+    alike = {"0": 0.02, "1": 0.02, "2": 0.0203, "4": 0.0204}
+    seen = found(width=0.03, augmented=alike, indexed=alike)
+    assert seen.sentence.startswith("Take 1 worker: an epoch (ToTensor)")
+    assert "cannot tell" in {row["verdict"] for row in seen.numbers["arms"]}
+    assert model.state(seen.cells) == State.ANSWERED
+
+
 def test_what_is_claimed_stands_beside_what_was_measured() -> None:
     table = found().folded[0].table
     assert table is not None

@@ -156,10 +156,12 @@ def _beside_step(mine: Sequence[Race]) -> list[Race]:
 
 def _tell(mine: Sequence[Race], why_not: str) -> Told:
     """How many workers to take, and how much of an epoch then is loading."""
-    cells = [race.main for race in mine if race.trial.what["beside"] == STEP]
+    own, asked = _beside_step(mine), [r for r in mine if r.trial.what["beside"] == STEP]
+    # What was lost is named; of what was measured, the headline rests on one race.
+    cells = [race.main for race in asked if race.main.lost or race is own[0]]
     cells = cells or [Main("loaders", lost=why_not)]
     rest = model.lost_told(cells)
-    if not (own := _beside_step(mine)):
+    if not own:
         return Told("", rest, "", cells)
     race, arm = own[0], own[0].told
     memory, epoch = next(a for a in race.arms if a.name == RESIDENT), f"an epoch ({race.name})"
