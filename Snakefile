@@ -44,6 +44,8 @@ wildcard_constraints:
     shape="[a-z]+-[0-9]+",
     hidden="none|[0-9]+(-[0-9]+)*",
     rate="[0-9]+([.][0-9]+)?",
+    precision="[a-z0-9_]+",
+    batch="[0-9]+",
     strategy="grid|random",
 
 

@@ -157,7 +157,7 @@ def test_a_mistake_gets_one_sentence(path, value, says):
 
 
 def test_operands_that_do_not_fit_into_this_memory_are_named():
-    with pytest.raises(configuration.ConfigurationError, match=r"holds 1040, .* fits is 1020\.$"):
+    with pytest.raises(configuration.ConfigurationError, match=r"holds 1032, .* fits is 1020\.$"):
         configuration.check(DEFAULT, memory_bytes=150_000_000)
 
 

@@ -139,7 +139,7 @@ def record(message: object = None, level: int = logging.INFO, **extra: object) -
 def following(monkeypatch: pytest.MonkeyPatch, dryrun: bool = False) -> tuple[Any, io.StringIO]:
     """A handler on a machine that starts torch as the one of the plan, and what it prints."""
     printed = io.StringIO()
-    monkeypatch.setattr(live.plan, "start_s", lambda: live.plan.START_S)
+    monkeypatch.setattr(live.plan, "slowness", lambda: 1)
     monkeypatch.setattr(sys, "stderr", printed)
     return live.LogHandler(SimpleNamespace(dryrun=dryrun), None), printed
 
@@ -152,7 +152,7 @@ def test_a_run_begins_with_its_minutes(monkeypatch):
 
 def test_a_machine_that_starts_torch_slowly_is_told_more_minutes(monkeypatch):
     handler, printed = following(monkeypatch)
-    monkeypatch.setattr(live.plan, "start_s", lambda: 2 * live.plan.START_S)
+    monkeypatch.setattr(live.plan, "slowness", lambda: 2)
     handler.emit(record(to_do={"measure_placement": [1] * 10}, config=CONFIG, cores=1))
     assert "about 10.0 min" in printed.getvalue()
 

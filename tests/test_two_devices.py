@@ -31,6 +31,7 @@ SETTINGS = {
     "protocol": {**QUICK, "rounds_most": 8, "look_every": 2, "cap_s": 20},
     "dtype": "float32",
     "work_s": 0.002,
+    "cap_s": 20,
 }
 TWO_CPUS = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) >= 2
 needs_two_cpus = pytest.mark.skipif(not TWO_CPUS, reason="needs two CPUs and Linux")

@@ -20,22 +20,23 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
 import yaml
 from snakemake.utils import update_config
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path[:0] = [str(ROOT / "workflow"), str(ROOT / "workflow/scripts")]
 
+import again  # noqa: E402
 from assay import device  # noqa: E402
 
 # Seconds of one core that the other jobs take, on the machine of `expected_s`.
 OTHERS_S = {"fetch_dataset": 1.5, "find_lost": 0.2, "answer": 1.7, "card": 1.7, "page": 1.8}
 SNAKEMAKE_S = 3  # until the first job starts
 ONE_GPU = ["--config", "devices=[cpu, gpu]"]  # planned like any, though none is here
-START_S = 1.7  # Python and torch, before the clock of a record's duration starts, there too
+START_S = 1.7  # that Python and torch take to start there, before a record's clock does
 
 
 def merged(files: Sequence[str]) -> dict[str, Any]:
@@ -44,20 +45,6 @@ def merged(files: Sequence[str]) -> dict[str, Any]:
     for file in (ROOT / "config.yaml", *map(Path, files)):
         update_config(config, yaml.safe_load(file.read_text(encoding="utf-8")) or {})
     return config
-
-
-def planned(arguments: Sequence[str]) -> str:
-    """What Snakemake says that it would do now.
-
-    Raises:
-        SystemExit: Snakemake refuses the workflow; its own words are passed on.
-    """
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "all"]
-    command += ["--snakefile", str(ROOT / "Snakefile"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit((done.stdout + done.stderr).strip())
-    return done.stdout + done.stderr
 
 
 def counts(text: str) -> dict[str, int]:
@@ -76,38 +63,29 @@ def threads(text: str) -> dict[str, list[int]]:
     return dict(jobs)
 
 
-def start_s() -> float:
-    """Seconds that Python and torch take to start on this machine: the median of two starts."""
+def slowness() -> float:
+    """How many times as long Python and torch take to start as on the machine of `expected_s`.
+
+    The faster of two starts counts, since the first may have to read the files from disk. All of a
+    run takes about so much longer: what is timed, too, for its rounds have a least number.
+    """
 
     def once() -> float:
         begun = time.perf_counter()
         subprocess.run([sys.executable, "-c", "import torch"], check=True)
         return time.perf_counter() - begun
 
-    return median([once(), once()])
+    return min(once(), once()) / START_S
 
 
-def job_s(config: Mapping[str, Any], rule: str, start: float = START_S) -> float:
-    """Expected seconds of a job of a rule, where Python and torch take so long to start.
-
-    What is timed (the studies whose spread is known) takes its budget on any machine; training, and
-    answering, takes as much longer as a start does.
-    """
-    slower = start / START_S
-    if rule in OTHERS_S:
-        return OTHERS_S[rule] * slower
-    study = config["studies"].get(rule.removeprefix("measure_"))
-    if study is None:
-        return 0.0
-    own = study["expected_s"] - START_S
-    return start + own * (1 if "between_occasions" in study else slower)
+def job_s(config: Mapping[str, Any], rule: str) -> float:
+    """Expected seconds of a job of a rule, on the machine of `expected_s`."""
+    study = config["studies"].get(rule.removeprefix("measure_"), {})
+    return float(OTHERS_S.get(rule) or study.get("expected_s", 0))
 
 
 def plan(
-    config: Mapping[str, Any],
-    jobs: Mapping[str, Sequence[int]],
-    cores: int,
-    start: float = START_S,
+    config: Mapping[str, Any], jobs: Mapping[str, Sequence[int]], cores: int, slower: float = 1
 ) -> Iterator[tuple[str, int, float]]:
     """Name, measuring jobs and expected minutes of each question, then of all the rest.
 
@@ -118,7 +96,7 @@ def plan(
         config: The merged configuration.
         jobs: The threads of every job of each rule.
         cores: How many there are for all jobs together.
-        start: Seconds that Python and torch take to start.
+        slower: Times as long as a job takes here, see :func:`slowness`.
     """
     seen: set[str] = set()
     for question in config["ask"]:
@@ -126,10 +104,10 @@ def plan(
         studies = [s for s in reads if s == question or s not in {*config["ask"], *seen}]
         seen.update(studies)
         each = {f"measure_{study}": jobs.get(f"measure_{study}", ()) for study in studies}
-        core_s = sum(sum(n) * job_s(config, rule, start) for rule, n in each.items())
-        yield question, sum(map(len, each.values())), core_s / cores / 60
-    core_s = sum(len(jobs.get(rule, ())) * job_s(config, rule, start) for rule in OTHERS_S)
-    yield "answers, page", 0, (core_s / cores + SNAKEMAKE_S) / 60
+        core_s = sum(sum(n) * job_s(config, rule) for rule, n in each.items())
+        yield question, sum(map(len, each.values())), slower * core_s / cores / 60
+    core_s = sum(len(jobs.get(rule, ())) * job_s(config, rule) for rule in OTHERS_S)
+    yield "answers, page", 0, slower * (core_s / cores + SNAKEMAKE_S) / 60
 
 
 def usable(asked: str) -> int:
@@ -138,21 +116,22 @@ def usable(asked: str) -> int:
     return there if asked == "all" else max(1, min(int(asked), there))
 
 
-def measured(results: Path, start: float = START_S) -> dict[str, list[float]]:
+def measured(results: Path, slower: float = 1) -> dict[str, list[float]]:
     """Seconds of every job of each study in a finished run, from its start to its end."""
     seconds = defaultdict(list)
     for path in sorted((results / "records").rglob("*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
-        seconds[record["study"]].append(record["provenance"]["duration_s"] + start)
+        took = record["provenance"]["duration_s"] + slower * START_S
+        seconds[record["study"]].append(took)
     return dict(seconds)
 
 
 def compare(config: Mapping[str, Any], seconds: Mapping[str, Sequence[float]]) -> None:
     """Print what the jobs of a finished run took, beside what was expected."""
-    print(f"{'study':<16}{'jobs':>6}{'seconds':>9}{'expected_s':>12}")
+    print(f"{'study':<16}{'jobs':>6}{'seconds':>9}{'expected_s':>12}{'ratio':>7}")
     for study, each in sorted(seconds.items()):
-        expected = config["studies"][study]["expected_s"]
-        print(f"{study:<16}{len(each):>6}{fmean(each):>9.1f}{expected:>12g}")
+        expected, took = config["studies"][study]["expected_s"], fmean(each)
+        print(f"{study:<16}{len(each):>6}{took:>9.1f}{expected:>12g}{took / expected:>7.2f}")
 
 
 def table(plans: Sequence[Sequence[tuple[str, int, float]]], heads: Sequence[str]) -> None:
@@ -177,19 +156,19 @@ def main() -> None:
     known, rest = parser.parse_known_args()
     config = merged(known.configfile)
     if known.measured:
-        return compare(config, measured(known.measured, start_s()))
+        return compare(config, measured(known.measured, slowness()))
     files = ["--configfile", *known.configfile] if known.configfile else []
-    arguments = [*rest, "--cores", known.cores, *files]
-    cores, start = usable(known.cores), start_s()
-    said = {"minutes": planned(arguments)}
+    arguments = ["--dry-run", *rest, "--cores", known.cores, *files]
+    cores, slower = usable(known.cores), slowness()
+    said = {"minutes": again.said(*arguments)}
     searched = config["devices"] in ("auto", "all") and "--config" not in rest
     if searched and not device.visible_gpus():
-        said["with a GPU"] = planned([*arguments, *ONE_GPU])
-    table([[*plan(config, threads(each), cores, start)] for each in said.values()], [*said])
+        said["with a GPU"] = again.said(*arguments, *ONE_GPU)
+    table([[*plan(config, threads(each), cores, slower)] for each in said.values()], [*said])
     jobs = counts(said["minutes"])
     print(f"Besides, {jobs.get('answer', 0)} answers and {jobs.get('page', 0)} page.")
     print(f"Minutes with {cores} cores, from what jobs took on two cores without a GPU;")
-    print(f"a start of torch takes {start:.1f} s here, there it took {START_S} s.")
+    print(f"here a start of torch, and so all, takes {slower:.2f} times as long.")
     if len(said) > 1:
         print("With a GPU: its jobs are taken for as long as a CPU's; no real one was timed yet.")
 

@@ -5,7 +5,6 @@ import json
 import math
 import os
 import shlex
-import sys
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -16,7 +15,6 @@ from snakemake.exceptions import WorkflowError
 WORKFLOW = Path(str(workflow.current_basedir.join("..")))
 SCRIPTS = Path(os.path.relpath(WORKFLOW / "scripts"))
 RESOURCES = os.path.relpath(WORKFLOW / "../resources")
-sys.path.insert(0, str(SCRIPTS.resolve()))
 
 from assay import configuration, device
 from assay.grid import beside, cells, gpu_of, listed, of_run
@@ -298,9 +296,15 @@ def measure_again():
     return shlex.join(["python", os.path.relpath(WORKFLOW / "again.py")])
 
 
+@cache
+def defaults():
+    """The configuration of the default run."""
+    return yaml.safe_load((WORKFLOW / "../config.yaml").read_text(encoding="utf-8"))
+
+
 def few_seeds():
-    """The seeds of each question that this run asks with fewer than config.yaml does."""
-    base = yaml.safe_load((WORKFLOW / "../config.yaml").read_text(encoding="utf-8"))["studies"]
+    """The seeds of each question that this run asks with fewer than the default run does."""
+    base = defaults()["studies"]
     seeds = {name: block["settings"].get("seeds") for name, block in config["studies"].items()}
     fewer = {name: n for name, n in seeds.items() if n and n < base[name]["settings"]["seeds"]}
     asked = {name: config["questions"][name]["studies"] for name in config["ask"]}
@@ -308,11 +312,11 @@ def few_seeds():
 
 
 def left_out():
-    """The titles of the questions that config.yaml asks and this run's preset does not."""
-    base = yaml.safe_load((WORKFLOW / "../config.yaml").read_text(encoding="utf-8"))
-    missing = [name for name in base["ask"] if name not in config["ask"]]
-    asked = [base["questions"][name]["title"] for name in missing]
-    return asked if config["preset"] != base["preset"] else []
+    """The titles of the questions that the default run asks and this run's preset does not."""
+    if config["preset"] == defaults()["preset"]:
+        return []
+    missing = [name for name in defaults()["ask"] if name not in config["ask"]]
+    return [defaults()["questions"][name]["title"] for name in missing]
 
 
 def run_in_words():

@@ -6,7 +6,8 @@ import sys
 
 from snakemake.exceptions import WorkflowError
 
-sys.path.insert(0, os.path.join(str(workflow.current_basedir), "../scripts"))
+# Here for all rules: this file is the first that the Snakefile includes.
+sys.path.insert(0, os.path.abspath(os.path.join(str(workflow.current_basedir), "../scripts")))
 
 from assay import environment
 

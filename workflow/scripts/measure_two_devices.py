@@ -227,7 +227,7 @@ def _compare(what: dict[str, JsonValue], lanes: Lanes, job: Job) -> Trial:
     settings, n, seed = job.settings, job.axes["n"], job.settings["seed"]
     dtype = getattr(torch, settings["dtype"])
     clock = LanesClock(lanes)
-    protocol = trial.Protocol.from_settings(settings["protocol"], clock.device)
+    protocol = trial.Protocol.of_study(settings, clock.device)
     # Shorter blocks would time how products are handed over: none are cut beside a neighbour.
     protocol = replace(protocol, block_s=settings["work_s"], block_least_s=settings["work_s"])
     repeats = enough_repeats(lanes[0], n, dtype, settings["work_s"], clock, seed)

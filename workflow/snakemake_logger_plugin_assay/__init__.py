@@ -33,10 +33,10 @@ class Progress:
         config: Mapping[str, Any],
         threads: Mapping[str, list[int]],
         cores: int,
-        start: float = plan.START_S,
+        slower: float = 1,
     ) -> None:
         self.seconds = {
-            rule: plan.job_s(config, rule, start) * fmean(each) / cores
+            rule: slower * plan.job_s(config, rule) * fmean(each) / cores
             for rule, each in threads.items()
         }
         self.left = {rule: len(each) for rule, each in threads.items()}
@@ -102,9 +102,8 @@ class LogHandler(LogHandlerBase):
 
     def _begin(self, record: LogRecord) -> None:
         jobs = sum(len(t) for rule, t in record.to_do.items() if rule.startswith("measure_"))
-        # Starts of torch are half of a short run; they take 2 s here and 4 s there.
-        start = plan.start_s() if jobs else plan.START_S
-        self.progress = Progress(record.config, record.to_do, record.cores, start)
+        slower = plan.slowness() if jobs else 1
+        self.progress = Progress(record.config, record.to_do, record.cores, slower)
         questions = len(record.to_do.get("answer", ()))
         about = f"about {self._minutes()} on {record.cores} cores"
         self._line(f"{questions} questions, {jobs} measuring jobs: {about}")

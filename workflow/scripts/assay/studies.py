@@ -357,6 +357,8 @@ class TwoDevices(Timed):
     class Settings(SettingsBlock):
         dtype: InMemory = means("number format")
         work_s: Seconds = means("seconds of work of each device in a block")
+        cap_s: Seconds = means("seconds of rounds at most")
+        half_width: HalfWidth
 
     axes: Axes
     settings: Settings
