@@ -150,7 +150,7 @@ def test_a_lost_1025_is_named_and_lowers_the_state():
     )
     found = answer.answer(lost)
     assert "size 1025" in found.sentence
-    assert "Float32: disturbed." in found.sentence
+    assert "float32: disturbed." in found.sentence
     assert model.state(found.cells) == State.NONE
     assert row(found, "1025")[-4] == "disturbed"
     lost[0].trials.append(trial(1008, 1.0, dtype="float64"))
@@ -162,7 +162,7 @@ def test_a_lost_1025_is_named_and_lowers_the_state():
     )
     found = answer.answer(lost)
     assert found.sentence.startswith("In float64, size 1025 takes 10.0 %")
-    assert found.sentence.endswith("Float32: disturbed.")
+    assert found.sentence.endswith("float32: disturbed.")
     assert model.state(found.cells) == State.PART
 
 
@@ -177,7 +177,7 @@ def test_the_headline_names_every_format_and_leads_with_the_largest_difference()
     found = answer.answer(made)
     assert found.sentence == (
         "In bfloat16, size 1025 takes 10.0 % [9.5, 10.5] longer per operation than 1024. "
-        "Float32: the same, float64: cannot tell."
+        "float32: the same, float64: cannot tell."
     )
     assert found.short == "1025: +10.0 % in bfloat16; others the same or cannot tell"
     assert [view.name for view in found.views] == ["bfloat16", "float32", "float64"]
@@ -284,7 +284,7 @@ def test_a_number_format_too_slow_to_be_measured_is_named():
         each.trials.append(too_slow(each.axes["n"]))
     found = answer.answer(slow)
     assert verdicts(found)["cpu, float16"] == "too slow"
-    assert found.sentence.endswith("Float16: too slow.")
+    assert found.sentence.endswith("float16: too slow.")
     assert model.state(found.cells) == State.PART
 
 

@@ -1,5 +1,10 @@
 """What keeps Snakemake, and our own jobs, from disturbing a timing."""
 
+import os
+import sys
+
+sys.path.insert(0, os.path.join(str(workflow.current_basedir), "../scripts"))
+
 from assay.device import usable_cores
 
 

@@ -283,7 +283,7 @@ def _views(here: Device) -> Iterator[Shown]:
         group: [arm.row() for arm in own.values() if arm.name in HALF or arm.seen]
         for group, own in here.steps.items()
     }
-    if any(row.seen for own in rows.values() for row in own):
+    if sum(row.seen is not None for own in rows.values() for row in own) > 1:
         yield question.dotted(TIME, rows, RATIO, name=f"{here.where}time", line=1.0)
 
 
