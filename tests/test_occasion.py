@@ -312,6 +312,12 @@ def test_a_machine_that_wanders_widens_times_and_leaves_ratios() -> None:
     assert reach(wandering, RATIO) == reach(still, RATIO)
 
 
+def test_a_burst_in_one_reading_is_no_wandering_of_the_machine() -> None:
+    readings = [1.00e-3, 1.02e-3, 0.98e-3, 1.01e-3, 0.99e-3, 12e-3]
+    seen = [steady(n, seconds, paired(1.1)) for n, seconds in enumerate(readings)]
+    assert reach(seen, TIME) < 1.15
+
+
 def test_memory_has_a_yardstick_of_its_own() -> None:
     copied = Trial(what={}, result={"arms": {"target": bandwidth(1e9) | time(1e-3)}})
     wandering = [steady(n, 1e-3 * 1.1**n, copied) for n in (1, 2, 3, 4)]

@@ -22,7 +22,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from statistics import fmean, variance
+from statistics import fmean, quantiles, variance
 from typing import Any, NamedTuple
 
 from scipy import stats
@@ -35,6 +35,7 @@ AXIS = "occasion"
 LEAST_READINGS = 3  # of a yardstick; fewer say nothing of a spread, which is taken to be WANDER:
 # the standard deviation of the logarithm that virtual machines of two cores showed in a run.
 WANDER = 0.12
+NORMAL_MIDDLE_HALF = 1.349  # standard deviations that the middle half of normal values covers
 KNOWN_FREEDOM = 20  # what other machines showed is a hint, not this machine's measurement
 
 # Standard deviation of a logarithm between occasions, of ``ratio`` and ``time``; the same by the
@@ -116,6 +117,9 @@ def wander(records: Sequence[Record]) -> dict[tuple[Any, str], Component]:
 
     Args:
         records: Of any studies. A GPU's are left out: its clock stands beside every round.
+
+    The standard deviation is that of the middle half of the jobs: a reading takes 60 ms and may
+    fall into a burst of somebody else, which a trial would wait for and leave out.
     """
     seen: dict[tuple[Any, str], list[float]] = defaultdict(list)
     for each in records:
@@ -123,11 +127,16 @@ def wander(records: Sequence[Record]) -> dict[tuple[Any, str], Component]:
             if each.conditions.gpu is None:
                 seen[each.axes.get("device"), name].append(math.log(seconds))
     return {
-        key: Component(variance(logs), len(logs) - 1)
+        key: Component((_middle_half(logs) / NORMAL_MIDDLE_HALF) ** 2, len(logs) - 1)
         if len(logs) >= LEAST_READINGS
         else Component(WANDER**2, KNOWN_FREEDOM)
         for key, logs in seen.items()
     }
+
+
+def _middle_half(values: Sequence[float]) -> float:
+    lower, _, upper = quantiles(values, method="inclusive")
+    return upper - lower
 
 
 def _yardstick(repeated: Sequence[Sequence[Trial]]) -> str:
