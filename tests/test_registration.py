@@ -97,10 +97,12 @@ def test_the_headline_counts_what_fails():
 
 
 def test_the_silent_case_is_told():
-    (text,) = (text for text in answer.answer(RECORDS).why if "in part" in text)
+    found = answer.answer(RECORDS)
+    (text,) = (text for text in found.why if "in part" in text)
     assert "1290 of 235,146 parameters are trained" in text
-    assert "62.0 [" in text
-    assert "14.0 [" in text
+    trained, reloaded = (row for row in found.folded[0].table.rows if row[0] == "partly registered")
+    assert "62.0 [" in trained[2].text
+    assert "14.0 [" in reloaded[2].text
 
 
 def test_the_card_is_small():
@@ -211,14 +213,13 @@ def test_a_way_whose_training_diverged_keeps_its_column():
     assert "partial" in found.numbers["cpu"]["operations"]
 
 
-def test_all_differences_of_all_devices_are_one_family():
+def test_all_differences_of_all_devices_are_one_family(families):
     """p-values are corrected over every difference in which chance has a part, and no other."""
     other = [each.model_copy(update={"axes": each.axes | {"device": "gpu"}}) for each in RECORDS]
-    found = answer.devices([*RECORDS, *other])
-    seen = [arm.seen for each in found for arm in each.learned if arm.seen]
-    assert len(seen) == 2 * (3 + 4)
+    frame = answer.answer([*RECORDS, *other]).frame
+    assert frame["difference"].notna().sum() == 2 * (3 + 4)
     # Of each device: the partly registered way's, and what it and the list lose in loading.
-    assert sum(map(answer.chancy, seen)) == 6
+    assert families == [6]
 
 
 def test_the_csv_holds_what_the_verdicts_rest_on():

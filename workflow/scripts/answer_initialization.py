@@ -1,8 +1,7 @@
 """Does the initialisation matter? Test accuracy by initialisation and depth, paired by seed.
 
-At each depth the reference is the one with the best accuracy on the validation images, so that the
-test images choose nothing. How the spread of the signals changes from layer to layer before any
-step is set beside the law that the initialisations were derived from.
+At each depth the reference is the best on the validation images. How the spread of the signals
+changes from layer to layer before any step is set beside the law of He et al. (2015).
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ import pandas as pd
 from assay.answer import accuracy, arms, inference, model, question, say, sweep, trials, verdict
 from assay.answer.accuracy import REST, Effect
 from assay.answer.arms import Arm, Role
-from assay.answer.model import Main, Table
+from assay.answer.model import Main
 from assay.answer.question import Findings, Shown, Told
 from assay.answer.verdict import Word
-from assay.record import Phase, Record, Status
+from assay.record import Record, Status
 
 PLACEBO, IGNORED_AS = "placebo", "default"  # the arm that matches no layer, and what it then is
 # Those whose spread follows the layer's width.
@@ -43,28 +42,37 @@ NAMES = SCALED | {
     "constant": "constant 0.01",
     "zeros": "zeros",
 }
-# All units of a layer alike. Scores are then alike, too, and the gradients in the hidden layers
-# cancel: they are 0 but for rounding.
-ALIKE = ("constant", "zeros")
+ALIKE = ("constant", "zeros")  # all units of a layer: gradients in it are 0 but for rounding
 UNCENTRED = ("uniform_0_1", *ALIKE)  # the mean of their weights is not 0, or their spread is
 FAR = 0.15  # what lies further behind the best is told, lest it take the room of the others
 LEARNED = 0.2  # under twice the accuracy of guessing one of ten classes, nothing was learned
 TITLE = "Test accuracy by initialisation"
-# The effects whose shares of the variance are told; what is left is REST.
-EFFECTS: list[Effect] = [("initialization",), ("depth",), ("initialization", "depth"), ("seed",)]
+COLUMNS = {
+    "rate": arms.extra("rate", say.setting),
+    "loss at the start": arms.extra("loss", say.number),
+    "activations, × per layer": arms.extra("activation_factor", say.number),
+    "gradients backwards, × per layer": arms.extra("gradient_factor", say.number),
+    "law, × per layer": arms.extra("law", say.number),
+    "dead units": arms.extra("dead_share", say.share),
+    "copied units": arms.extra("copied_share", say.share),
+}
+# The effects whose shares of the variance are told, and their names; what is left is REST.
+EFFECTS: dict[Effect, str] = {
+    ("initialization",): "initialisation",
+    ("depth",): "depth",
+    ("initialization", "depth"): "initialisation × depth",
+    ("seed",): "seed",
+}
 Shares = dict[str, Any]  # over which set, its arms, and the share of each effect
 
 
 # ---- what was trained ---------------------------------------------------------------------------
 
 
-def finished(each: Record) -> bool:
-    """Whether every run of a record came to some network, if only to one that guesses."""
-    counted = [trial for trial in each.trials if trial.what.get("phase") == Phase.TRAINING]
-    left = (Status.OK, Status.DIVERGED)  # what was refused is no network to speak of
-    return bool(counted) and all(
-        trial.status in left and "test_accuracy" in trial.result for trial in counted
-    )
+def finished(runs: pd.DataFrame) -> bool:
+    """Whether every run came to some network, if only to one that guesses; none was refused."""
+    known = "test_accuracy" in runs and runs["test_accuracy"].notna().all()
+    return bool(known and runs["status"].isin([Status.OK, Status.DIVERGED]).all())
 
 
 def factor(stds: Sequence[float | None]) -> float | None:
@@ -108,12 +116,8 @@ def extras(each: Record, runs: pd.DataFrame) -> dict[str, Any]:
         "activation_factor": forwards,
         "gradient_factor": 1 / backwards if backwards and name not in ALIKE else None,
         "law": sigma * math.sqrt(width / 2) if sigma and name not in UNCENTRED else None,
-        "dead_share": float(runs["dead_share"].mean()),
-        "copied_share": float(runs["copied_share"].mean()),
+        **{key: float(runs[key].mean()) for key in ("dead_share", "copied_share")},
     }
-
-
-# ---- comparing ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -122,90 +126,61 @@ class Level:
 
     device: str
     depth: int
-    records: Mapping[str, Record]  # those whose runs all came to a network
-    runs: Mapping[str, pd.DataFrame]
+    runs: Mapping[str, pd.DataFrame]  # of those whose runs all came to a network
     arms: Sequence[Arm]  # best test accuracy first, then what was not measured
+    best: Arm | None  # in validation, the reference; None where runs of every one diverged
+    learned: Sequence[Arm]  # with every seed; the placebo only where there is nothing else
+    failed: Sequence[Arm]  # did not learn, or diverged with some seed; the same of the placebo
+    different: Sequence[Arm]  # of those that learned: found better or worse than the reference
+    main: Main  # the headline rests on whether one fails or differs here, or all are the same
 
     @property
-    def name(self) -> str:
-        """How deep."""
-        return say.plural(self.depth, "hidden layer")
-
-    @property
-    def reference(self) -> Arm | None:
-        """What the others were compared with; None where runs of every one diverged."""
-        return next((arm for arm in self.arms if arm.role == Role.ANCHOR), None)
-
-    @property
-    def real(self) -> list[Arm]:
-        """All that was measured but the placebo, which counts only where there is nothing else."""
-        measured = [arm for arm in self.arms if arm.value]
-        return [arm for arm in measured if arm.name != PLACEBO] or measured
-
-    @property
-    def learned(self) -> list[Arm]:
-        """Those that learned with every seed."""
-        return [arm for arm in self.real if arm.extras["learned"] and not arm.lost]
-
-    @property
-    def failed(self) -> list[Arm]:
-        """Those that did not learn, or diverged with some seed."""
-        return [arm for arm in self.real if arm not in self.learned]
-
-    @property
-    def telling(self) -> list[Arm]:
-        """Those that failed where others did not: only beside these is a failure a difference."""
-        return self.failed if self.learned else []
-
-    @property
-    def different(self) -> list[Arm]:
-        """Those that learned, and were found better or worse than the reference."""
-        return [arm for arm in self.learned if arm.different]
-
-    @property
-    def same(self) -> bool:
-        """Whether all that was compared is the same."""
-        return {arm.word for arm in self.real if arm.word} == {Word.SAME} and not self.failed
-
-    @property
-    def main(self) -> Main:
-        """The headline rests on whether one fails or differs here."""
-        told = self.telling or self.different or self.same
-        return Main(self.name, None if told else Word.UNKNOWN)
-
-    @property
-    def judged(self) -> dict[str, pd.DataFrame]:
-        """The runs of the reference and of all others that learned, the placebo apart."""
-        names = [arm.name for arm in [*self.learned, self.reference] if arm]
-        return {name: self.runs[name] for name in names}
+    def judged(self) -> tuple[dict[str, pd.DataFrame], str | None]:
+        """The runs of the reference and of all others that learned, and which the reference is."""
+        names = [arm.name for arm in [*self.learned, self.best] if arm]
+        return {name: self.runs[name] for name in names}, self.best and self.best.name
 
 
 def compared(records: Sequence[Record]) -> list[Level]:
     """Every device and depth, the shallowest first; all is judged as one family."""
-    cells: dict[tuple[str, int], dict[str, Record]] = {}
-    for each in sorted(records, key=lambda each: int(str(each.axes["depth"]))):
-        where = (str(each.axes["device"]), int(str(each.axes["depth"])))
-        cells.setdefault(where, {})[str(each.axes["initialization"])] = each
-    levels = [_level(device, depth, own) for (device, depth), own in cells.items()]
-    judged = iter(arms.judged([arm for level in levels for arm in level.arms]))
-    return [replace(level, arms=[next(judged) for _ in level.arms]) for level in levels]
+    ordered = sorted(records, key=lambda each: int(str(each.axes["depth"])))
+    places = arms.grouped(ordered, lambda each: f"{each.axes['device']} {each.axes['depth']}")
+    runs = {place: _runs(own) for place, own in places.items()}
+    found = [arm for place, own in places.items() for arm in _arms(own, runs[place])]
+    judged = arms.grouped(arms.judged(found), lambda arm: f"{arm.device} {arm.group}")
+    return [_level(judged[place], runs[place]) for place in places]
 
 
-def _level(device: str, depth: int, records: Mapping[str, Record]) -> Level:
-    trained = {name: each for name, each in records.items() if finished(each)}
-    runs = {name: accuracy.runs(each) for name, each in trained.items()}
+def _runs(records: Sequence[Record]) -> dict[str, pd.DataFrame]:
+    every = {str(each.axes["initialization"]): accuracy.runs(each) for each in records}
+    return {name: own for name, own in every.items() if finished(own)}
+
+
+def _arms(records: Sequence[Record], runs: Mapping[str, pd.DataFrame]) -> list[Arm]:
+    """Those of one place, not yet judged."""
+    device, depth = (str(records[0].axes[axis]) for axis in ("device", "depth"))
+    by_name = {str(each.axes["initialization"]): each for each in records}
     best = accuracy.best_but(PLACEBO, runs)
-    told = {name: extras(each, runs[name]) for name, each in trained.items()}
-    found = arms.learned(device, runs, NAMES, best, group=str(depth), extras=told)
+    told = {name: extras(by_name[name], own) for name, own in runs.items()}
+    found = arms.learned(device, runs, NAMES, best, group=depth, extras=told)
     # What diverged has the accuracy of the networks that its runs left, and is not compared.
     found = [replace(arm, value=accuracy.mean(runs[arm.name])) for arm in found]
     found.sort(key=lambda arm: -arm.extras["test_accuracy"])
-    lost = {name: model.lost(each.status) for name, each in records.items() if name not in trained}
-    found += [Arm(device, str(depth), name, NAMES[name], lost=why) for name, why in lost.items()]
-    return Level(device, depth, trained, runs, found)
+    lost = {n: model.lost(each.status) for n, each in by_name.items() if n not in runs}
+    return found + [Arm(device, depth, name, NAMES[name], lost=why) for name, why in lost.items()]
 
 
-# ---- shares of the variance ---------------------------------------------------------------------
+def _level(found: Sequence[Arm], runs: Mapping[str, pd.DataFrame]) -> Level:
+    measured, depth = [arm for arm in found if arm.value], int(found[0].group)
+    real = [arm for arm in measured if arm.name != PLACEBO] or measured
+    best = next((arm for arm in found if arm.role == Role.ANCHOR), None)
+    learned = [arm for arm in real if arm.extras["learned"] and not arm.lost]
+    failed = [arm for arm in real if arm not in learned]
+    different = [arm for arm in learned if arm.different]
+    same = {arm.word for arm in real if arm.word} == {Word.SAME} and not failed
+    told = (learned and failed) or different or same
+    main = Main(say.plural(depth, "hidden layer"), None if told else Word.UNKNOWN)
+    return Level(found[0].device, depth, runs, found, best, learned, failed, different, main)
 
 
 def accuracy_shares(levels: Sequence[Level]) -> list[Shares]:
@@ -239,14 +214,9 @@ def _shares(runs: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Each share over all seeds, with the range of those that leave one seed out."""
     seeds = list(runs["seed"].unique())
     subsets = [runs] + [runs[runs["seed"] != seed] for seed in seeds if len(seeds) > 2]
-    seen = [accuracy.variance_shares(part, "test_accuracy", EFFECTS) for part in subsets]
-    found = {effect: [each[effect] for each in seen] for effect in (*EFFECTS, REST)}
-    return {
-        (effect if effect == REST else " × ".join(effect)).replace("ization", "isation"): {
-            "value": shares[0], "low": min(shares), "high": max(shares)
-        }
-        for effect, shares in found.items()
-    }  # fmt: skip
+    seen = [accuracy.variance_shares(part, "test_accuracy", [*EFFECTS]) for part in subsets]
+    found = {name: [e[effect] for e in seen] for effect, name in (EFFECTS | {REST: REST}).items()}
+    return {name: {"value": e[0], "low": min(e), "high": max(e)} for name, e in found.items()}
 
 
 # ---- telling ------------------------------------------------------------------------------------
@@ -256,27 +226,33 @@ def answer(records: list[Record]) -> Findings:
     """Answer from one record per device, initialisation and depth."""
     levels, names = compared(records), trials.devices(records)
     devices = {name: [level for level in levels if level.device == name] for name in names}
-    shares = {name: accuracy_shares(own) for name, own in devices.items()}
+    trained = {name: [level for level in own if level.runs] for name, own in devices.items()}
+    shares = {name: accuracy_shares(own) for name, own in trained.items()}
     told = question.joined({name: _tell(own) for name, own in devices.items()})
     found = [arm for level in levels for arm in level.arms]
+    views = [
+        view
+        for level in sorted(levels, key=lambda level: -level.depth)
+        for view in _view(level, say.on(level.device, names))
+    ]
     return Findings(
-        **vars(replace(told, so=_so([level for level in levels if level.runs]))),
-        numbers={
-            name: _numbers(own, shares[name])
-            for name, own in devices.items()
-            if any(level.runs for level in own)
-        },
-        why=question.on_each({name: _why(own, shares[name]) for name, own in devices.items()}),
+        **vars(replace(told, so=_so([level for own in trained.values() for level in own]))),
+        numbers={name: _numbers(own, shares[name]) for name, own in trained.items() if own},
+        why=question.on_each({name: _why(own, shares[name]) for name, own in trained.items()}),
         method=_method(records),
-        caveats=_caveats(records, levels),
-        views=[
-            view
-            for level in sorted(levels, key=lambda level: -level.depth)
-            for view in _view(level, say.on(level.device, names))
-        ]
-        or question.nothing(TITLE, "Nothing to compare" if found else "Not measured"),
+        caveats=_caveats(records[0].settings, levels),
+        views=views or question.nothing(TITLE, "Nothing to compare"),
         switch="Depth",
-        table=_table(found),
+        table=arms.table(
+            found,
+            "initialisation",
+            value="test accuracy",
+            unit="%",
+            scale=100,
+            against="against the best in validation",
+            group="hidden layers",
+            extra=COLUMNS,
+        ),
         frame=trials.frame(records, map(arms.flat, found)),
     )
 
@@ -300,49 +276,45 @@ def _tell(levels: Sequence[Level]) -> Told:
 
 def _verdict(levels: Sequence[Level]) -> tuple[str, str]:
     """What happens at the greatest depth at which anything does: short, and as a sentence."""
-    failing = [level for level in levels if level.telling]
+    failing = [level for level in levels if level.learned and level.failed]
     differing = [level for level in levels if level.different]
     here = (failing or differing or levels)[-1]
     if failing:
-        failed = f"with {here.name} {len(here.failed)} of {len(here.real)} failed to learn"
-        deeper = ", the more so the deeper" if _deeper(levels) else ""
-        best = here.reference
-        reached = f", the best reaches {say.accuracy(best.value)}" if best and best.value else ""
+        tried = len(here.failed) + len(here.learned)
+        failed = f"with {here.main.name} {len(here.failed)} of {tried} failed to learn"
+        deeper = ", the more so the deeper" if _deeper(levels[0], levels[-1]) else ""
+        best = here.best and here.best.value
+        reached = f", the best reaches {say.accuracy(best)}" if best else ""
         return f"Matters: {failed}", f"Initialisation matters{deeper}: {failed}{reached}."
-    if differing:
-        short, start = "Matters a little", "Initialisation matters a little"
-    elif all(level.same for level in levels):
-        short, start = "Does not matter here", "Initialisation does not matter here"
-    else:
-        short, start = "Cannot tell", "Cannot tell whether initialisation matters"
-    return short, f"{start}: with {here.name} {_most(here)}."
+    known = all(level.main.told for level in levels)
+    does = "matters a little" if differing else "does not matter here" if known else ""
+    start = f"Initialisation {does}" if does else "Cannot tell whether initialisation matters"
+    return say.capital(does or "cannot tell"), f"{start}: with {here.main.name} {_most(here)}."
 
 
-def _deeper(levels: Sequence[Level]) -> bool:
+def _deeper(first: Level, last: Level) -> bool:
     """Whether what learns at the smallest depth fails at the greatest, and nothing the reverse."""
     (failed, learned), (failed_deep, learned_deep) = (
         ({arm.name for arm in level.failed}, {arm.name for arm in level.learned})
-        for level in (levels[0], levels[-1])
+        for level in (first, last)
     )
     return bool(learned & failed_deep) and not failed & learned_deep
 
 
 def _most(level: Level) -> str:
     """The largest difference between those that learn; or what the only one of them reaches."""
-    seen = level.different or [arm for arm in level.learned if arm.seen]
-    if seen:
+    if seen := level.different or [arm for arm in level.learned if arm.seen]:
         most = max(seen, key=lambda arm: abs(arm.relative))
         return f"{most.label} differs most, by {say.points(most.seen)} points"
-    return " and ".join(
-        f"{arm.label} reaches {say.accuracy(arm.value)}, with nothing to compare it with"
-        for arm in level.learned
-    ) or "nothing learns"  # fmt: skip
+    alone = "with nothing to compare it with"
+    reached = [f"{arm.label} reaches {say.accuracy(arm.value)}, {alone}" for arm in level.learned]
+    return " and ".join(reached) or "nothing learns"
 
 
 def _so(levels: Sequence[Level]) -> str:
     """What to prefer: only where others fail or are worse, and these nowhere."""
     poor = {arm.name for level in levels for arm in level.failed}
-    poor |= {arm.name for level in levels for arm in level.real if arm.word == Word.WORSE}
+    poor |= {arm.name for level in levels for arm in level.learned if arm.word == Word.WORSE}
     tried = [name for name in SCALED if all(name in level.runs for level in levels)]
     good = [SCALED[name] for name in tried if name not in poor]
     if not good or poor <= set(SCALED):
@@ -353,20 +325,15 @@ def _so(levels: Sequence[Level]) -> str:
 
 def _why(levels: Sequence[Level], shares: Sequence[Shares]) -> list[str]:
     """What the seeds could have shown, shares of the variance, and the placebo."""
-    texts = [
-        f"With {level.name}: {text}"
-        for level in levels
-        for text in accuracy.resolution(level.judged, level.reference and level.reference.name)
-    ]
+    texts = [f"With {e.main.name}: {t}" for e in levels for t in accuracy.resolution(*e.judged)]
     if shares:
-        told = say.listed(
-            f"{_share(each['shares']['initialisation'])} over {each['over']}" for each in shares
-        )
+        told = say.listed(f"{_share(own['shares'])} over {own['over']}" for own in shares)
         texts.append(f"The initialisation's share of the variance of test accuracy (ω²) is {told}.")
     return texts + accuracy.placebo_told(_placebo_difference(levels), NAMES[IGNORED_AS])
 
 
-def _share(seen: Mapping[str, float]) -> str:
+def _share(shares: Mapping[str, Mapping[str, float]]) -> str:
+    seen = shares["initialisation"]
     value, low, high = (f"{100 * seen[end]:.0f}" for end in ("value", "low", "high"))
     return f"{value} %" if low == high else f"{value} % [{low}, {high} without any one seed]"
 
@@ -380,32 +347,30 @@ def _placebo_difference(levels: Sequence[Level]) -> float | None:
 def _numbers(levels: Sequence[Level], shares: Sequence[Shares]) -> dict[str, Any]:
     return {
         "placebo_difference": _placebo_difference(levels),
-        "depths": {str(level.depth): _level_numbers(level) for level in levels if level.runs},
+        "depths": {
+            str(level.depth): accuracy.detectable(*level.judged)
+            | {"arms": {arm.name: _arm_numbers(arm) for arm in level.arms if arm.value}}
+            for level in levels
+        },
         "variance_shares": shares,
     }
 
 
-def _level_numbers(level: Level) -> dict[str, Any]:
-    return accuracy.detectable(level.judged, level.reference and level.reference.name) | {
-        "arms": {
-            arm.name: {**sweep.numbers_of(arm), "lost": arm.lost or None}
-            for arm in level.arms
-            if arm.value
-        }
-    }
+def _arm_numbers(arm: Arm) -> dict[str, Any]:
+    return {**sweep.numbers_of(arm), "lost": arm.lost or None}
 
 
 def _method(records: Sequence[Record]) -> list[str]:
     settings: Any = records[0].settings
     data = records[0].provenance.dataset
     rates = say.listed(map(say.setting, settings["rates"]), "or")
+    epochs = say.plural(settings["epochs"], "epoch")
     return [
         f"ReLU perceptrons with hidden layers of {settings['width']} units, SGD with batches of "
         f"{settings['batch']} at the rate {rates}, pixels between 0 and 1"
-        f"{f', {data.name}' if data else ''}: {settings['seeds']} runs of "
-        f"{say.plural(settings['epochs'], 'epoch')}. The "
-        "weights of the best epoch in validation are tested, once; a run that diverges counts as "
-        f"the network that it left. Under {100 * LEARNED:.0f} %, twice guessing, is not learning.",
+        f"{f', {data.name}' if data else ''}: {settings['seeds']} runs of {epochs}. The weights of "
+        "the best epoch in validation are tested, once; a run that diverges counts as the network "
+        f"that it left. Under {100 * LEARNED:.0f} %, twice guessing, is not learning.",
         "torch.nn.init draws with its default gains, biases are zero. The placebo asks for "
         "LazyLinear, finds none, and must be the default.",
         "“Per layer”: by what the spread of activations or gradients is multiplied before "
@@ -413,55 +378,25 @@ def _method(records: Sequence[Record]) -> list[str]:
     ]
 
 
-def _caveats(records: Sequence[Record], levels: Sequence[Level]) -> list[str]:
-    settings: Any = records[0].settings
-    tried = (
-        (f"{arm.label} ({arm.group})", rates, arm.extras["rate"])
-        for level in levels
-        for arm in level.learned
-        if (rates := [*accuracy.tuned(level.records[arm.name])])
-    )
+def _caveats(settings: Any, levels: Sequence[Level]) -> list[str]:
+    rates, width = settings["rates"], settings["width"]
+    learned = [arm for level in levels for arm in level.learned]
+    best = [(f"{arm.label} ({arm.group})", rates, arm.extras["rate"]) for arm in learned]
+    untuned = "One rate for all: some could do better at another."
+    tuned = "Each has the best rate of one tuning run with another seed."
     return [
         "Plain perceptrons, without the normalisation or residual connections that make the "
         "initialisation matter less.",
-        f"N(0, σ) fits some width by luck: at {settings['width']} units He's σ is "
-        f"{math.sqrt(2 / settings['width']):.2g}.",
-        "One rate for all: some could do better at another."
-        if len(settings["rates"]) == 1
-        else "Each has the best rate of one tuning run with another seed.",
-        *accuracy.at_the_edge(tried),
+        f"N(0, σ) fits some width by luck: at {width} units He's σ is {math.sqrt(2 / width):.2g}.",
+        *([tuned, *accuracy.at_the_edge(best)] if len(rates) > 1 else [untuned]),
     ]
-
-
-# ---- showing ------------------------------------------------------------------------------------
-
-
-def _table(found: Sequence[Arm]) -> Table:
-    return arms.table(
-        found,
-        "initialisation",
-        value="test accuracy",
-        unit="%",
-        scale=100,
-        against="against the best in validation",
-        group="hidden layers",
-        extra={
-            "rate": arms.extra("rate", say.setting),
-            "loss at the start": arms.extra("loss", say.number),
-            "activations, × per layer": arms.extra("activation_factor", say.number),
-            "gradients backwards, × per layer": arms.extra("gradient_factor", say.number),
-            "law, × per layer": arms.extra("law", say.number),
-            "dead units": arms.extra("dead_share", say.share),
-            "copied units": arms.extra("copied_share", say.share),
-        },
-    )
 
 
 def _view(level: Level, on: str) -> list[Shown]:
     """The differences to the best at one depth; none without a comparison."""
-    best = f"{level.reference.label}, the best in validation" if level.reference else ""
-    shown = [_near(arm) for arm in level.arms]
-    return sweep.differences(f"{TITLE}, {level.name}", shown, best, f"{on}{level.depth}")
+    best = f"{level.best.label}, the best in validation" if level.best else ""
+    shown, title = [*map(_near, level.arms)], f"{TITLE}, {level.main.name}"
+    return sweep.differences(title, shown, best, f"{on}{level.depth}")
 
 
 def _near(arm: Arm) -> Arm:

@@ -5,19 +5,19 @@ A matrix of operations × ways to keep the blocks, and what training, saving and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pandas as pd
 from assay.answer import accuracy, arms, model, question, say, trials, verdict
-from assay.answer.arms import Arm, Role
+from assay.answer.arms import Arm
 from assay.answer.model import Cell, Content, Main, Table
 from assay.answer.question import Findings, Shown, Told
 from assay.answer.verdict import Word
 from assay.record import Record, Status, Trial
-from assay.statistic import Interval
 
 # What keeps the blocks, in the order of the tables.
 STORAGES = {
@@ -26,9 +26,9 @@ STORAGES = {
     "module_dict": "ModuleDict", "attribute": "attributes", "sequential": "nn.Sequential",
     "fixed_tensor": "constant: tensor", "fixed_buffer": "constant: buffer",
 }  # fmt: skip
-LIST, REFERENCE = "list", "sequential"
+LIST = "list"
 CONSTANTS = ("fixed_tensor", "fixed_buffer")  # keep a weight rather than blocks
-ADVISED = ("module_list", "module_dict", REFERENCE)
+ADVISED = ("module_list", "module_dict", "sequential")
 OPERATIONS = {
     "output": "output", "gradients": "gradients", "repetition": "one instance thrice",
     "parameters": "parameters()", "named_parameters": "named_parameters()",
@@ -45,69 +45,31 @@ WEIGHTS = {True: EQUAL, False: f"NOT {EQUAL}", None: None}
 TITLE = "Does it reach every block? ✓ yes · ✗ no, silently · ! no, with an error"
 ACCURACIES = "Test accuracy as trained, and after saving and loading"
 
-Cells = dict[str, dict[str, Cell]]  # by way of keeping and operation
-
-
-@dataclass(frozen=True)
-class Device:
-    """What was found on one device."""
-
-    name: str
-    lost: str  # why the list was not tried, where it was not
-    cells: Cells
-    learned: Sequence[Arm]  # as trained, and after saving and loading
-
-    def sign(self, way: str, operation: str) -> str:
-        """What an operation came to; empty where there is nothing."""
-        return self.cells[way][operation].sign if operation in self.cells.get(way, ()) else ""
-
-    def count(self, way: str, signs: str) -> int:
-        """How many operations on a way came to one of these signs."""
-        return sum(cell.sign in signs for cell in self.cells.get(way, {}).values() if cell.sign)
-
-    def works(self, way: str) -> bool:
-        """Whether every operation was tried and passed."""
-        return 0 < self.count(way, "✓") == len(self.cells.get(way, ()))
+Cells = Mapping[str, Cell]  # what operations came to
 
 
 # ---- reading ------------------------------------------------------------------------------------
 
 
-def devices(records: Sequence[Record]) -> list[Device]:
-    """What was found, device by device; all accuracies are judged as one family."""
-    by_device = trials.by_device(records)
-    learned = judged([arm for label, own in by_device.items() for arm in _learned(label, own)])
-    return [
-        Device(
-            label,
-            trials.lost(own, "storage", LIST),
-            _cells(own),
-            [arm for arm in learned if arm.device == label],
-        )
-        for label, own in by_device.items()
-    ]
-
-
 def judged(learned: Sequence[Arm]) -> list[Arm]:
-    """What is equal with every seed is so because its weights are, and is not tested."""
-    words = verdict.words(arm.seen for arm in learned if arm.seen and chancy(arm.seen))
-    return [
-        replace(arm, word=words.get(arm.seen, Word.SAME)) if arm.seen else arm for arm in learned
-    ]
+    """What is equal with every seed is so because its weights are: no matter of chance to test."""
+    seen = [arm.seen for arm in learned if arm.seen]
+    words = verdict.words(each for each in seen if (each.low, each.high) != (0, 0))
+    return [replace(a, word=words.get(a.seen, Word.SAME)) if a.seen else a for a in learned]
 
 
-def chancy(seen: Interval) -> bool:
-    """Whether chance has a part: not in accuracies that are equal with every seed."""
-    return (seen.low, seen.high) != (0, 0)
-
-
-def _cells(own: Iterable[Record]) -> Cells:
-    """By way and operation; ways with which nothing could be tried are left out."""
-    found: Cells = {name: {} for name in STORAGES}
+def _cells(own: Iterable[Record]) -> dict[str, Cells]:
+    """By way of keeping; ways with which nothing could be tried are left out."""
+    found: dict[str, dict[str, Cell]] = {name: {} for name in STORAGES}
     for trial in (trial for each in own for trial in each.trials):
         if trial.what.get("operation") in OPERATIONS:
             found[str(trial.what["storage"])][str(trial.what["operation"])] = _cell(trial)
-    return {name: cells for name, cells in found.items() if any(c.sign for c in cells.values())}
+    return {name: cells for name, cells in found.items() if any(signs(cells))}
+
+
+def signs(cells: Cells) -> Counter[str]:
+    """How many operations came to each sign; to none those that were lost."""
+    return Counter(cell.sign for cell in cells.values())
 
 
 def _cell(trial: Trial) -> Cell:
@@ -127,29 +89,23 @@ def _learned(device: str, own: Sequence[Record]) -> list[Arm]:
         return []
     parts = {name: part for name in STORAGES if len(part := runs[runs["storage"] == name])}
     whole = accuracy.whole(parts)
-    # Torch's own container, or else the last in the order, the likeliest to be right.
-    reference = REFERENCE if REFERENCE in whole else max(whole, key=[*STORAGES].index, default="")
+    reference = next(reversed(whole), "")  # torch's own container, or the likeliest to be right
     extras = {name: _trained(part, whole[reference]) for name, part in whole.items()}
     again = {
         n: part.assign(test_accuracy=part["test_accuracy_reloaded"]) for n, part in whole.items()
     }
+    reloaded = arms.learned(device, again, STORAGES, None, group=RELOADED)
     return [
         *arms.learned(device, parts, STORAGES, reference, group=TRAINED, extras=extras),
-        *(
-            replace(arm, seen=accuracy.difference(again[arm.name], whole[arm.name]))
-            for arm in arms.learned(device, again, STORAGES, None, group=RELOADED)
-        ),
+        *(replace(a, seen=accuracy.difference(again[a.name], whole[a.name])) for a in reloaded),
     ]
 
 
 def _trained(part: pd.DataFrame, reference: pd.DataFrame) -> dict[str, Any]:
     """What was trained, and whether its weights are the reference's, bit for bit."""
     one, other = (each.set_index("seed")["weights_sha256"] for each in (part, reference))
-    return {
-        "parameters": int(part["parameters"].iloc[0]),
-        "parameters_registered": int(part["parameters_registered"].iloc[0]),
-        "weights_equal_reference": bool(one.equals(other)),
-    }
+    counts = {key: int(part[key].iloc[0]) for key in ("parameters", "parameters_registered")}
+    return {**counts, "weights_equal_reference": bool(one.equals(other))}
 
 
 # ---- telling ------------------------------------------------------------------------------------
@@ -157,80 +113,83 @@ def _trained(part: pd.DataFrame, reference: pd.DataFrame) -> dict[str, Any]:
 
 def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and ways of keeping."""
-    everywhere = devices(records)
-    found = [each for each in everywhere if each.cells or each.learned]
-    told = question.joined({each.name: _tell(each) for each in everywhere})
-    learned = [arm for each in found for arm in each.learned]
+    by_device = trials.by_device(records)
+    every = {label: _cells(own) for label, own in by_device.items()}
+    found = {label: cells for label, cells in every.items() if cells}
+    learned = judged([arm for label, own in by_device.items() for arm in _learned(label, own)])
+    runs = arms.grouped(learned, lambda arm: arm.device)
+    told = {
+        label: _tell(every[label].get(LIST, {}), trials.lost(own, "storage", LIST))
+        for label, own in by_device.items()
+    }
     return Findings(
-        **vars(replace(told, so=_so(found))),
-        numbers={each.name: _numbers(each) for each in found},
-        why=question.on_each({each.name: _why(each) for each in everywhere}),
+        **vars(replace(question.joined(told), so=_so([*found.values()]))),
+        numbers={
+            label: _numbers(cells, runs.get(label, []))
+            for label, cells in every.items()
+            if cells or label in runs
+        },
+        why=question.on_each({label: _why(runs.get(label, ())) for label in by_device}),
         method=_method(records),
-        caveats=CAVEATS,
-        views=[_view(each) for each in found if each.cells] or question.nothing(TITLE),
+        caveats=[
+            "Without a second device, to(device) moves to “meta”, shapes without memory, which is "
+            "lenient: a product with a tensor that stayed on the CPU goes through.",
+            "Where an error is raised, the first use raises it, not the conversion.",
+            "A deep copy works everywhere, because Python copies lists: it says nothing about "
+            "registration.",
+        ],
+        views=[_view(*each) for each in found.items()] or question.nothing(TITLE),
         folded=[question.of_table(ACCURACIES, _accuracies(learned))] if learned else [],
         table=_table(found),
         frame=trials.frame(records, map(arms.flat, learned)),
     )
 
 
-def _tell(device: Device) -> Told:
+def _tell(cells: Cells, lost: str) -> Told:
     """What fails with a list; that rests on every operation on it."""
-    if LIST not in device.cells:
-        cell = Main("blocks in a Python list", lost=device.lost)
-        return Told(f"List: {cell.lost}", f"{say.capital(cell.name)}: {cell.lost}.", "", [cell])
-    cells = [
-        Main(OPERATIONS[name], lost="" if cell.sign else cell.text)
-        for name, cell in device.cells[LIST].items()
-    ]
-    failed, silent, tried = (device.count(LIST, signs) for signs in ("✗!", "✗", "✓✗!"))
-    gone = say.few([each.name for each in cells if each.lost], 1)
-    lost = f" Lost: {gone}." if gone else ""
+    if not cells:
+        name = "blocks in a Python list"
+        return Told(f"List: {lost}", f"{say.capital(name)}: {lost}.", "", [Main(name, lost=lost)])
+    seen = signs(cells)
+    silent, failed, tried = seen["✗"], seen["✗"] + seen["!"], len(cells) - seen[""]
+    main = [Main(OPERATIONS[n], lost="" if cell.sign else cell.text) for n, cell in cells.items()]
+    gone = say.few([each.name for each in main if each.lost], 1)
+    also = f" Lost: {gone}." if gone else ""
     if not failed:
-        short = f"All {tried} operations work"
-        sentence = f"Blocks in a Python list do no harm: all {tried} operations work.{lost}"
-        return Told(short, sentence, "", cells)
-    short = f"{failed} of {tried} operations fail"
-    sentence = (
-        f"Torch does not see blocks in a Python list: {short}, {silent or 'none'} of them without "
-        f"an error.{lost}"
-    )
-    return Told(f"{short}, {silent} silently", sentence, "", cells)
+        work = f"all {tried} operations work"
+        sentence = f"Blocks in a Python list do no harm: {work}.{also}"
+        return Told(say.capital(work), sentence, "", main)
+    fail = f"{failed} of {tried} operations fail"
+    loudly = f"{silent or 'none'} of them without an error"
+    sentence = f"Torch does not see blocks in a Python list: {fail}, {loudly}.{also}"
+    return Told(f"{fail}, {silent} silently", sentence, "", main)
 
 
-def _so(found: Sequence[Device]) -> str:
+def _so(found: Sequence[Mapping[str, Cells]]) -> str:
     """What to use instead: what works wherever the list does not."""
-    harmed = [each for each in found if each.count(LIST, "✗!")]
-    good = [
-        STORAGES[name] for name in ADVISED if harmed and all(each.works(name) for each in harmed)
-    ]
-    return f"Keep blocks in {say.listed(good, 'or')}: every operation works there." if good else ""
+    known = [{way: {*signs(own)} for way, own in cells.items()} for cells in found]
+    harmed = [each for each in known if each.get(LIST, set()) & {"✗", "!"}]
+    good = [name for name in ADVISED if harmed and all(e.get(name) == {"✓"} for e in harmed)]
+    listed = say.listed([STORAGES[name] for name in good], "or")
+    return f"Keep blocks in {listed}: every operation works there." if good else ""
 
 
-def _why(device: Device) -> list[str]:
+def _why(learned: Sequence[Arm]) -> list[str]:
     """The silent case: with something registered, nothing complains."""
-    levels = {arm.group: arm for arm in device.learned if arm.name == "partial" and arm.value}
-    partly, after = levels.get(TRAINED), levels.get(RELOADED)
-    right = next((arm for arm in device.learned if arm.role == Role.ANCHOR), None)
-    if not (partly and after and right):
-        return []
-    registered, parameters = (
-        say.count(partly.extras[name]) for name in ("parameters_registered", "parameters")
-    )
     return [
-        f"Registered in part, training raises no error: {registered} of {parameters} parameters "
-        f"are trained, {say.accuracy(partly.value)} of the test images are right instead of "
-        f"{say.accuracy(right.value)}, and {say.accuracy(after.value)} after saving and loading."
+        "Registered in part, training raises no error: "
+        f"{say.count(arm.extras['parameters_registered'])} of "
+        f"{say.count(arm.extras['parameters'])} parameters are trained."
+        for arm in learned
+        if arm.name == "partial" and arm.group == TRAINED and arm.value
     ]
 
 
-def _numbers(device: Device) -> dict[str, Any]:
+def _numbers(found: Mapping[str, Cells], learned: Sequence[Arm]) -> dict[str, Any]:
+    counts = {way: signs(cells) for way, cells in found.items()}
     return {
-        "operations": {
-            way: {outcome: device.count(way, sign) for outcome, sign in SIGNS.items()}
-            for way in device.cells
-        },
-        "training": [arms.flat(arm) for arm in device.learned],
+        "operations": {w: {k: n[sign] for k, sign in SIGNS.items()} for w, n in counts.items()},
+        "training": [*map(arms.flat, learned)],
     }
 
 
@@ -250,45 +209,38 @@ def _method(records: Sequence[Record]) -> list[str]:
     ]
 
 
-CAVEATS = [
-    "Without a second device, to(device) moves to “meta”, shapes without memory, which is lenient: "
-    "a product with a tensor that stayed on the CPU goes through.",
-    "Where an error is raised, the first use raises it, not the conversion.",
-    "A deep copy works everywhere, because Python copies lists: it says nothing about "
-    "registration.",
-]
-
-
-# ---- tables -------------------------------------------------------------------------------------
-
-
-def _view(device: Device) -> Shown:
+def _view(device: str, found: Mapping[str, Cells]) -> Shown:
     """The matrix in short: what behaves alike shares a row, and a column."""
-    blocks = [way for way in device.cells if way not in CONSTANTS] or [*device.cells]
-    columns = arms.grouped(blocks, lambda way: str([device.sign(way, each) for each in OPERATIONS]))
+
+    def sign(way: str, name: str) -> str:
+        return found[way][name].sign if name in found[way] else ""
+
+    blocks = [way for way in found if way not in CONSTANTS] or [*found]
+    columns = arms.grouped(blocks, lambda way: str([sign(way, name) for name in OPERATIONS]))
     ways = [own[0] for own in columns.values()]
-    rows = arms.grouped(OPERATIONS, lambda name: " ".join(device.sign(way, name) for way in ways))
+    rows = arms.grouped(OPERATIONS, lambda name: " ".join(sign(way, name) for way in ways))
     lines: list[list[Content]] = [
         [
-            ", ".join(map(OPERATIONS.__getitem__, names)),
-            *(Cell(text="", sign=sign) if sign else None for sign in signs.split(" ")),
+            ", ".join(OPERATIONS[name] for name in names),
+            *(Cell(text="", sign=shown) if shown else None for shown in seen.split(" ")),
         ]
-        for signs, names in rows.items()
-        if signs.strip()
+        for seen, names in rows.items()
+        if seen.strip()
     ]
-    heads = [", ".join(map(STORAGES.__getitem__, own)) for own in columns.values()]
-    return question.tabled(TITLE, ["operation", *heads], lines, device.name)
+    heads = [", ".join(STORAGES[way] for way in own) for own in columns.values()]
+    return question.tabled(TITLE, ["operation", *heads], lines, device)
 
 
-def _table(found: Sequence[Device]) -> Table:
+def _table(found: Mapping[str, Mapping[str, Cells]]) -> Table:
     """Every operation on every way; devices on which it went alike share a row."""
-    place = ["device"] if len(found) > 1 else []
-    ways = [name for name in STORAGES if any(name in each.cells for each in found)]
-    rows: list[list[Content]] = []
-    for name, text in OPERATIONS.items():
-        cells = {e.name: [e.cells.get(way, {}).get(name) for way in ways] for e in found}
-        rows += [[text, *own[: len(place)], *own[1:]] for own in question.alike(cells)]
-    return model.headed(["operation", *place, *map(STORAGES.__getitem__, ways)], rows)
+    rows: list[Any] = []
+    for name, told in OPERATIONS.items():
+        cells = {
+            device: {kept: own.get(way, {}).get(name) for way, kept in STORAGES.items()}
+            for device, own in found.items()
+        }
+        rows += [{"operation": told, **row} for row in question.alike(cells)]
+    return model.tabled(rows)
 
 
 def _accuracies(learned: Sequence[Arm]) -> Table:

@@ -160,16 +160,14 @@ def shared(views: Sequence[Shown]) -> list[Shown]:
     return [replace(own[0], name=", ".join(e.name for e in own if e.name)) for own in same.values()]
 
 
-def alike(rows: Mapping[str, Sequence[model.Content]]) -> list[list[model.Content]]:
-    """A row of each device, those that are equal once; first stand the devices' names.
+def alike(rows: Mapping[str, Mapping[str, model.Content]]) -> list[dict[str, model.Content]]:
+    """A row of each device, those that are equal once, under all their names.
 
     Args:
-        rows: The other cells by device.
+        rows: The cells by device, then by column.
     """
-    same: dict[str, list[str]] = {}
-    for device, cells in rows.items():
-        same.setdefault(repr(cells), []).append(device)
-    return [[", ".join(devices), *rows[devices[0]]] for devices in same.values()]
+    same = arms.grouped(rows, lambda device: repr(rows[device]))
+    return [{"device": ", ".join(own), **rows[own[0]]} for own in same.values()]
 
 
 def joined(told: Mapping[str, Told]) -> Told:
