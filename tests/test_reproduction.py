@@ -125,10 +125,11 @@ def seen(figure):
 
 
 def test_rates_that_cannot_be_told_from_the_best_are_its_interval():
-    bars = {"rate 0.01": (0.80, 0.79, 0.81), "rate 0.1": (0.84, 0.83, 0.85),
-            "rate 0.3": (0.85, 0.84, 0.86), "rate 0.3, own curve": (0.99, 0.99, 0.99)}  # fmt: skip
-    seen = answer.best_rate({name: Interval(*values) for name, values in bars.items()})
-    assert seen == Interval(0.3, 0.1, 0.3)
+    bars = dict.fromkeys((f"rate {rate:g}" for rate in answer.RATES), (0.80, 0.79, 0.81))
+    bars |= {"rate 0.1": (0.84, 0.83, 0.85), "rate 0.3": (0.85, 0.84, 0.86)}
+    bars |= {"rate 0.3, own curve": (0.99, 0.99, 0.99)}
+    figures = {name: Interval(*values) for name, values in bars.items()}
+    assert CONTRASTS["rates", "best rate"].seen(figures) == Interval(0.3, 0.1, 0.3)
 
 
 # ---- the answer on made-up records ---------------------------------------------------------------
@@ -273,7 +274,10 @@ def test_the_corrected_log_comes_from_the_records_of_its_own_question():
         name: {"time_median_s": t, "time_low_s": t, "time_high_s": t, "units_per_call": 100.0}
         for name, t in (("anchor", 2.0e-3), ("buffer", 2.5e-3))
     }
-    ratios = {"buffer": {"ratio": 1.25, "ratio_low": 1.2, "ratio_high": 1.3, "p": 0.0}}
+    ratios = {
+        name: {"ratio": value, "ratio_low": value - 0.05, "ratio_high": value + 0.05, "p": 0.0}
+        for name, value in (("buffer", 1.25), ("twin", 1.0))
+    }
     result = {"arms": arms, "ratios": ratios, "norm_mean": 999.0}
     own = make_record("norm_log", {"device": "cpu"}, [Trial(what={"products": 100}, result=result)])
     wrong = {"with log": 0.05, "without log": 0.005, "finite norms": 0.063}
@@ -483,7 +487,7 @@ def test_every_exercise_runs_and_is_answered(tmp_path, data):
     found = answer.answer([*seen.values()])
     assert verdicts(found)["activations", answer.NETWORKS] == "reproduced"
     assert verdicts(found)["two_gpus", "speed, 5000², one GPU"] == "cannot be run here"
-    assert "Missing: CPU against GPU, log of norms and two GPUs." in found.sentence
+    assert "Not available: CPU against GPU, two GPUs. Not measured: log of norms." in found.sentence
     assert model.state(found.cells) == "in part"
     check_card(found)
 

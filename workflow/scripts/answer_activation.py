@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from assay.answer import accuracy, arms, model, question, say, sweep, trials
 from assay.answer.arms import Arm, Role
-from assay.answer.model import Main, Table
+from assay.answer.model import Main
 from assay.answer.question import Findings, Told
 from assay.answer.verdict import Word
 from assay.record import Record
@@ -33,6 +33,7 @@ NAMES = {
     "placebo": "placebo (ReLU)",
 }
 STEP = "step"  # the group of the arms that are times
+BEST = "the best in validation"
 TITLE = "Test accuracy against the best activation in validation"
 
 
@@ -41,15 +42,24 @@ class Device:
     """What was found on one device."""
 
     name: str
-    records: Mapping[str, Record]  # by activation, like the runs and the steps
-    runs: Mapping[str, pd.DataFrame]
+    records: Mapping[str, Record]  # by activation
     arms: Sequence[Arm]  # of accuracies: the best first, then those of which a run was lost
     steps: Mapping[str, Arm]  # the time of a step beside ReLU's
+
+    @property
+    def runs(self) -> dict[str, pd.DataFrame]:
+        """The runs of every activation."""
+        return {name: accuracy.runs(each) for name, each in self.records.items()}
 
     @property
     def reference(self) -> Arm | None:
         """What the others were compared with; None where each lost a run."""
         return next((arm for arm in self.arms if arm.role == Role.ANCHOR), None)
+
+    @property
+    def best(self) -> str | None:
+        """The reference as records call it."""
+        return self.reference and self.reference.name
 
     @property
     def others(self) -> list[Arm]:
@@ -67,8 +77,7 @@ class Device:
     @property
     def real(self) -> dict[str, pd.DataFrame]:
         """The runs of the reference and of all others but the placebo."""
-        best = self.reference.name if self.reference else None
-        return {name: own for name, own in self.runs.items() if name != PLACEBO or name == best}
+        return {n: own for n, own in self.runs.items() if n != PLACEBO or n == self.best}
 
     @property
     def placebo_difference(self) -> float | None:
@@ -87,13 +96,7 @@ def compared(records: Sequence[Record]) -> list[Device]:
     found += [arm for each in records if each.study == "steps" for arm in steps(each)]
     judged = arms.nested(arms.judged(found))
     return [
-        Device(
-            device,
-            own,
-            {name: accuracy.runs(each) for name, each in own.items()},
-            [*judged[device][""].values()],
-            judged[device].get(STEP, {}),
-        )
+        Device(device, own, [*judged[device][""].values()], judged[device].get(STEP, {}))
         for device, own in trained.items()
     ]
 
@@ -101,14 +104,10 @@ def compared(records: Sequence[Record]) -> list[Device]:
 def learned(device: str, records: Mapping[str, Record]) -> list[Arm]:
     """The accuracies of one device."""
     runs = {name: accuracy.runs(each) for name, each in records.items()}
-    return arms.learned(
-        device,
-        runs,
-        NAMES,
-        accuracy.best_but(PLACEBO, runs),
-        extras={name: _extras(own) for name, own in runs.items()},
-        missing={name: model.lost(each.status) for name, each in records.items()},
-    )
+    best = accuracy.best_but(PLACEBO, runs)
+    extras = {name: _extras(own) for name, own in runs.items()}
+    lost = {name: model.lost(each.status) for name, each in records.items()}
+    return arms.learned(device, runs, NAMES, best, extras=extras, missing=lost)
 
 
 def _extras(own: pd.DataFrame) -> dict[str, float]:
@@ -127,8 +126,8 @@ def steps(each: Record) -> list[Arm]:
     """
     options: dict[str, Any] = {"group": STEP, "anchor": IGNORED_AS, "controls": [PLACEBO]}
     found = [arm for one in each.trials for arm in arms.timed(each, one, NAMES, **options)]
-    control = next((arm.seen for arm in found if arm.name == PLACEBO and arm.seen), None)
-    reach = max(abs(control.low - 1), abs(control.high - 1)) if control else 0.0
+    control = [arm.seen for arm in found if arm.name == PLACEBO and arm.seen]
+    reach = max((max(1 - seen.low, seen.high - 1) for seen in control), default=0.0)
     return [
         replace(arm, seen=replace(arm.seen, noise=max(arm.seen.noise, reach))) if arm.seen else arm
         for arm in found
@@ -139,6 +138,9 @@ def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and activation, and one per device of the steps."""
     devices = {here.name: here for here in compared(records)}
     every = [arm for here in devices.values() for arm in (*here.arms, *here.steps.values())]
+    times = arms.beside(
+        (arm for arm in every if arm.group == STEP), "time of a step against ReLU's"
+    )
     return Findings(
         **vars(question.joined({name: _tell(here) for name, here in devices.items()})),
         numbers={name: _numbers(here) for name, here in devices.items() if here.reference},
@@ -148,13 +150,25 @@ def answer(records: list[Record]) -> Findings:
         views=[
             view
             for here in devices.values()
-            if (best := here.reference)
             for view in sweep.differences(
-                TITLE, here.arms, f"{best.label}, the best in validation", here.name
+                TITLE, here.arms, f"{NAMES.get(here.best)}, {BEST}", here.name
             )
         ]
         or question.nothing(TITLE),
-        table=_table(devices.values()),
+        table=arms.table(
+            [arm for arm in every if arm.group != STEP],
+            "activation",
+            value="test accuracy",
+            unit="%",
+            scale=100,
+            against=f"against {BEST}",
+            extra={
+                **times,
+                "rate": arms.extra("rate", say.setting),
+                "dead units": arms.extra("dead_share", say.share),
+                "gradient norm at the start": arms.extra("gradient_norm_start", say.number),
+            },
+        ),
         frame=trials.frame(records, map(arms.flat, every)),
     )
 
@@ -194,12 +208,12 @@ def _tell(here: Device) -> Told:
 
 def _why(here: Device) -> list[str]:
     """What the seeds could have shown, and whether the placebo is what it must be."""
-    resolution = accuracy.resolution(here.real, here.reference and here.reference.name)
+    resolution = accuracy.resolution(here.real, here.best)
     return resolution + accuracy.placebo_told(here.placebo_difference, NAMES[IGNORED_AS])
 
 
 def _numbers(here: Device) -> dict[str, Any]:
-    return accuracy.detectable(here.real, here.reference and here.reference.name) | {
+    return accuracy.detectable(here.real, here.best) | {
         "placebo_difference": here.placebo_difference,
         **sweep.numbers_by_name(here.arms),
         "steps": arms.worded(here.steps),
@@ -237,26 +251,6 @@ def _caveats(devices: Iterable[Device]) -> list[str]:
         "argument, as the placebo does.",
         *accuracy.at_the_edge(tried),
     ]
-
-
-def _table(devices: Iterable[Device]) -> Table:
-    return arms.table(
-        [arm for here in devices for arm in here.arms],
-        "activation",
-        value="test accuracy",
-        unit="%",
-        scale=100,
-        against="against the best in validation",
-        extra={
-            **arms.beside(
-                (step for here in devices for step in here.steps.values()),
-                "time of a step against ReLU's",
-            ),
-            "rate": arms.extra("rate", say.setting),
-            "dead units": arms.extra("dead_share", say.share),
-            "gradient norm at the start": arms.extra("gradient_norm_start", say.number),
-        },
-    )
 
 
 main = partial(question.run, "activation", answer)
