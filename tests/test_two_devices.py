@@ -118,16 +118,18 @@ def test_one_thread_has_no_halves() -> None:
 
 
 def test_who_measures_what() -> None:
-    def names(place: str, gpus: int) -> list[str]:
-        return [each.name for each in measure.pairs(torch.device(place), gpus, 2)]
+    def names(place: str, gpus: int, *earlier: str) -> list[str]:
+        return [each.name for each in measure.pairs(torch.device(place), gpus, 2, earlier)]
 
     halves, streams = "two halves of the CPU's cores", "two streams of one GPU"
     assert names("cpu", 0) == names("cpu", 1) == ["two GPUs", halves]
     assert names("cpu", 2) == [halves]
     assert names("cuda:0", 1) == ["two GPUs", streams]
     assert names("cuda:0", 2) == ["two GPUs"]
-    assert names("cuda:1", 2) == []  # the same two
-    assert names("cuda:2", 3) == ["two GPUs"]
+    assert names("cuda:1", 2, "cuda") == names("cuda:1", 2, "cuda:0") == []  # the same two
+    assert names("cuda:1", 2) == ["two GPUs"]  # the run asks for no other
+    assert names("cuda:0", 2, "cuda:1") == []
+    assert names("cuda:2", 3, "cuda:0", "cuda:1") == ["two GPUs"]
 
 
 @pytest.mark.parametrize(("count", "found"), [(0, "found none"), (1, "found 1")])

@@ -468,6 +468,14 @@ def test_a_gpu_that_is_asked_for_by_name_and_absent_is_unavailable(copied):
     assert seen.reason in (copied.folder / "results/report.html").read_text()
 
 
+def test_of_two_gpus_the_first_that_is_asked_for_measures_both(fresh):
+    ask(fresh, "two_devices", devices=["cpu", "gpu1", "gpu0"])
+    done = fresh.run("--dry-run", "--printshellcmds")
+    assert done.returncode == 0, done.stdout
+    waits = re.findall(r'--label (\w+) .*"earlier_gpus": \["cuda:1"\]', done.stdout)
+    assert waits == ["gpu0"], done.stdout
+
+
 def gpu_is(workflow: Workflow, found: str | None) -> None:
     """Let the workflow find this GPU, or none, behind every label."""
     said = f"import json, sys\nprint(json.dumps([{found!r} for _ in sys.argv[1:]]))\n"

@@ -31,7 +31,7 @@ from assay.record import SIMULATED, Record, Status  # noqa: E402
 
 # The questions that say much about a machine; learning curves say little.
 QUESTIONS = ("hardware", "bandwidth", "alignment", "crossover", "norm_log", "two_devices")
-STATED = {"cpu_memory_bus"}  # settings that tell of the machine, and may differ
+STATED = {"cpu_memory_bus", "earlier_gpus"}  # settings that tell of the machine, and may differ
 MOST_LOST = 0.02  # share of the trials that other programs may have spoilt
 LABEL = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 NOBODY = {"root", "user", "admin", "ubuntu", "debian", "nobody", "localhost"}  # names of no person

@@ -6,7 +6,7 @@ import math
 import os
 import shlex
 from functools import cache
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 
 import yaml
@@ -149,14 +149,25 @@ def told(values):
     return yaml.safe_dump(plain, **one_line).strip()
 
 
-def settings(study):
+def settings(study, **more):
     """What a measuring script is given besides its axes, as one order-proof argument.
 
     The protocol of timing goes to those that time by it: a change of it is none to the others.
     """
     shared = ["seed", *(["protocol"] if TIMED in library(f"measure_{study}.py") else [])]
-    values = {key: config[key] for key in shared} | config["studies"][study]["settings"]
+    values = {key: config[key] for key in shared} | config["studies"][study]["settings"] | more
     return json.dumps(values, sort_keys=True)
+
+
+def settings_of_pair(wildcards):
+    """The same for two devices, with the GPUs that this run measures before a job's own.
+
+    Of two GPUs the first that is asked for measures the pair, for both.
+    """
+    if wildcards.device not in ON_GPU[1:]:
+        return settings("two_devices")
+    earlier = takewhile(lambda label: label != wildcards.device, ON_GPU)
+    return settings("two_devices", earlier_gpus=[DEVICES[label]["device"] for label in earlier])
 
 
 def grid(wildcards, output):

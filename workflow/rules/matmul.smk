@@ -45,7 +45,7 @@ use rule measure_alone as measure_two_devices with:
     log:
         "<logs>/two_devices/device-{device}/n-{n}/occasion-{occasion}.log",
     params:
-        settings=settings("two_devices"),
+        settings=settings_of_pair,
 
 
 use rule measure_alone as measure_norm_log with:

@@ -60,18 +60,24 @@ class Pair:
     lanes: Callable[[], AbstractContextManager[Lanes]]
 
 
-def pairs(place: torch.device, gpus: int, threads: int) -> list[Pair]:
+def pairs(place: torch.device, gpus: int, threads: int, earlier: Sequence[str] = ()) -> list[Pair]:
     """What a job on this device measures: two GPUs, or a stand-in and why it is one.
 
     With two GPUs the job of the CPU does not speak of them: that of a GPU answers, and where there
-    are no more than two, that of the first, for both.
+    are no more than two, that of the first of them which the run measures, for both.
+
+    Args:
+        place: The job's device.
+        gpus: How many there are.
+        threads: Of the CPU.
+        earlier: The GPUs that the run measures before this one.
     """
     real = Pair("two GPUs", QUESTION, lambda: two_gpus(place, gpus))
     if place.type == "cpu":
         halves = Pair("two halves of the CPU's cores", STAND_IN, lambda: two_halves(threads))
         return [halves] if gpus >= 2 else [real, halves]
     streams = Pair("two streams of one GPU", STAND_IN, lambda: two_streams(place))
-    if gpus == 2 and place.index == 1:
+    if gpus == 2 and any((torch.device(each).index or 0) != place.index for each in earlier):
         return []
     return [real] if gpus >= 2 else [real, streams]
 
@@ -203,7 +209,8 @@ def _least_s(call: Call, work_s: float, clock: HostClock) -> float:
 
 def measure(job: Job) -> list[Trial]:
     """One trial for two GPUs and, where there are none, one for what stands in for them."""
-    found = pairs(job.device, torch.accelerator.device_count(), torch.get_num_threads())
+    gpus, threads = torch.accelerator.device_count(), torch.get_num_threads()
+    found = pairs(job.device, gpus, threads, job.settings.get("earlier_gpus", []))
     return [_measure_pair(job, pair) for pair in found]
 
 
