@@ -438,7 +438,7 @@ def test_a_gpu_machine(tmp_path: Path) -> None:
     cells = {(row[0], row[1]): row for row in found.table.rows}
     assert cells["gpu", "host to device, pageable"][2].text == "9.00 [8.91, 9.09]"
     assert cells["gpu", "host to device, pinned"][3].text == "87 %"
-    assert {claim["of"] for claim in found.numbers["claims"]} == {
+    assert {claim["arm"] for claim in found.numbers["claims"]} == {
         "bandwidth",
         "float32",
         "bfloat16",

@@ -330,9 +330,7 @@ def test_a_cpu_with_one_thread_is_still_the_reference() -> None:
     laws: dict[str, Law] = {"one_thread": one_thread}
     found = answer.answer([*device("cpu", laws, laws), *gpu()])
     assert numbers(found, "resident")["against_way"] == "one_thread"
-    summary = found.folded[0].table
-    assert summary
-    assert {row[3] for row in summary.rows} == {"one thread of cpu"}
+    assert {row[-1] for row in found.table.rows} == {"one thread of cpu", None}
     alone = answer.answer(device("cpu", laws, laws))
     assert "so there is nothing to compare" in alone.sentence
     assert alone.sentence.startswith("No GPU here")
@@ -370,6 +368,20 @@ def test_a_lost_first_number_format_is_not_replaced_by_another() -> None:
     short_enough(found)
 
 
+def test_what_is_not_drawn_is_told() -> None:
+    records = [*cpu(), *gpu()]
+    for each in records:
+        what = {**each.trials[0].what, "dtype": "bfloat16"}
+        each.trials.append(each.trials[0].model_copy(update={"what": what}))
+    found = answer.answer(records)
+    assert found.why == [
+        "gpu: bfloat16 products: from n between 64 and 128.",
+        "gpu: bfloat16 products with transfer: from n between 128 and 256.",
+    ]
+    assert "bfloat16" not in found.sentence + found.views[0].alternative
+    assert "bfloat16" in found.views[1].alternative
+
+
 def test_when_nothing_could_be_measured_it_says_so() -> None:
     gone = Trial(
         what={"operation": "product", "dtype": "float32", "n": 4096},
@@ -405,8 +417,7 @@ def test_the_files_of_an_answer(tmp_path: Path) -> None:
     assert len(lines) == 1 + ways
     assert (tmp_path / "figure.png").stat().st_size > 10_000
     assert len(seen.table.rows) == ways
-    assert seen.folded[0].table
-    assert len(seen.folded[0].table.rows) == 2 + 4  # threads and GPU, both tasks
+    assert len(seen.views) == 2
 
 
 def test_a_gpu_is_compared_with_the_faster_of_one_thread_and_all() -> None:

@@ -1,8 +1,6 @@
 """From which size is the GPU worth it? Without a GPU: from which size are all threads?
 
-The crossover n* is the size from which on one way is faster than the other by more than the margin
-of sameness. It lies between two measured sizes: the last at which "faster" is not the verdict, and
-the next. Nothing narrower is told, for what happens between two sizes was not measured.
+Told are the measured sizes between which that size, n*, lies: nothing between them was measured.
 """
 
 from __future__ import annotations
@@ -17,11 +15,10 @@ from assay.answer import arms, figure, model, question, say, trials, verdict
 from assay.answer.arms import Arm
 from assay.answer.figure import Axis, Band, Line, Mark
 from assay.answer.inference import bracket, ends
-from assay.answer.model import Main, Table
-from assay.answer.question import Findings, Shown
+from assay.answer.model import Main
+from assay.answer.question import Findings, Shown, Told
 from assay.answer.verdict import Comparison, Word
 from assay.record import Record, Status, Trial
-from pandas import DataFrame
 
 FASTER = 1 - verdict.MARGIN  # a ratio of times below this is no longer the same
 NEAR = 4  # times: between sizes further apart a straight line is no estimate
@@ -32,10 +29,9 @@ WAYS = {
     "waited": "each waited for",
     "printed": "printed to the null device",
 }
-ON_CPU = ("one_thread", "all_threads")
+ON_CPU, ON_GPU = ("one_thread", "all_threads"), ("resident", "transfer")  # ways to compare
 TASKS = {"product": "products", "elementwise": "elementwise products"}
 TITLE = "Ratio of times against matrix size"
-SUMMARY = "From which size on each way is faster"
 
 
 # ---- what was measured --------------------------------------------------------------------------
@@ -45,9 +41,8 @@ def compared(records: Sequence[Record]) -> list[Arm]:
     """Every way of every trial, judged as one family: all threads beside one, GPUs beside a CPU."""
     found = [
         _arm(each, trial, name)
-        for each in records
+        for each in question.measured(records)
         for trial in each.trials
-        if trial.status == Status.OK
         for name in dict(trial.result["arms"])
         if name != arms.CONTROL
     ]
@@ -57,8 +52,8 @@ def compared(records: Sequence[Record]) -> list[Arm]:
 def _arm(each: Record, trial: Trial, name: str) -> Arm:
     """The time of one call in one way, with all that the tidy table holds of it."""
     what, result, threads = trial.what, trial.result, each.conditions.threads_used
-    arm: Any = result["arms"][name]
-    way = str(what["anchor"]) if name == arms.ANCHOR else name
+    arm = result["arms"][name]
+    device, way = str(each.axes["device"]), str(what["anchor"]) if name == arms.ANCHOR else name
     time, size = arms.time_of(arm), result.get("bytes_per_call")
     extras = {
         **what,
@@ -72,30 +67,28 @@ def _arm(each: Record, trial: Trial, name: str) -> Arm:
         "noise": verdict.noise(result),
         **{key: result.get(key) for key in ("device_s", "unsynchronised_s")},
     }
-    group = f"{what['dtype']} {TASKS[str(what['operation'])]}"
-    found = Arm(str(each.axes["device"]), group, way, str(what["n"]), time, extras=extras)
-    if name == "all_threads":
-        one = replace(found, name="one_thread", extras={"how": WAYS["one_thread"]})
-        return _against(found, one, verdict.paired(result, name))
-    return found
+    found = Arm(device, task(what), way, str(what["n"]), time, extras=extras)
+    if name != "all_threads":
+        return found
+    return _against(found, verdict.paired(result, name), device, "one_thread", WAYS["one_thread"])
 
 
 def _beside_cpu(arm: Arm, found: Sequence[Arm]) -> Arm:
     """What a GPU does beside the first CPU, on as many threads as are faster, at the same task."""
-    same = [a for a in found if on_cpu(a) and (a.group, a.label) == (arm.group, arm.label)]
-    timed = [a for a in same if a.name in ON_CPU and a.device == same[0].device]
-    if arm.name not in ("resident", "transfer") or not timed or not arm.value:
+    cell = (arm.group, arm.label)
+    same = [each for each in found if each.name in ON_CPU and (each.group, each.label) == cell]
+    if arm.name not in ON_GPU or not same:
         return arm
+    timed = (each for each in same if each.device == same[0].device)
     other = min(timed, key=lambda each: float(each.extras["time_s"]))  # one thread, where small
-    assert other.value
     noise = max(arm.extras["noise"], other.extras["noise"])
-    return _against(arm, other, verdict.unpaired(arm.value, other.value, noise=noise))
+    seen = verdict.unpaired(arm.value, other.value, noise=noise)
+    return _against(arm, seen, other.device, other.name, other.extras["how"])
 
 
-def _against(arm: Arm, other: Arm, seen: Comparison) -> Arm:
-    against = {"against_device": other.device, "against_way": other.name}
-    against |= {"against": f"{other.extras['how']} of {other.device}"}
-    return replace(arm, seen=seen, extras={**arm.extras, **against})
+def _against(arm: Arm, seen: Comparison, device: str, way: str, how: str) -> Arm:
+    told = {"against_device": device, "against_way": way, "against": f"{how} of {device}"}
+    return arms.with_extras(replace(arm, seen=seen), told)
 
 
 def on_cpu(arm: Arm) -> bool:
@@ -111,35 +104,11 @@ class Crossover:
     """From which size on a way is faster than its reference."""
 
     arms: list[Arm]  # of one device, task and way, by size
-
-    @property
-    def first(self) -> Arm:
-        """That of the smallest size, which stands for what all have in common."""
-        return self.arms[0]
-
-    @property
-    def sizes(self) -> list[int]:
-        """The sizes that could be measured."""
-        return [arm.extras["n"] for arm in self.arms]
-
-    @property
-    def seen(self) -> list[Comparison]:
-        """The ratios at these sizes."""
-        return [arm.seen for arm in self.arms if arm.seen]
-
-    @property
-    def between(self) -> tuple[float, float]:
-        """The sizes on both sides of n*, by the ratios; see :func:`bracket`."""
-        return bracket(self.sizes, [seen.value < FASTER for seen in self.seen])
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Between which sizes n* lies at all: beyond, every or no verdict is that it is faster.
-
-        0 where it may be faster from the smallest size on, infinity where it may never be.
-        """
-        certain = [arm.word == Word.FASTER for arm in self.arms]
-        return ends(self.sizes, [seen.low < FASTER for seen in self.seen], certain)
+    first: Arm  # that of the smallest size, which stands for what all have in common
+    sizes: list[int]
+    seen: list[Comparison]  # the ratios at these sizes
+    between: tuple[float, float]  # the sizes on both sides of n*, by the ratios (`bracket`)
+    ends: tuple[float, float]  # between which n* lies at all, by the intervals (`inference.ends`)
 
     @property
     def estimate(self) -> float | None:
@@ -177,11 +146,6 @@ class Crossover:
         return f"only at {say.few(only)}" if only else f"at no size up to {self.sizes[-1]}"
 
     @property
-    def task(self) -> tuple[str, str]:
-        """Where and what is calculated, whatever the number format."""
-        return self.first.device, self.first.extras["operation"]
-
-    @property
     def name(self) -> str:
         """What is calculated, and whether operands are moved."""
         return f"{self.first.group}{' with transfer' if self.first.name == 'transfer' else ''}"
@@ -192,19 +156,26 @@ def crossovers(found: Sequence[Arm]) -> list[Crossover]:
     seen = sorted((arm for arm in found if arm.seen), key=lambda arm: arm.extras["n"])
     series = arms.grouped(seen, lambda arm: f"{arm.device}, {arm.group}, {arm.name}").values()
     order = [*TASKS]
-    return sorted(map(Crossover, series), key=lambda c: order.index(c.first.extras["operation"]))
+    return sorted(map(_crossover, series), key=lambda c: order.index(c.first.extras["operation"]))
 
 
-def chosen(crossed: Sequence[Crossover], first: Mapping[str, str]) -> list[Crossover]:
-    """What the headline is about: GPUs, or else all threads, in each task's first number format."""
-    asked = [each for each in crossed if each.first.extras["dtype"] == first[each.task[1]]]
-    return [each for each in asked if not on_cpu(each.first)] or asked
+def _crossover(own: list[Arm]) -> Crossover:
+    sizes, seen = [arm.extras["n"] for arm in own], [arm.seen for arm in own if arm.seen]
+    between = bracket(sizes, [each.value < FASTER for each in seen])
+    possible = [each.low < FASTER for each in seen]
+    certain = [arm.word == Word.FASTER for arm in own]
+    return Crossover(own, own[0], sizes, seen, between, ends(sizes, possible, certain))
 
 
-def formats(records: Sequence[Record]) -> dict[str, str]:
-    """The number format that was asked for first, by operation."""
+def task(what: Mapping[str, Any]) -> str:
+    """What is calculated, in which number format."""
+    return f"{what['dtype']} {TASKS[what['operation']]}"
+
+
+def main_tasks(records: Sequence[Record]) -> set[str]:
+    """Those that the headline is about: each in the number format that was asked for first."""
     asked = [trial.what for each in records for trial in each.trials]
-    return {str(what["operation"]): str(what["dtype"]) for what in reversed(asked)}
+    return {*{what["operation"]: task(what) for what in reversed(asked)}.values()}
 
 
 # ---- the answer ---------------------------------------------------------------------------------
@@ -214,41 +185,77 @@ def answer(records: list[Record]) -> Findings:
     """Answer from the records of all sizes and devices."""
     found = compared(records)
     crossed = crossovers(found)
-    main = chosen(crossed, formats(records))
-    lost = _lost(records, found, main)
-    told = [Main(each.name, Word.UNKNOWN if each.doubtful else None) for each in main]
-    no_gpu = [Main("GPU", lost="not available")] if found and all(map(on_cpu, found)) else []
-    devices = dict.fromkeys(each.first.device for each in [*main, *crossed])
-    views = [view for device in devices if (view := _view(device, crossed, main))]
+    tasks = main_tasks(records)
+    asked = [each for each in crossed if each.first.group in tasks]
+    main = [each for each in asked if not on_cpu(each.first)] or asked
+    shown = [each for each in crossed if each in main or on_cpu(each.first)]
+    shown.sort(key=lambda each: on_cpu(each.first))
+    by_device = arms.grouped(shown, lambda each: each.first.device)
+    views = [_view(k, own) for k, own in by_device.items() if any(e.sizes[1:] for e in own)]
+    table = trials.frame(records, map(arms.flat, found))
     return Findings(
-        short=_short(found, main),
-        cells=[*told, *lost, *no_gpu],
-        sentence=_sentence(found, main, lost),
-        so=_so(main),
+        **vars(_tell(found, main, _lost(records, found, main))),
         numbers=_numbers(found, crossed),
-        method=_method(found),
+        why=[
+            f"{say.on(each.first.device, by_device)}{say.capital(each.name)}: {each.told}."
+            for each in crossed
+            if each not in shown
+        ],
+        method=METHOD if all(map(on_cpu, found)) else [*METHOD, APART],
         caveats=CAVEATS,
         views=views or question.nothing(TITLE),
-        folded=[_summary(crossed)] if crossed else [],
-        table=_table(found),
-        frame=_frame(records, found),
+        table=arms.table(
+            sorted(found, key=lambda arm: (arm.device, arm.group, arm.extras["n"])),
+            "n",
+            unit="µs",
+            scale=1e6,
+            value="time of a call",
+            against="ratio of times",
+            group="task",
+            extra={
+                "way": lambda arm: arm.extras["how"],
+                "against": lambda arm: arm.extras.get("against"),
+            },
+        ),
+        # A row per way of a trial, and one per trial that was lost.
+        frame=table[table["status"] != Status.OK.value].dropna(axis=1, how="all"),
     )
+
+
+METHOD = [
+    "The time of a call is what the host waits for, over a block of calls with a synchronisation "
+    "at both ends. One thread and all threads of a CPU are measured in the same rounds, the "
+    "threads being set and woken before the time starts. Results were checked against float64. An "
+    "elementwise product of n = 1 is one element: its time is the launch.",
+    f"Faster means a ratio of times under 1 less {verdict.MARGIN:.0%}. From where on that is so "
+    "lies between the last measured size at which it is not the verdict, and the next.",
+]
+APART = (
+    "CPU and GPU were measured in separate processes: their ratios are those of medians, whose "
+    "errors add in quadrature. A GPU is compared with one thread or all, whichever is faster. "
+    "Transfer is from and to pageable memory."
+)
+CAVEATS = [
+    "Operands are used again, so small ones stay in the caches.",
+    "Published times of such products imply 125 to 1334 TFLOP/s: they were taken without "
+    "synchronisation.",
+]
 
 
 def _lost(records: Sequence[Record], found: Sequence[Arm], main: Sequence[Crossover]) -> list[Main]:
     """Tasks and devices that were asked for and have no crossover, each with why."""
-    measured, there = {arm.device for arm in found}, {each.task for each in main}
+    measured, tasks = {arm.device for arm in found}, main_tasks(records)
+    there = {(each.first.device, each.first.group) for each in main}
     asked = {arm.device for arm in found if not on_cpu(arm)} or measured
-    first = formats(records)
     lost: dict[str, str] = {}
     for each in records:
         device = str(each.axes["device"])
         if device not in measured:
             lost.setdefault(device, trials.why_lost([each]))
         for trial in each.trials if device in asked else ():
-            task = str(trial.what["operation"])
-            name = TASKS[task] + (f" on {device}" if len(asked) > 1 else "")
-            missing = trial.what["dtype"] == first[task] and (device, task) not in there
+            own = task(trial.what)
+            name = TASKS[trial.what["operation"]] + (f" on {device}" if len(asked) > 1 else "")
+            missing = own in tasks and (device, own) not in there
             if missing and (name not in lost or trial.status != Status.OK):
                 lost[name] = model.lost(trial.status)
     return [Main(name, lost=why) for name, why in lost.items()]
@@ -261,7 +268,7 @@ def _numbers(found: Sequence[Arm], crossed: Sequence[Crossover]) -> dict[str, An
             {"device": arm.device, "way": arm.name, **verdict.ends("time", arm.value, "_s")}
             for arm in found
             if (arm.extras["operation"], arm.label) == ("elementwise", "1")
-            and arm.name in ("one_thread", "resident", "waited", "transfer")
+            and arm.name not in ("all_threads", "printed")
         ],
     }
 
@@ -269,150 +276,90 @@ def _numbers(found: Sequence[Arm], crossed: Sequence[Crossover]) -> dict[str, An
 def _crossover_numbers(each: Crossover) -> dict[str, Any]:
     last = arms.flat(each.arms[-1])
     same = ("device", "way", "operation", "dtype", "against_device", "against_way")
-    at_end = ("ratio", "ratio_low", "ratio_high", "verdict")
     low, high = (n if n and math.isfinite(n) else None for n in each.ends)
     return {
         **{key: last[key] for key in same},
         "case": each.case,
         **{"n": each.estimate, "n_low": low, "n_high": high},
         "between": [*each.between] if each.case == "crosses" else None,
-        "largest_n": each.sizes[-1],
-        **{f"{key}_at_largest_n": last[key] for key in at_end},
+        **{"largest_n": each.sizes[-1], "verdict_at_largest_n": last["verdict"]},
     }
-
-
-def _frame(records: Sequence[Record], found: Sequence[Arm]) -> DataFrame:
-    """One row per way of a trial, and one per trial that was lost."""
-    table = trials.frame(records, map(arms.flat, found))
-    return table[table["status"] != Status.OK.value].dropna(axis=1, how="all")
 
 
 # ---- telling ------------------------------------------------------------------------------------
 
 
-def _sentence(found: Sequence[Arm], main: Sequence[Crossover], lost: Sequence[Main]) -> str:
+def _tell(found: Sequence[Arm], main: Sequence[Crossover], lost: Sequence[Main]) -> Told:
     """From which size on the GPU, or else all threads, are worth it: products, then little work."""
-    if not found:
-        return question.NOTHING
-    gpus = say.listed(dict.fromkeys(arm.device for arm in found if not on_cpu(arm)))
-    if not main and gpus:
-        return f"No CPU was measured beside {gpus}, so there is nothing to compare."
-    if not main:
-        return "No GPU here, and the CPU in one way only, so there is nothing to compare."
-    parts = ["No GPU could be compared." if gpus else "No GPU here."] * on_cpu(main[0].first)
+    gpus = dict.fromkeys(arm.device for arm in found if not on_cpu(arm))
+    no_gpu = [Main("GPU", lost="not available")] if found and not gpus else []
+    if found and not main:
+        why = f"No CPU was measured beside {say.listed(gpus)}"
+        why = why if gpus else "No GPU here, and the CPU in one way only"
+        text = f"{why}, so there is nothing to compare."
+        return Told("Nothing to compare", text, "", [*lost, *no_gpu])
     by_device = arms.grouped(main, lambda each: each.first.device)
-    parts += [say.on(device, by_device) + _clauses(here) for device, here in by_device.items()]
-    return " ".join([*parts, *(f"{say.capital(each.name)}: {each.lost}." for each in lost)])
+    told = question.joined({device: _tell_of(here) for device, here in by_device.items()})
+    short, sentences = [told.short], [told.sentence]
+    if main and on_cpu(main[0].first):
+        short.insert(0, "No GPU")
+        sentences.insert(0, "No GPU could be compared." if gpus else "No GPU here.")
+    sentences += [f"{say.capital(each.name)}: {each.lost}." for each in lost if main]
+    cells = [*told.cells, *lost, *no_gpu]
+    return Told(say.capital("; ".join(short)), " ".join(sentences), _so(main), cells)
 
 
-def _clauses(here: Sequence[Crossover]) -> str:
-    """Of one device: what is told of the first task, then a word on each other."""
-    lead = next((each for each in here if not each.doubtful), None)
-    others = [each for each in here if each is not lead]
-    rest = arms.grouped(others, lambda each: each.told)
-    told, same_format = [], f"{here[0].first.extras['dtype']} "
-    for text, same in rest.items():
-        names = say.listed(each.name.removeprefix(same_format) for each in same)
-        told.append(f"{say.capital(names)}: {text}.")
-    if lead:
-        subject = say.capital(_threads(lead)) if on_cpu(lead.first) else "The GPU is worth it"
-        told.insert(0, f"{subject} for {lead.name} {lead.told}.")
-    return " ".join(told)
-
-
-def _threads(each: Crossover) -> str:
-    return f"{say.worded(each.first.extras['threads'])} threads beat one"
-
-
-def _short(found: Sequence[Arm], main: Sequence[Crossover]) -> str:
-    """From which size on, of the first task that can be told."""
-    if not main:
-        return "Nothing to compare" if found else "Not measured"
-    parts = ["No GPU"] * on_cpu(main[0].first)
-    by_device = arms.grouped(main, lambda each: each.first.device)
-    for device, here in by_device.items():
-        lead = next((each for each in here if not each.doubtful), here[0])
-        what = f"the GPU is worth it for {lead.name}"
-        if on_cpu(lead.first):
-            what = _threads(lead) + ("" if lead is here[0] else f" ({TASKS[lead.task[1]]})")
-        since = lead.told.replace("n between ", "n = ").replace(" and ", "–").partition(" up to")[0]
-        told = f"cannot tell whether {what}" if lead.doubtful else f"{what} {since}"
-        parts.append(say.on(device, by_device) + told)
-    return say.capital("; ".join(parts))
+def _tell_of(here: Sequence[Crossover]) -> Told:
+    """Of one device: what is told of the first task that can be, then a word on each other."""
+    lead = next((each for each in here if not each.doubtful), here[0])
+    first, what = lead.first.extras, "the GPU is worth it"
+    short = f"{what} for {lead.name}"
+    if on_cpu(lead.first):
+        short = what = f"{say.worded(first['threads'])} threads beat one"
+        short += "" if lead is here[0] else f" ({TASKS[first['operation']]})"
+    since = lead.told.replace("n between ", "n = ").replace(" and ", "–").partition(" up to")[0]
+    short = f"cannot tell whether {short}" if lead.doubtful else f"{short} {since}"
+    sentences = [] if lead.doubtful else [f"{say.capital(what)} for {lead.name} {lead.told}."]
+    others = [each for each in here if lead.doubtful or each is not lead]
+    known = f"{here[0].first.extras['dtype']} "
+    for text, same in arms.grouped(others, lambda each: each.told).items():
+        names = say.listed(each.name.removeprefix(known) for each in same)
+        sentences.append(f"{say.capital(names)}: {text}.")
+    cells = [Main(each.name, Word.UNKNOWN if each.doubtful else None) for each in here]
+    return Told(short, " ".join(sentences), "", cells)
 
 
 def _so(main: Sequence[Crossover]) -> str:
     """Where to calculate: only from sizes at which the verdicts say so."""
     advice: dict[str, dict[str, None]] = {}
     for each in main:
-        way, task = each.first.name, f"for {each.first.group}"
+        way, what = each.first.name, f"for {each.first.group}"
         if way == "resident" and each.case != "never" and not each.doubtful:
             since = say.count(each.ends[1] or each.sizes[0])
-            advice.setdefault(each.first.device, {})[f"{task} from n = {since}"] = None
-        by_word = arms.grouped(each.arms, lambda arm: str(arm.word))
-        slower, faster = (
-            [arm.extras["n"] for arm in by_word.get(word, [])]
-            for word in (Word.SLOWER, Word.FASTER)
-        )
+            advice.setdefault(each.first.device, {})[f"{what} from n = {since}"] = None
+        slower = [arm.extras["n"] for arm in each.arms if arm.word == Word.SLOWER]
+        faster = [arm.extras["n"] for arm in each.arms if arm.word == Word.FASTER]
         if way == "all_threads" and slower and max(slower) < min(faster, default=math.inf):
-            advice.setdefault("one thread", {})[f"{task} up to n = {max(slower)}"] = None
-    return " ".join(f"Use {what} {', '.join(tasks)}." for what, tasks in advice.items())
-
-
-def _method(found: Sequence[Arm]) -> list[str]:
-    method = [
-        "The time of a call is what the host waits for, over a block of calls with a "
-        "synchronisation at both ends. One thread and all threads of a CPU are measured in the "
-        "same rounds, the threads being set and woken before the time starts. Results were "
-        "checked against float64. An elementwise product of n = 1 is one element: its time is the "
-        "launch.",
-        f"Faster means a ratio of times under 1 less {verdict.MARGIN:.0%}. From where on that is "
-        "so lies between the last measured size at which it is not the verdict, and the next.",
-    ]
-    if not all(map(on_cpu, found)):
-        method.append(
-            "CPU and GPU were measured in separate processes: their ratios are those of medians, "
-            "whose errors add in quadrature. A GPU is compared with one thread or all, whichever "
-            "is faster. Transfer is from and to pageable memory."
-        )
-    return method
-
-
-CAVEATS = [
-    "More sizes in between would narrow down where the ratio crosses. Operands are used again, so "
-    "small ones stay in the caches.",
-    "Published times of such products imply 125 to 1334 TFLOP/s: they were taken without "
-    "synchronisation.",
-]
+            advice.setdefault("one thread", {})[f"{what} up to n = {max(slower)}"] = None
+    return " ".join(f"Use {where} {', '.join(own)}." for where, own in advice.items())
 
 
 # ---- showing ------------------------------------------------------------------------------------
 
 
-def _view(device: str, crossed: Sequence[Crossover], main: Sequence[Crossover]) -> Shown | None:
-    """The ratios of a device against size; None of fewer than two points."""
-    mine = [each for each in crossed if each.first.device == device]
-    mine = [each for each in mine if each in main or on_cpu(each.first)]
-    sizes = sorted({n for each in mine for n in each.sizes})
-    if len(sizes) < 2:
-        return None
-    first = mine[0].first
+def _view(device: str, mine: Sequence[Crossover]) -> Shown:
+    """The ratios of a device against size."""
+    sizes, first = sorted({n for each in mine for n in each.sizes}), mine[0].first
     own, other = device, first.extras["against_device"]
     if on_cpu(first):
         own, other = f"{say.worded(first.extras['threads'])} threads", "one thread"
+    up = f"time of {own} over that of {other} (under 1: {own} faster)"
+    known = [each for each in mine if each.estimate and not each.doubtful]
     drawn = figure.lines(
         [_line(each, mine) for each in mine],
         Axis("rows and columns of the matrices, n", say.count, log=True, ticks=sizes),
-        Axis(
-            f"time of {own} over that of {other} (under 1: {own} faster)",
-            lambda y: f"{say.short(y)} ×",
-            log=True,
-        ),
-        marks=[
-            Mark(each.estimate, each.told.removeprefix("from n "))
-            for each in mine
-            if each.estimate and not each.doubtful
-        ][:1],
+        Axis(up, lambda y: f"{say.short(y)} ×", log=True),
+        marks=[Mark(each.estimate, each.told.removeprefix("from n ")) for each in known[:1]],
         band=Band(FASTER, 2 - FASTER, ""),
     )
     said = "; ".join(f"{each.name}: {each.told}" for each in mine)
@@ -420,38 +367,11 @@ def _view(device: str, crossed: Sequence[Crossover], main: Sequence[Crossover]) 
 
 
 def _line(each: Crossover, mine: Sequence[Crossover]) -> Line:
-    formats = {other.first.group for other in mine if other.task == each.task}
-    name = f"{each.first.extras['dtype']} " if len(formats) > 1 else ""
-    name += each.task[1] + (" + transfer" if each.first.name == "transfer" else "")
+    operation = each.first.extras["operation"]
+    tasks = {e.first.group for e in mine if e.first.extras["operation"] == operation}
+    name = f"{each.first.extras['dtype']} " if len(tasks) > 1 else ""
+    name += operation + (" + transfer" if each.first.name == "transfer" else "")
     return Line(name, each.sizes, each.seen)
-
-
-def _summary(crossed: Sequence[Crossover]) -> Shown:
-    """Where each way crosses its reference."""
-    heads = ("device", "task", "way", "against", "faster", "at the largest size")
-    rows = []
-    for each in crossed:
-        first, last = each.first, each.arms[-1]
-        row = [first.device, first.group, first.extras["how"], first.extras["against"]]
-        rows.append([*row, each.told, f"n = {last.label}: {last.told}"])
-    return question.tabled(SUMMARY, heads, rows)
-
-
-def _table(found: Sequence[Arm]) -> Table:
-    """Every time that was measured, by device, task and size."""
-    return arms.table(
-        sorted(found, key=lambda arm: (arm.device, arm.group, arm.extras["n"])),
-        "n",
-        unit="µs",
-        scale=1e6,
-        value="time of a call",
-        against="ratio of times",
-        group="task",
-        extra={
-            "way": lambda arm: arm.extras["how"],
-            "against": lambda arm: arm.extras.get("against"),
-        },
-    )
 
 
 main = partial(question.run, "crossover", answer)

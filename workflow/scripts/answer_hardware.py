@@ -9,42 +9,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from assay.answer import arms, model, other_runs, question, say, scan, trials, verdict
-from assay.answer.model import Content, Main, Table
-from assay.answer.question import Findings, Shown, Told
-from assay.probe import items, working_sets
+from assay.answer import arms, model, other_runs, question, say, scan, trials
+from assay.answer.model import Main, Table
+from assay.answer.question import Findings, Told
+from assay.probe import items
 from assay.probe.items import Item
-from assay.probe.working_sets import Point
 from assay.record import Record, Status, Trial
 
-OVERHEADS = 10  # an operation shorter than this many times the overhead is not about memory
 HERE, CPU_BUS = "This machine", "CPU memory bus"
 TITLE, REASON = "Caches, memory and memory buses", "source or reason"
-ITEMS: dict[str, str] = {
-    Item.BANDWIDTH: "copy from memory",
-    Item.WORKING_SETS: "copies by working set",
-}
-NOT_VALUES = ("source", "arms", "ratios")  # in a result, but no quantity of the machine
-
-
-# ---- the copies ------------------------------------------------------------------------------
-
-
-def points(record: Record) -> list[Point]:
-    """The scan over working sets, smallest first; empty where it was not measured."""
-    trial = items.row(record, Item.WORKING_SETS)
-    timed = dict(trial.result.get("arms", {})) if trial else {}
-    timed.pop("twin", None)
-    # The first copies one element: its time is the overhead.
-    overhead, *measured = sorted(timed.values(), key=lambda arm: arm["units_per_call"]) or [None]
-    return [
-        Point(
-            int(arm["units_per_call"]),
-            *(arm["units_per_call"] / arm[f"time_{end}_s"] for end in ("median", "high", "low")),
-            overhead_bound=arm["time_median_s"] < OVERHEADS * overhead["time_median_s"],
-        )
-        for arm in measured
-    ]
 
 
 # ---- words -----------------------------------------------------------------------------------
@@ -87,12 +60,10 @@ def described(trial: Trial) -> str:
     if trial.status != Status.OK:
         return model.lost(trial.status)
     result = trial.result
-    if "arms" in result:
-        return say.plural(result["rounds"], "round")
     if "bandwidth_low_bytes_per_s" in result:
         size = items.size(result["working_set_bytes"])
         return f"{scan.told(scan.of(result))} within {size}, read and written"
-    named = (quantity(key, value) for key, value in result.items() if key not in NOT_VALUES)
+    named = (quantity(key, value) for key, value in result.items() if key != "source")
     return "; ".join(
         text if name == trial.what["item"] else f"{name.replace('_', ' ')} {text}"
         for name, text in named
@@ -109,35 +80,34 @@ def label(record: Record) -> str:
 
 def facts(records: Sequence[Record]) -> dict[str, str]:
     """What the card shows of a machine, part by part."""
-    found = {}
+    found, there = {}, gpus(records)
     for cpu in items.of_cpu(records)[:1]:
         found |= {"CPU": items.cpu_name(cpu), CPU_BUS: items.cpu_bus(cpu)}
         found["caches and memory"] = items.caches_and_memory(cpu)
-    for name, gpu in gpus(records).items():
-        found[name] = items.gpu_name(gpu)
-        if l2 := items.values(gpu, Item.GPU).get("l2_bytes"):
-            found[f"{name} cache"] = f"{items.size(l2)} L2"
-        found[f"{name} memory bus"] = items.gpu_bus(gpu)
-        if link := items.values(gpu, Item.PCIE):
-            found[f"{name} link"] = _link(link)
-    if left_out := "; ".join(filter(None, map(items.left_out, items.of_cpu(records)))):
-        found["GPUs left out"] = left_out
-    none = items.no_gpu(records).removeprefix("No GPU: ")
-    return found if gpus(records) else found | {"GPU": none}
+    for name, gpu in there.items():
+        l2, link = items.values(gpu, Item.GPU).get("l2_bytes"), items.values(gpu, Item.PCIE)
+        found |= {name: items.gpu_name(gpu), f"{name} cache": f"{items.size(l2)} L2" if l2 else ""}
+        found |= {f"{name} memory bus": items.gpu_bus(gpu), f"{name} link": _link(link)}
+    left_out = filter(None, map(items.left_out, items.of_cpu(records)))
+    found["GPUs left out"] = "; ".join(left_out)
+    if not there:
+        found["GPU"] = items.no_gpu(records).removeprefix("No GPU: ")
+    return {name: text for name, text in found.items() if text}
 
 
 def gpus(records: Sequence[Record], there: bool = True) -> dict[str, Record]:
     """The GPUs that were asked for, by what a reader calls them; of those, what is there."""
     asked = items.of_gpus(records)
-    named = {_kind(each) + (f" {label(each)}" if asked[1:] else ""): each for each in asked}
+    named = {}
+    for each in asked:
+        kind = "simulated card" if items.is_simulated(each) else "GPU"
+        named[kind + (f" {label(each)}" if asked[1:] else "")] = each
     return {k: v for k, v in named.items() if items.values(v, Item.GPU) or not there}
 
 
-def _kind(record: Record) -> str:
-    return "simulated card" if items.is_simulated(record) else "GPU"
-
-
 def _link(link: dict[str, Any]) -> str:
+    if not link:
+        return ""
     text = f"PCIe generation {link['generation']} × {link['lanes']} lanes"
     most = [link.get("generation_max"), link.get("lanes_max")]
     if all(most) and most != [link["generation"], link["lanes"]]:
@@ -161,13 +131,6 @@ def _main(record: Record, name: str, item: Item) -> Main:
     return Main(name, lost="" if items.values(record, item) else "not exposed")
 
 
-def widths(records: Sequence[Record]) -> dict[str, str]:
-    """How wide each memory bus of a machine is, as far as it is known."""
-    cpus = [("CPU", each, Item.CPU_BUS) for each in items.of_cpu(records)[:1]]
-    others = [(name, each, Item.GPU_BUS) for name, each in gpus(records).items()]
-    return {name: _width(each, item) for name, each, item in [*cpus, *others]}
-
-
 def _width(record: Record, item: Item) -> str:
     if bits := items.values(record, item).get("bus_width_bits"):
         return f"has {bits} bits"
@@ -178,25 +141,20 @@ def _width(record: Record, item: Item) -> str:
     return why + (f" (at least {bound} bits)" if bound else "")
 
 
-def sentence(records: Sequence[Record]) -> str:
-    """How wide the memory buses of a machine are, and what else is not known."""
-    known = widths(records)
-    told = {*known, CPU_BUS} if "CPU" in known else {*known}
-    more = model.lost_told([cell for cell in cells(records) if cell.name not in told])
-    if not known:
-        return more
-    (first, width), *others = known.items()
-    said = f"The memory bus of the {first} {width}"
-    that = ". That" if len(others) > 1 else ", that"
-    said += "".join(f"{that} of the {name} {each}" for name, each in others)
-    said += "" if gpus(records, there=False) else ", and no GPU was measured"
-    return f"{said}. {more}".strip()
-
-
 def _tell(records: Sequence[Record]) -> Told:
-    found = [f"{name} {width.partition(' ')[2]}" for name, width in widths(records).items()]
-    short = f"Memory bus: {', '.join(found) or 'not measured'}"
-    return Told(short, sentence(records), "", cells(records))
+    """How wide the memory buses of a machine are, and what else is not known."""
+    cpus = [("CPU", each, Item.CPU_BUS) for each in items.of_cpu(records)[:1]]
+    others = [(name, each, Item.GPU_BUS) for name, each in gpus(records).items()]
+    known = {name: _width(each, item) for name, each, item in [*cpus, *others]}
+    short = ", ".join(f"{name} {width.partition(' ')[2]}" for name, width in known.items())
+    asked = cells(records)
+    told = {*known, *([CPU_BUS] if cpus else [])}
+    lost = model.lost_told([cell for cell in asked if cell.name not in told])
+    said = [f"of the {name} {width}" for name, width in known.items()]
+    that = ". That " if len(said) > 2 else ", that "
+    none = "" if gpus(records, there=False) else ", and no GPU was measured"
+    sentence = f"The memory bus {that.join(said)}{none}. {lost}".strip() if known else lost
+    return Told(f"Memory bus: {short or 'not measured'}", sentence, "", asked)
 
 
 # ---- the answer ------------------------------------------------------------------------------
@@ -217,17 +175,17 @@ def answer(records: list[Record]) -> Findings:
             "A bound on a bus's width holds if no cache held the working set.",
         ],
         switch="Machine",
-        views=[_view(name, own) for name, own in machines.items()],
+        views=[
+            question.tabled(TITLE, ["part", name], [*map(list, facts(own).items())], name)
+            for name, own in machines.items()
+        ],
         table=_table(records),
-        frame=trials.frame(
-            records, [row for each in measured for row in _scanned(each)], add=_listed
-        ),
+        frame=trials.frame(records, add=_listed),
     )
 
 
 def _numbers(record: Record) -> dict[str, Any]:
     bus = items.values(record, Item.CPU_BUS) or items.values(record, Item.GPU_BUS)
-    measured = items.values(record, Item.BANDWIDTH)
     gpu, peak = items.values(record, Item.GPU), items.values(record, Item.GPU_PEAK)
     memory = gpu.get("memory_bytes") or items.values(record, Item.MEMORY).get("total_bytes")
     return {
@@ -237,27 +195,17 @@ def _numbers(record: Record) -> dict[str, Any]:
         "memory_bytes": memory,
         "peak_flops": {k.removesuffix("_flops"): v for k, v in peak.items() if k != "source"},
         "bus_width_bits": bus.get("bus_width_bits"),
-        "theory_bytes_per_s": working_sets.theoretical(record),
-        **{key: measured.get(key) for key in verdict.ends("bandwidth", None, "_bytes_per_s")},
     }
 
 
 METHOD = [
-    "Each row asks its sources in a fixed order; the first that answers is named beside the value, "
-    "and what none tells has a reason instead.",
+    "Each row asks its sources in a fixed order; the first that answers is named beside the value.",
     "CPU memory bus: distinct populated channels × data width of a module (not its total width, "
     "which counts the bits of error correction). Where nobody tells, it is at least as wide as the "
     "fastest single copy takes on the fastest memory there is.",
     "GPU: what torch and the driver's library tell, matched by the card's identity; link, clocks "
     "and heat are read while the card computes.",
-    "Copies of float32 with torch, on all threads: bytes read and bytes written count once each, "
-    "and 1 GB is 10⁹ bytes.",
 ]
-
-
-def _view(name: str, records: Sequence[Record]) -> Shown:
-    rows: list[list[Content]] = [[*each] for each in facts(records).items()]
-    return question.tabled(TITLE, ["part", name], rows, name)
 
 
 def _table(records: Sequence[Record]) -> Table:
@@ -270,28 +218,15 @@ def _table(records: Sequence[Record]) -> Table:
             rows.append(head | {"item": "all", "value": lost, REASON: each.reason})
         for trial in each.trials:
             item, told = trial.what["item"], trial.reason or trial.result.get("source")
-            value = described(trial) or say.DASH
-            rows.append(head | {"item": ITEMS.get(item, item), "value": value, REASON: told})
+            name = "copy from memory" if item == Item.BANDWIDTH else item
+            row = head | {"item": name, "value": described(trial) or say.DASH, REASON: told}
+            rows += [row] if item != Item.WORKING_SETS else []  # the largest is BANDWIDTH
     return model.tabled(rows)
 
 
 def _listed(each: Record, trial: Trial) -> dict[str, str]:
     """Lists in words, so that they fit into a cell."""
     return {k: quantity(k, v)[1] for k, v in trial.result.items() if isinstance(v, list)}
-
-
-def _scanned(record: Record) -> list[dict[str, Any]]:
-    """One row per working set."""
-    return [
-        {
-            "device": label(record),
-            "item": Item.WORKING_SETS.value,
-            "working_set_bytes": point.size,
-            **verdict.ends("bandwidth", scan.interval(point), "_bytes_per_s"),
-            "overhead_bound": point.overhead_bound,
-        }
-        for point in points(record)
-    ]
 
 
 main = partial(question.run, "hardware", answer)

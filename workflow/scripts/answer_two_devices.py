@@ -24,6 +24,7 @@ IDEAL = 2.0
 LEAST, MOST = 0.95 * IDEAL, 1.05 * IDEAL  # what "almost linear" allows
 QUESTION, STAND_IN = "question", "stand-in"
 ARM, PAIR = "at_once", "two GPUs"
+TIMES = {"in_sequence_s": arms.ANCHOR, "at_once_s": ARM}  # of these arms
 TITLE = "Speed-up of two products at once"
 
 
@@ -48,16 +49,14 @@ MEANING = {  # of those that a sentence says otherwise
 
 def scaling(seen: Comparison, word: Word) -> Scaling:
     """What a comparison of the time at once with the time in sequence says about scaling."""
+    if word != Word.FASTER:
+        return {Word.SLOWER: Scaling.LOSS, Word.SAME: Scaling.NONE}.get(word, Scaling.UNKNOWN)
     speedup = inverse(seen)
-    cases = [
-        (word == Word.SLOWER, Scaling.LOSS),
-        (word == Word.SAME, Scaling.NONE),
-        (word != Word.FASTER, Scaling.UNKNOWN),
-        (speedup.low > MOST, Scaling.BEYOND),
-        (speedup.high < LEAST, Scaling.SUBLINEAR),
-        (speedup.low >= LEAST and speedup.high <= MOST, Scaling.LINEAR),
-    ]
-    return next((found for holds, found in cases if holds), Scaling.FASTER)
+    if speedup.low > MOST:
+        return Scaling.BEYOND
+    if speedup.high < LEAST:
+        return Scaling.SUBLINEAR
+    return Scaling.LINEAR if LEAST <= speedup.low <= speedup.high <= MOST else Scaling.FASTER
 
 
 def inverse(ratio: Interval) -> Interval:
@@ -72,38 +71,26 @@ def pairs(records: Sequence[Record]) -> list[Arm]:
     """Every trial beside the same work in sequence, judged; those of the question come first."""
     found = [_arm(each, trial) for each in records for trial in each.trials]
     found.sort(key=lambda arm: (arm.extras["role"], arm.group, arm.device, arm.extras["n"]))
-    return [
-        arms.with_extras(arm, {"scaling": scaling(arm.seen, arm.word).value})
-        if arm.seen and arm.word
-        else arm
-        for arm in arms.judged(found)
-    ]
+    judged = arms.judged(found)
+    told = [{"scaling": scaling(a.seen, a.word).value} if a.seen else {} for a in judged]
+    return [*map(arms.with_extras, judged, told)]
 
 
 def _arm(each: Record, trial: Trial) -> Arm:
     """A trial; of one whose rounds were too few for a verdict the times are known all the same."""
     result: Any = trial.result
+    timed = result.get("arms") or {}
     extras: dict[str, Any] = {key: trial.what[key] for key in ("pair", "role", "n")}
-    if result.get("arms"):
-        extras["in_sequence_s"] = result["arms"]["anchor"]["time_median_s"]
-        extras["at_once_s"] = result["arms"][ARM]["time_median_s"]
+    extras |= {key: timed[arm]["time_median_s"] for key, arm in TIMES.items() if arm in timed}
     extras |= {key: result.get(key) for key in ("repeats", "handover_s")}
     extras["lanes"] = lanes_in_words(result.get("lanes", []))
-    seen = speedup = None
-    if trial.status == Status.OK:
-        seen = verdict.paired(result, ARM)
-        speedup = inverse(seen)
-        extras |= verdict.ends("speedup", speedup)
-    return Arm(
-        str(each.axes["device"]),
-        extras["pair"] + (f" ({STAND_IN})" if extras["role"] == STAND_IN else ""),
-        str(extras["n"]),
-        f"n = {extras['n']}",
-        speedup,
-        seen,
-        lost="" if seen else model.lost(trial.status),
-        extras=extras,
-    )
+    seen = verdict.paired(result, ARM) if trial.status == Status.OK else None
+    speedup = inverse(seen) if seen else None
+    extras |= verdict.ends("speedup", speedup) if speedup else {}
+    group = extras["pair"] + (f" ({STAND_IN})" if extras["role"] == STAND_IN else "")
+    device, n = str(each.axes["device"]), str(extras["n"])
+    lost = "" if seen else model.lost(trial.status)
+    return Arm(device, group, n, f"n = {n}", speedup, seen, lost=lost, extras=extras)
 
 
 def lanes_in_words(lanes: Sequence[dict[str, Any]]) -> str | None:
@@ -122,10 +109,10 @@ def largest(found: Sequence[Arm], role: str) -> list[Arm]:
 
     Of two GPUs that either of them measured, the first's.
     """
-    own = [arm for arm in found if arm.extras["role"] == role]
+    own = {(arm.group, arm.device): arm for arm in found if arm.extras["role"] == role}
     first: dict[str, Arm] = {}
-    for group in arms.grouped(own, lambda arm: f"{arm.group}, {arm.device}").values():
-        first.setdefault(_lanes(group[-1]), group[-1])
+    for arm in own.values():
+        first.setdefault(_lanes(arm), arm)
     return [*first.values()]
 
 
@@ -148,8 +135,8 @@ def answer(records: list[Record]) -> Findings:
     views = [_view(device, own) for device, own in by_device.items() if len(own) > 1]
     known = {arm.group: arm.extras["lanes"] for arm in measured if arm.extras["lanes"]}
     return Findings(
-        **vars(_tell(_cells(records, found), measured)),
-        numbers={"speedups": [_numbers(arm) for arm in measured]},
+        **vars(_tell(records, found)),
+        numbers={"speedups": [arms.flat(arm) for arm in measured]},
         why=[f"{say.capital(pair)}: {lanes}." for pair, lanes in known.items()],
         method=_method(records),
         caveats=CAVEATS,
@@ -160,80 +147,64 @@ def answer(records: list[Record]) -> Findings:
             value="speed-up (ideal 2)",
             against="time at once against in sequence",
             group="pair",
-            extra={
-                "scaling": lambda arm: _meaning(arm) if arm.seen else None,
-                "in sequence, ms": lambda arm: _milliseconds(arm, "in_sequence_s"),
-                "at once, ms": lambda arm: _milliseconds(arm, "at_once_s"),
-                "handed over after, ms": lambda arm: _milliseconds(arm, "handover_s"),
+            extra={"scaling": lambda arm: _meaning(arm) if arm.seen else None}
+            | {
+                f"{key.removesuffix('_s').replace('_', ' ')}, ms": partial(_milliseconds, key)
+                for key in (*TIMES, "handover_s")
             },
         ),
         frame=trials.frame(records, map(arms.flat, found)),
     )
 
 
-def _cells(records: Sequence[Record], found: Sequence[Arm]) -> list[Main]:
-    """The headline rests on the largest size that was asked for of two GPUs, never on stand-ins."""
+def _tell(records: Sequence[Record], found: Sequence[Arm]) -> Told:
+    """The answer for two GPUs, or why there is none and what the stand-ins show.
+
+    The headline rests on the largest size that was asked for of two GPUs, never on stand-ins.
+    """
     cells = [Main(f"{PAIR}, {a.label}", a.word, a.lost) for a in largest(found, QUESTION)]
-    return cells or [Main(PAIR, lost=trials.why_lost(records))]
-
-
-def _tell(cells: Sequence[Main], measured: Sequence[Arm]) -> Told:
-    """The answer for two GPUs, or why there is none and what the stand-ins show."""
+    cells = cells or [Main(PAIR, lost=trials.why_lost(records))]
+    measured, lost = [arm for arm in found if arm.seen], [cell for cell in cells if cell.lost]
     leads, others = (largest(measured, role) for role in (QUESTION, STAND_IN))
-    devices, words = [arm.device for arm in leads], {arm.word for arm in leads}
-    lost, so = [cell for cell in cells if cell.lost], ""
     if not leads:
         short = "; ".join(["Two GPUs not measured", *(f"{STAND_IN} {_of(a)}" for a in others[:1])])
         reasons = say.listed(dict.fromkeys(cell.lost for cell in lost))
         shown = [f"As a {STAND_IN}, {_speedup(arm)}." for arm in others]
-        return Told(short, " ".join([f"Two GPUs: {reasons}.", *shown]), so, cells)
-    short = "; ".join(
-        f"{say.on(arm.device, devices)}{say.capital(_meaning(arm))}, {_of(arm)}" for arm in leads
-    )
-    parts = [
-        f"{say.on(arm.device, devices)}{say.capital(_speedup(arm))}, {_meaning(arm)}"
-        f"{_smaller(arm, measured)}."
-        for arm in leads
-    ]
-    parts += [f"{say.capital(cell.name)}: {cell.lost}." for cell in lost]
+        return Told(short, " ".join([f"Two GPUs: {reasons}.", *shown]), "", cells)
+    told = question.joined({arm.device: _tell_of(arm, measured) for arm in leads})
+    words, so = {arm.word for arm in leads}, ""
     if words == {Word.FASTER}:
         so = "Give independent products of this size to both GPUs."
     elif words <= {Word.SAME, Word.SLOWER}:
         so = "Keep products of this size on one GPU."
-    return Told(short, " ".join(dict.fromkeys(parts)), so, cells)
+    parts = [told.sentence, *(f"{say.capital(cell.name)}: {cell.lost}." for cell in lost)]
+    return Told(told.short, " ".join(dict.fromkeys(parts)), so, cells)
 
 
-def _smaller(lead: Arm, found: Sequence[Arm]) -> str:
-    """The size of a pair at which it gains least, where that is another answer than the lead's."""
+def _tell_of(lead: Arm, found: Sequence[Arm]) -> Told:
+    """Of two GPUs, with the size at which they gain least where that is another answer."""
     same = [arm for arm in found if (arm.device, arm.group) == (lead.device, lead.group)]
-    least = min(same, key=lambda arm: arm.extras["speedup"])
-    if least.value is None or least.extras["scaling"] == lead.extras["scaling"]:
-        return ""
-    return f", and {say.value(least.value)} at {least.label}"
+    least, meaning = min(same, key=lambda arm: arm.extras["speedup"]), _meaning(lead)
+    alike = least.extras["scaling"] == lead.extras["scaling"]
+    more = "" if alike else f", and {say.value(least.value)} at {least.label}"
+    sentence = f"{say.capital(_speedup(lead))}, {meaning}{more}."
+    return Told(f"{say.capital(meaning)}, {_of(lead)}", sentence, "", [])
 
 
 def _speedup(arm: Arm) -> str:
-    assert arm.value
     doubt = " (cannot tell)" if arm.word == Word.UNKNOWN and arm.extras["role"] == STAND_IN else ""
     return f"{arm.extras['pair']}: {say.interval(arm.value)} times as fast at {arm.label}{doubt}"
 
 
 def _of(arm: Arm) -> str:
-    assert arm.value
     return f"{say.value(arm.value)} of {IDEAL:g}"
 
 
 def _meaning(arm: Arm) -> str:
-    scaling = arm.extras["scaling"]
-    return MEANING.get(scaling, str(scaling))
+    return MEANING.get(arm.extras["scaling"], arm.extras["scaling"])
 
 
-def _numbers(arm: Arm) -> dict[str, Any]:
-    keys = ("pair", "role", "n", "speedup", "speedup_low", "speedup_high", "scaling")
-    return {"device": arm.device, **{key: arm.extras[key] for key in keys}}
-
-
-def _milliseconds(arm: Arm, key: str) -> Cell | None:
+def _milliseconds(key: str, arm: Arm) -> Cell | None:
     """The time of a pair of products, of which a call has many."""
     if arm.extras.get(key) is None:
         return None
@@ -244,15 +215,15 @@ def _milliseconds(arm: Arm, key: str) -> Cell | None:
 def _method(records: Sequence[Record]) -> list[str]:
     settings: Any = records[0].settings
     return [
-        "Every round has both products in sequence on one device, and one on each device at once.",
+        "Every round has both products in sequence on one device, and one on each device at once: "
+        f"{settings['dtype']} matrices of normal random numbers, filled on the device that "
+        "multiplies them. Rows of each product were checked against float64.",
         "A device is handed as many products in one go as keep it busy for "
         f"{1e3 * settings['work_s']:g} ms or more, so that starting it does not decide. The host's "
         "clock runs until both devices are done.",
-        f"Products of {settings['dtype']} matrices of normal random numbers, filled on the device "
-        "that multiplies them. Rows of each product were checked against float64.",
-        "Almost linear: the interval lies within 5 % of 2.",
-        "One path of code measures two GPUs and the stand-ins: streams of one GPU, or halves of "
-        "the CPU's cores, each with its own queue and threads, whose start-up is not timed.",
+        "Two GPUs and the stand-ins, streams of one GPU or halves of the CPU's cores, are measured "
+        "by the same code; each has its own queue and threads, whose start-up is not timed. Almost "
+        "linear: the interval lies within 5 % of 2.",
     ]
 
 
@@ -266,20 +237,13 @@ CAVEATS = [
 
 
 def _view(device: str, mine: Sequence[Arm]) -> Shown:
-    groups = arms.grouped(mine, lambda arm: arm.group)
-    return question.dotted(
-        TITLE,
-        {name: [_row(arm) for arm in group] for name, group in groups.items()},
-        Axis("speed-up (1: none, 2: ideal; bar: 95 %)"),
-        name=device,
-        band=Band(LEAST, MOST, "grey: almost linear, within 5 % of 2"),
-        line=1.0,
-    )
-
-
-def _row(arm: Arm) -> Row:
-    assert arm.value
-    return arm.row(seen=arm.value, text=f"{say.value(arm.value)}, {arm.extras['scaling']}")
+    groups: dict[str, list[Row]] = {}
+    for arm in mine:
+        text = f"{say.value(arm.value)}, {arm.extras['scaling']}"
+        groups.setdefault(arm.group, []).append(arm.row(seen=arm.value, text=text))
+    axis = Axis("speed-up (1: none, 2: ideal; bar: 95 %)")
+    band = Band(LEAST, MOST, "grey: almost linear, within 5 % of 2")
+    return question.dotted(TITLE, groups, axis, name=device, band=band, line=1.0)
 
 
 main = partial(question.run, "two_devices", answer)
