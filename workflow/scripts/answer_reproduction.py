@@ -39,7 +39,6 @@ METHODS = ("as published", "corrected")
 NORMS = 1000  # in the published log
 SIZES = (1024, 1025, 1026, 1028, 1032)  # in the order in which they were timed
 RATES = (0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
-SMALLEST = verdict.MARGIN  # differences of times under this are never called differences
 TITLE = "What was published, what its method gives here, and what is right"
 
 
@@ -54,7 +53,6 @@ class Said(StrEnum):
 
 
 RUN = {Said.REPRODUCED: "✓", Said.NOT: "✗", Said.UNKNOWN: "!"}  # the published method was run
-THREE = ("published", "method here", "right")
 
 # ---- figures -------------------------------------------------------------------------------------
 
@@ -81,11 +79,6 @@ def of_table(table: pd.DataFrame, exercise: str) -> Figures:
 def exactly(value: float) -> Interval:
     """A figure without an interval."""
     return Interval(value, value, value)
-
-
-def bare(seen: Figure) -> Figure:
-    """The same without its interval."""
-    return seen and exactly(seen.value)
 
 
 @dataclass(frozen=True)
@@ -172,9 +165,9 @@ class Contrast:
     claimed: bool = False  # whether what was published is a claim, not what its method gave
 
     @property
-    def relative(self) -> bool:
-        """Whether it is compared by its logarithm, as times are, or by differences."""
-        return self.unit != "points"
+    def margin(self) -> float:
+        """The difference under which times are never called different; none of accuracies."""
+        return 0.0 if self.unit == "points" else verdict.MARGIN
 
     @property
     def title(self) -> str:
@@ -290,7 +283,8 @@ def _side(contrast: Contrast, seen: Interval, corrected: Interval) -> int:
     """-1 below the corrected figure, 1 above it, 0 where it cannot be told from it."""
     if seen.low <= corrected.high and corrected.low <= seen.high:
         return 0
-    if contrast.relative and abs(math.log(seen.value / corrected.value)) < math.log1p(SMALLEST):
+    margin = math.log1p(contrast.margin)
+    if margin and abs(math.log(seen.value / corrected.value)) < margin:
         return 0
     return 1 if seen.value > corrected.value else -1
 
@@ -363,8 +357,9 @@ def _method(table: pd.DataFrame, records: Sequence[Record]) -> list[str]:
         f"{len(table)} published figures stand in resources/published with their sources. Their "
         "methods were written anew from what the answers show and run in a fresh process each.",
         "Reproduced: run here, the published method errs to the same side of the right figure as "
-        f"the published one. Intervals do not touch, times are {100 * SMALLEST:g} % apart. Where "
-        "the published figure is only a claim, falling short of it decides.",
+        "the published one. Intervals do not touch, times are at least "
+        f"{100 * verdict.MARGIN:g} % apart. Where the published figure is only a claim, falling "
+        "short of it decides.",
         f"Networks for accuracy learned {settings['epochs']} epochs from one seed (ten were "
         "published) and stand with their best epoch in validation. The right log of norms comes "
         "from its own question; the right framework is timed by its steps alone.",
@@ -385,16 +380,16 @@ def _view(compared: Sequence[Row], device: str) -> Shown:
         for own in arms.grouped(compared, lambda each: each.contrast.exercise).values()
     ]
     told = "; ".join(f"{each.contrast.title}: {each.said}" for each in shown)
-    brief = [replace(row, figures=[*map(bare, row.figures)]) for row in shown]
-    table = _three(brief, [device])
-    return Shown(TITLE, f"{TITLE}. {told}.", table=table, name=device)
+    brief = [replace(row, figures=[e and exactly(e.value) for e in row.figures]) for row in shown]
+    return Shown(TITLE, f"{TITLE}. {told}.", table=_three(brief, [device]), name=device)
 
 
 def _three(shown: Sequence[Row], devices: Sequence[str]) -> Table:
     """Contrasts with their three numbers; the device has a column where there are several."""
+    heads = ("published", "method here", "right")
     rows = [
         {"figure": each.contrast.label, "device": each.device if len(devices) > 1 else None}
-        | dict(zip(THREE, map(each.contrast.told, each.figures), strict=True))
+        | dict(zip(heads, map(each.contrast.told, each.figures), strict=True))
         | {"verdict": Cell(text=each.said, sign=RUN.get(each.said, ""), reason=each.why)}
         for each in shown
     ]
@@ -417,7 +412,7 @@ def _flat(each: Row) -> dict[str, Any]:
         "device": each.device,
         "contrast": each.contrast.name,
         **_columns(each.figures),
-        "margin": SMALLEST if each.contrast.relative else 0.0,
+        "margin": each.contrast.margin,
         "verdict": each.said.value,
         "reason": each.why or None,
     }
