@@ -265,9 +265,10 @@ def _method(records: Sequence[Record]) -> list[str]:
 def _view(device: Device) -> list[Shown]:
     """Every structure, seed by seed; none where nothing is compared."""
     learned = device.of(ACCURACY).values()
-    shown = [(arm, [] if arm.lost else device.runs[arm.name]["test_accuracy"]) for arm in learned]
-    compared = any(arm.seen for arm in learned)
-    return [sweep.accuracies(TITLE, shown, "instances", device.name)] if compared else []
+    if not any(arm.seen for arm in learned):
+        return []
+    shown = [(arm, device.runs[arm.name]["test_accuracy"] if arm.value else ()) for arm in learned]
+    return [sweep.accuracies(TITLE, shown, "instances", device.name)]
 
 
 def _table(found: Sequence[Device], learned: Sequence[Arm]) -> Table:

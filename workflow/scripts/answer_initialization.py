@@ -137,8 +137,9 @@ class Level:
     @property
     def judged(self) -> tuple[dict[str, pd.DataFrame], str | None]:
         """The runs of the reference and of all others that learned, and which the reference is."""
-        names = [arm.name for arm in [*self.learned, self.best] if arm]
-        return {name: self.runs[name] for name in names}, self.best and self.best.name
+        best = self.best.name if self.best else None
+        names = {arm.name for arm in self.learned} | {best}
+        return {name: own for name, own in self.runs.items() if name in names}, best
 
 
 def compared(records: Sequence[Record]) -> list[Level]:

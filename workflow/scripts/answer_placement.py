@@ -237,8 +237,9 @@ def _numbers(device: Device) -> dict[str, Any]:
 
 def _view(device: Device) -> Shown:
     """The matrix in short."""
-    rows = [[name, *(outcome(device, name, move) for move in device.moves)] for name in SHORT]
-    return question.tabled(TITLE, ["", *map(MOVES.get, device.moves)], rows, device.label)
+    heads = ["", *(MOVES[move] for move in device.moves)]
+    rows: list[Any] = [[n, *(outcome(device, n, move) for move in device.moves)] for n in SHORT]
+    return question.tabled(TITLE, heads, rows, device.label)
 
 
 def _table(found: Sequence[Device]) -> Table:
