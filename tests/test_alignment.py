@@ -364,7 +364,8 @@ def test_the_figure_holds_the_sizes_near_the_reference_and_the_table_more():
     sizes = range(1024, 1324)
     found = answer.answer(sizes_alone(lambda n: 1.0, sizes))
     texts = [text.get_text() for text in found.views[0].figure.axes[0].texts]
-    assert {"1024", "1037"} <= set(texts)
+    assert {"1024", "1037", "control copy"} <= set(texts)
+    assert row(found, "1024, control copy")
     assert "1038" not in texts
     assert len(found.table.rows) == answer.LISTED
     assert len(found.frame) == len(sizes)

@@ -90,6 +90,12 @@ def test_several_gpus_of_one_model_are_counted_and_the_first_is_shown() -> None:
     assert len(made.columns) == 2
 
 
+def test_what_was_not_probed_is_a_gpu_where_the_configuration_says_so() -> None:
+    numbers: dict[str, Any] = {label: {} for label in ("epyc", "big", "h100 (lab)", "cpu (lab)")}
+    found = ability.devices([answer("bandwidth", numbers=numbers)], gpus=["big"])
+    assert [each.kind for each in found] == ["CPU", "GPU", "GPU", "CPU"]
+
+
 @pytest.mark.parametrize("devices", [("cpu",), ("cpu", "gpu"), ("gpu",)])
 def test_the_picture_can_be_read(devices: tuple[str, ...], tmp_path: Path) -> None:
     given = answers(*devices)

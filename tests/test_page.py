@@ -432,7 +432,7 @@ def test_beside_other_machines_the_page_says_where_this_one_stands(build: Build)
 
 def test_days_and_lengths_of_several_answers() -> None:
     later = circumstances(last="2001-02-05T00:30:00+02:00")
-    assert whole_run.measured([later, circumstances()]) == "3 Feb 2001 to 4 Feb 2001"
+    assert whole_run.measured([later, circumstances()]) == "3 to 4 Feb 2001"
     assert whole_run.took([later, circumstances()]) == ""
     assert whole_run.took([circumstances(last="2001-02-03T07:05:06+00:00")]) == "3.0 h"
     vague = circumstances(first="long ago", last="long ago")
@@ -474,7 +474,7 @@ def test_what_other_programs_cost_is_one_line_with_what_to_do(build: Build) -> N
     text = Elements(build([answer(circumstances=seen)]).make()).words
     assert (
         "Disturbed: 2 of 258 measurements lost to other programs (firefox took 0.6 of a core, "
-        "snakemake took 0.1 of a core). Close them and run make again." in text
+        "snakemake 0.1). Close them and run make again." in text
     )
     assert "a.json n 8; n 9" in text
 
@@ -740,12 +740,16 @@ def test_links_are_relative_paths_that_exist(build: Build) -> None:
 
 
 def test_every_record_stands_once_under_its_study(tmp_path: Path) -> None:
-    records = ["r/records/a/device-cpu/n-1.json", "lab/records/a/device-cpu.json"]
+    folders = ["r", "lab/results", "x/run/results", "y/run/results"]
+    records = [f"{folder}/records/a/device-cpu/n-1.json" for folder in folders]
     both = [answer(records=records), answer(records=records[:1])]
-    seen = page.by_study(both, Path("r/report.html"))
+    probed = [Path(f"{folder}/records/hardware/device-cpu.json") for folder in folders[2:]]
+    labelled = [hardware("cpu (run fedcba)"), hardware("cpu (run abcdef)")]
+    here = Path("r/report.html")
+    seen = page.by_study(both, here, page.named_runs(probed, labelled, here))
     assert {name: [text for _, text in links] for name, links in seen.items()} == {
-        "a": ["device-cpu/n-1.json"],
-        "a (lab)": ["device-cpu.json"],
+        name: ["device-cpu/n-1.json"]
+        for name in ("a", "a (lab)", "a (run abcdef)", "a (run fedcba)")
     }
 
 

@@ -137,31 +137,29 @@ def record(message: object = None, level: int = logging.INFO, **extra: object) -
 
 
 def following(monkeypatch: pytest.MonkeyPatch, dryrun: bool = False) -> tuple[Any, io.StringIO]:
-    """A handler on a machine that starts torch as the one of the plan, and what it prints."""
+    """A handler, and what it prints."""
     printed = io.StringIO()
-    monkeypatch.setattr(live.plan, "slowness", lambda: 1)
     monkeypatch.setattr(sys, "stderr", printed)
     return live.LogHandler(SimpleNamespace(dryrun=dryrun), None), printed
 
 
 def test_a_run_begins_with_its_minutes(monkeypatch):
     handler, printed = following(monkeypatch)
-    handler.emit(record(to_do={"measure_alignment": [2, 2], "answer": [1]}, config=CONFIG, cores=2))
+    to_do = {"measure_alignment": [2, 2], "answer": [1]}
+    said = live.plan.opening(CONFIG, to_do, 2)
+    handler.emit(record(said, to_do=to_do, config=CONFIG, cores=2, slower=1))
     assert printed.getvalue() == "1 questions, 2 measuring jobs: about 2.0 min on 2 cores\n"
 
 
-def test_a_machine_that_starts_torch_slowly_is_told_more_minutes(monkeypatch):
-    handler, printed = following(monkeypatch)
-    monkeypatch.setattr(live.plan, "slowness", lambda: 2)
-    handler.emit(record(to_do={"measure_placement": [1] * 10}, config=CONFIG, cores=1))
-    assert "about 10.0 min" in printed.getvalue()
+def test_a_machine_that_starts_torch_slowly_is_told_more_minutes():
+    assert "about 10.0 min" in live.plan.opening(CONFIG, {"measure_placement": [1] * 10}, 1, 2)
 
 
 def test_each_answer_comes_with_the_minutes_that_are_left(results, monkeypatch):
     monkeypatch.chdir(results.parent)
     handler, printed = following(monkeypatch)
     to_do = {"measure_placement": [1, 1], "answer": [1]}
-    handler.emit(record(to_do=to_do, config=CONFIG, cores=1))
+    handler.emit(record("1 questions", to_do=to_do, config=CONFIG, cores=1, slower=1))
     for job, (rule, wildcards) in enumerate(
         [("measure_placement", {}), ("answer", {"question": "placement"})]
     ):

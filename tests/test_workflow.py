@@ -83,6 +83,14 @@ def test_logs_lie_with_the_results(finished):
     assert (finished.folder / "results/logs/alignment/device-cpu/n-64/occasion-1.log").exists()
 
 
+def test_a_run_names_of_a_job_no_library_and_few_files(finished):
+    log = min((finished.folder / ".snakemake/log").glob("*.log")).read_text(encoding="utf-8")
+    inputs = re.findall(r"^    input: (.*)$", log, re.MULTILINE)
+    assert "workflow/scripts/measure_placement.py" in "".join(inputs)
+    assert "/assay/" not in "".join(inputs)
+    assert max(each.count(", ") for each in inputs) <= 4
+
+
 # ---- what runs again, and what does not ----------------------------------------------------------
 
 

@@ -110,6 +110,19 @@ def plan(
     yield "answers, page", 0, slower * (core_s / cores + SNAKEMAKE_S) / 60
 
 
+def opening(
+    config: Mapping[str, Any], jobs: Mapping[str, Sequence[int]], cores: int, slower: float = 1
+) -> str:
+    """What a run begins with: ``24 questions, 161 measuring jobs: about 23.0 min on 2 cores``.
+
+    The arguments are those of :func:`plan`.
+    """
+    measuring = sum(len(n) for rule, n in jobs.items() if rule.startswith("measure_"))
+    core_s = slower * sum(sum(n) * job_s(config, rule) for rule, n in jobs.items())
+    what = f"{len(jobs.get('answer', ()))} questions, {measuring} measuring jobs"
+    return f"{what}: about {core_s / cores / 60:.1f} min on {cores} cores"
+
+
 def usable(asked: str) -> int:
     """As many cores as --cores names, and no more than there are."""
     there = device.usable_cores()

@@ -77,14 +77,20 @@ def lost(answers: Iterable[Answer]) -> str:
         for name, share in neighbours.items():
             cores[name] = max(share, cores.get(name, 0.0))
     most = sorted(cores, key=cores.__getitem__, reverse=True)[:NAMED]
-    who = ", ".join(f"{name} took {worded(cores[name])}" for name in most)
+    told = [f"{name} took {worded(cores[name])}" for name in most[:1]]
+    who = ", ".join([*told, *(f"{name} {share(cores[name])}" for name in most[1:])])
     lost = f"{len(gone)} of {sum(counts.values())} measurements lost to other programs"
     return f"{lost} ({who})." if who else f"{lost}."
 
 
 def worded(cores: float) -> str:
     """How much of the cores, as the page has it."""
-    return f"{cores:.1f} cores" if cores > 1 else f"{cores:.2g} of a core"
+    return f"{share(cores)} {'cores' if cores > 1 else 'of a core'}"
+
+
+def share(cores: float) -> str:
+    """The same without its unit."""
+    return f"{cores:.1f}" if cores > 1 else f"{cores:.2g}"
 
 
 def lines(

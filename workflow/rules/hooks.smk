@@ -1,10 +1,19 @@
 """What a run leaves and tells at its start, and what it tells at its end."""
 
 import subprocess
+import textwrap
 from collections import defaultdict
 
 from snakemake.logging import logger
 from snakemake.settings.enums import Quietness
+from snakemake_interface_logger_plugins.common import LogEvent
+
+sys.path.append(str(WORKFLOW))
+
+import plan
+
+SHOWN = 4  # inputs of a job, at most
+REASON = 200  # characters
 
 
 def remember():
@@ -19,11 +28,25 @@ def remember():
 
 
 def announce():
-    """Tell a logger what is to be done: the threads of every job, by rule. Others see nothing."""
+    """Tell who looks on what is to be done, and in about how many minutes.
+
+    A logger also gets the threads of every job, by rule.
+    """
     jobs = defaultdict(list)
     for job in workflow.dag.needrun_jobs():
         jobs[job.rule.name].append(job.threads)
-    logger.info(None, extra={"to_do": jobs, "config": config, "cores": workflow.cores})
+    slower = plan.slowness() if any(rule.startswith("measure_") for rule in jobs) else 1
+    told = {"config": config, "to_do": jobs, "cores": workflow.cores, "slower": slower}
+    logger.info(plan.opening(config, jobs, workflow.cores, slower), extra=told)
+
+
+def shortened(record):
+    """Leave out of what is told of a job our library, and of many files all but a few."""
+    if getattr(record, "event", None) == LogEvent.JOB_INFO:
+        own = [path for path in record.input if "/assay/" not in path]
+        record.input = own[:SHOWN] + ([f"{len(own) - SHOWN} more"] if len(own) > SHOWN else [])
+        record.reason = textwrap.shorten(record.reason, REASON, placeholder=" …")
+    return True
 
 
 def refuse_other_gpus():
@@ -77,7 +100,10 @@ onstart:
     if not workflow.touch:
         remember()
         refuse_other_gpus()
-        if workflow.local_exec:
+        loggers = workflow.output_settings.log_handler_settings
+        if not loggers:  # others are told all, and so is who looks at a dry run
+            logger.addFilter(shortened)
+        if workflow.local_exec and (loggers or sys.stderr.isatty()):
             announce()
 
 

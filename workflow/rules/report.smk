@@ -81,10 +81,11 @@ rule card:
         "../../envs/report.yaml"
     params:
         preset=config["preset"],
+        gpus=ON_GPU,
     shell:
         """
         python {input.script:q} --output {output.drawing:q} --preset {params.preset:q} \
-            {input.answers:q} >{log:q} 2>&1
+            --gpus {params.gpus:q} -- {input.answers:q} >{log:q} 2>&1
         """
 
 

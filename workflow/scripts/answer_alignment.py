@@ -40,6 +40,7 @@ ADVICE = {
     contrast.POWER: "avoid {} itself",
 }
 DENSE, ADDRESS, SHAPE, CONTRAST = "size", "address", "shape", "contrast"  # what an arm is of
+COPY = "control copy"  # the reference as a size of its own, beside itself
 KINDS = (DENSE, ADDRESS, SHAPE, CONTRAST)  # in the table's order
 ROWS = 14  # sizes in the figure, at most, and
 LISTED = 200  # in the page's table: those nearest to the reference
@@ -81,8 +82,12 @@ def _lost(each: Record, known: Mapping[Any, Any]) -> list[Trial]:
 def _size(each: Record, trial: Trial) -> list[Arm]:
     n, layout, shape = (trial.what.get(key) for key in ("n", "layout", "shape"))
     kind = ADDRESS if layout else SHAPE if shape in SHAPES else DENSE
-    name = LAYOUTS.get(layout) or SHAPES.get(shape)
+    name = LAYOUTS.get(layout) or SHAPES.get(shape) or (COPY if _is_copy(trial.what) else "")
     return [_arm(each, trial, "target", kind, f"{n}, {name}" if name else str(n))]
+
+
+def _is_copy(what: Mapping[str, Any]) -> bool:
+    return what.get("n") == what["anchor"]
 
 
 def _contrasts(each: Record, trial: Trial) -> list[Arm]:
@@ -315,6 +320,8 @@ def _row(arm: Arm, strong: bool) -> Row:
     three = (arm.seen.value, arm.seen.low, arm.seen.high) if arm.seen else ()
     seen = Interval(*(100 * (each - 1) for each in three)) if three else None
     text = Word.UNKNOWN.value if arm.word == Word.UNKNOWN else arm.told
+    if _is_copy(arm.extras):
+        arm, text = replace(arm, label=str(arm.extras["n"])), arm.lost or COPY
     return arm.row(seen=seen, text=text, note=f"÷{arm.extras['power_of_two']}", strong=strong)
 
 

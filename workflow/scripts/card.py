@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,9 +80,15 @@ class Card:
 # ---- what it says --------------------------------------------------------------------------------
 
 
-def card(answers: Sequence[Answer], preset: str) -> Card:
-    """What the answers tell of the machine at hand: of its CPU, and of its first GPU."""
-    own = [each for each in ability.devices(answers) if not other_runs.run_of(each.label)]
+def card(answers: Sequence[Answer], preset: str, gpus: Container[str] | None = None) -> Card:
+    """What the answers tell of the machine at hand: of its CPU, and of its first GPU.
+
+    Args:
+        answers: To the questions that a card tells of.
+        preset: What the run is called.
+        gpus: The labels that are GPUs; None where nobody says.
+    """
+    own = [each for each in ability.devices(answers, gpus) if not other_runs.run_of(each.label)]
     first = {each.kind: each for each in reversed(own)}
     shown = [first[kind] for kind in ("CPU", "GPU") if kind in first] or [Device("cpu", {})]
     several = len(shown) > 1
@@ -266,13 +272,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Draw what a machine can do on one card.")
     parser.add_argument("--output", type=Path, required=True, help="SVG to write (and a PNG)")
     parser.add_argument("--preset", required=True, help="what the run is called")
+    parser.add_argument("--gpus", nargs="*", help="labels that are GPUs")
     parser.add_argument("answers", type=Path, nargs="+", help="answers/QUESTION.json")
     arguments = parser.parse_args(argv)
     try:
         answers = [model.read(path) for path in arguments.answers]
     except record.RecordError as error:
         raise SystemExit(str(error)) from error
-    made = card(answers, arguments.preset)
+    made = card(answers, arguments.preset, arguments.gpus)
     figure.save(drawn(made), arguments.output, made.spoken)
 
 

@@ -39,6 +39,7 @@ from markupsafe import Markup, escape
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 REPORT = Path(__file__).resolve().parent.parent / "report"
+RECORDS = "records/"  # the folder of a run in which they lie
 
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\d)")
 SMALLEST, LARGEST = 1e-4, 1e7  # numbers beyond are written as a power of ten
@@ -297,22 +298,39 @@ def machine_card(records: Sequence[Record], about: About, run: whole_run.Run) ->
 # ---- one question --------------------------------------------------------------------------------
 
 
-def by_study(answers: Iterable[Answer], page: Path) -> dict[str, list[tuple[str, str]]]:
+def by_study(
+    answers: Iterable[Answer], page: Path, runs: Mapping[str, str]
+) -> dict[str, list[tuple[str, str]]]:
     """Every record once, under its study; those of another run under that run's name as well.
+
+    Args:
+        answers: That were drawn from the records.
+        page: Where the links stand.
+        runs: What other runs are called, by their folder as seen from the page.
 
     Returns:
         Address and text of a link to each.
     """
     found: dict[str, list[tuple[str, str]]] = {}
     for path in dict.fromkeys(path for each in answers for path in each.records):
-        where = Path(os.path.relpath(path, page.parent)).as_posix()
-        before, _, inside = where.rpartition("records/")
+        where = _seen_from(page, path)
+        before, _, inside = where.rpartition(RECORDS)
         study, _, text = inside.partition("/")
-        other = Path(before).name
+        other = (runs.get(before) or other_runs.name(Path(before))) if before else ""
         name = f"{study} ({other})" if other else study
         # Quoted, so that it is never more than a path.
         found.setdefault(name if text else "", []).append((quote(where), text or where))
     return dict(sorted(found.items()))
+
+
+def named_runs(paths: Sequence[Path], records: Sequence[Record], page: Path) -> dict[str, str]:
+    """What other runs are called in labels, by their folder as seen from the page."""
+    pairs = zip(paths, map(other_runs.of, records), strict=True)
+    return {_seen_from(page, path).rpartition(RECORDS)[0]: run for path, run in pairs if run}
+
+
+def _seen_from(page: Path, path: Path | str) -> str:
+    return Path(os.path.relpath(path, page.parent)).as_posix()
 
 
 def gaps(missing: Iterable[Missing], devices: Sequence[str]) -> list[Gap]:
@@ -534,6 +552,7 @@ def render(
     answers: Sequence[Answer],
     tables: Mapping[str, bytes],
     page: Path,
+    runs: Mapping[str, str],
     card: View | None = None,
 ) -> str:
     """The page as text."""
@@ -579,7 +598,7 @@ def render(
         "signs": STATES,
         "glossary": GLOSSARY,
         "tables": packed(tables),
-        "studies": by_study(answers, page),
+        "studies": by_study(answers, page, runs),
         "plural": say.plural,
     }
     return environment.get_template("page.html.j2").render(context)
@@ -598,7 +617,8 @@ def build(arguments: argparse.Namespace) -> str:
     names = [answer.question for answer in answers]
     tables = {name: read_table(folders[name] / f"{name}.csv") for name in names}
     card = read_card(arguments.card) if arguments.card else None
-    return render(arguments.about, records, answers, tables, arguments.output, card)
+    runs = named_runs(arguments.hardware, records, arguments.output)
+    return render(arguments.about, records, answers, tables, arguments.output, runs, card)
 
 
 def _about(text: str) -> About:

@@ -101,12 +101,8 @@ class LogHandler(LogHandlerBase):
             self._line(self.format(record))
 
     def _begin(self, record: LogRecord) -> None:
-        jobs = sum(len(t) for rule, t in record.to_do.items() if rule.startswith("measure_"))
-        slower = plan.slowness() if jobs else 1
-        self.progress = Progress(record.config, record.to_do, record.cores, slower)
-        questions = len(record.to_do.get("answer", ()))
-        about = f"about {self._minutes()} on {record.cores} cores"
-        self._line(f"{questions} questions, {jobs} measuring jobs: {about}")
+        self.progress = Progress(record.config, record.to_do, record.cores, record.slower)
+        self._line(record.getMessage())
 
     def _finished(self, job: int) -> None:
         rule, question = self.running.pop(job, ("", ""))

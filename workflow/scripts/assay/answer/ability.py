@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,7 @@ class Device:
 
     label: str
     numbers: Mapping[str, Any] = field(repr=False)  # of each question
+    configured: str = ""  # CPU or GPU; empty where nobody says
 
     @property
     def probed(self) -> Mapping[str, Any]:
@@ -55,8 +56,9 @@ class Device:
 
     @property
     def kind(self) -> str:
-        """CPU or GPU."""
-        return str(self.probed.get("kind") or ("CPU" if self.label.startswith("cpu") else "GPU"))
+        """CPU or GPU; where neither a probe nor the configuration tells, by its label."""
+        named = "CPU" if self.label.startswith("cpu") else "GPU"
+        return str(self.probed.get("kind") or self.configured or named)
 
     @property
     def products(self) -> list[Ability]:
@@ -124,8 +126,13 @@ class Device:
         return [row for row in rows if row["device"] == self.label]
 
 
-def devices(answers: Iterable[Answer]) -> list[Device]:
-    """Every device of which the answers tell, those of other runs included."""
+def devices(answers: Iterable[Answer], gpus: Container[str] | None = None) -> list[Device]:
+    """Every device of which the answers tell, those of other runs included.
+
+    Args:
+        answers: To all questions.
+        gpus: The labels of this run that are GPUs; None where nobody says.
+    """
     numbers: dict[str, Any] = {each.question: each.numbers for each in answers}
     labels = [
         label
@@ -135,7 +142,13 @@ def devices(answers: Iterable[Answer]) -> list[Device]:
     ]
     labels += [row["device"] for row in numbers.get("crossover", {}).get("latencies", [])]
     labels += [row["device"] for row in numbers.get("norm_log", {}).get("ways", [])]
-    return [Device(label, numbers) for label in dict.fromkeys(labels)]
+
+    def configured(label: str) -> str:
+        if gpus is None or other_runs.run_of(label):
+            return ""
+        return "GPU" if label in gpus else "CPU"
+
+    return [Device(label, numbers, configured(label)) for label in dict.fromkeys(labels)]
 
 
 def _ends(row: Mapping[str, Any], name: str, unit: str) -> Interval | None:

@@ -66,17 +66,17 @@ def refuse_doubles(paths: Sequence[Path], records: Sequence[Record]) -> None:
 
 def _names(machines: dict[Path | None, str]) -> dict[Path | None, str]:
     """A name for each folder: its own, with the machine's id where two have the same name."""
-    names = {where: _name(where) for where in machines if where is not None}
+    names = {where: name(where) for where in machines if where is not None}
     taken = list(names.values())
     return {
-        where: name if taken.count(name) == 1 else f"{name} {machines[where][:6]}"
-        for where, name in names.items()
+        where: own if taken.count(own) == 1 else f"{own} {machines[where][:6]}"
+        for where, own in names.items()
     }
 
 
-def _name(where: Path) -> str:
-    """What a folder is called, ``records`` and ``results`` apart."""
-    return next(part for part in reversed(where.parts) if part not in PLAIN)
+def name(where: Path) -> str:
+    """What a run is called by its folder, ``records`` and ``results`` apart."""
+    return next((part for part in reversed(where.parts) if part not in PLAIN), where.name)
 
 
 def of(each: Record) -> str | None:

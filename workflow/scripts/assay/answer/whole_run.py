@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from os.path import commonprefix
 
 from assay.answer import say
 from assay.answer.model import Circumstances, Disturbed
@@ -48,17 +49,22 @@ class Disturbance:
 
     @property
     def who(self) -> str:
-        """Who took most of the cores: ``firefox took 0.6 of a core``; empty where unknown."""
+        """Who took most of the cores: ``dd took 1.5 cores, cron 0.2``; empty where unknown."""
         cores: dict[str, float] = {}
         for each in self.lost or self.beside:
             for name, share in each.neighbours.items():
                 cores[name] = max(share, cores.get(name, 0.0))
         most = sorted(cores, key=cores.__getitem__, reverse=True)[:NAMED]
-        return ", ".join(f"{name} took {_cores(cores[name])}" for name in most)
+        told = [f"{name} took {_cores(cores[name])}" for name in most[:1]]
+        return ", ".join([*told, *(f"{name} {_share(cores[name])}" for name in most[1:])])
 
 
 def _cores(share: float) -> str:
-    return f"{share:.1f} cores" if share > 1 else f"{share:.2g} of a core"
+    return f"{_share(share)} {'cores' if share > 1 else 'of a core'}"
+
+
+def _share(cores: float) -> str:
+    return f"{cores:.1f}" if cores > 1 else f"{cores:.2g}"
 
 
 def summary(seen: Sequence[Circumstances]) -> Run:
@@ -105,7 +111,9 @@ def measured(seen: Sequence[Circumstances]) -> str:
     """When the measuring started; from the first day to the last if it took more than one."""
     first = day(min(each.first for each in seen))
     last = day(max(each.last for each in seen))
-    return first if first == last else f"{first} to {last}"
+    shared = commonprefix([first.split()[::-1], last.split()[::-1]])  # month and year stand once
+    start = " ".join(first.split()[: -len(shared) or None])
+    return f"{start} to {last}" if start else last
 
 
 def day(moment: str) -> str:
