@@ -64,6 +64,13 @@ def test_every_mark_carries_its_value():
     assert titles == ["1024 ÷1024: reference", "1025 ÷1: +7.5 %, slower"]
 
 
+def test_of_what_cannot_be_told_its_interval_is_spoken_but_of_single_values_none():
+    row = Row("1040", Interval(1, -3, 5), "cannot tell", tone=Tone.UNKNOWN)
+    assert row.spoken == "1040: cannot tell 1.0 [−3.0, 5.0]"
+    seeds = Row("16 units", Interval(79.4, 79.4, 79.4), "cannot tell", "", Tone.UNKNOWN, [79, 80])
+    assert seeds.spoken == "16 units: cannot tell"
+
+
 def test_letters_are_large_enough_for_a_phone():
     sizes = re.findall(r"font-size: (\d+(?:\.\d+)?)px", figure.svg(drawn(), "sizes"))
     assert sizes

@@ -124,7 +124,7 @@ class Row:
     @property
     def spoken(self) -> str:
         """The same for those who cannot see it: of what cannot be told, its interval as well."""
-        unknown = self.tone == Tone.UNKNOWN and self.seen
+        unknown = self.seen if self.tone == Tone.UNKNOWN and not self.dots else None
         return self.title + (f" {say.bracketed(*_three(unknown))}" if unknown else "")
 
 
