@@ -220,7 +220,7 @@ def test_every_way_gets_its_verdict() -> None:
     assert "costs nothing here" in found.sentence
     assert "the same time within 10 %" in found.sentence
     assert found.short == "Costs nothing; batched product −20.0 %"
-    assert found.so == "Use batched product."
+    assert found.so == "Use one batched product."
 
 
 def test_noise_cannot_tell() -> None:

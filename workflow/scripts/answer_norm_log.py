@@ -26,6 +26,7 @@ WAYS = {
 }
 # Ways that keep the loop of the exercise and transfer once, as a sentence calls them.
 LOOP = {"list": "a list stacked at the end", "buffer": "a preallocated buffer"}
+CALLED = LOOP | {"batched": "one batched product", "graph": "a CUDA graph"}
 MARGIN = 0.1  # what reading back costs is a factor on a GPU; occasions move these ways by 4 %
 PER = 1000  # products, of which times are given
 TITLE = "Time of 1000 products by how the log is kept"
@@ -107,7 +108,7 @@ def _tell(here: Sequence[Arm]) -> Told:
     return Told(
         costs + (f"; {fastest.label} {say.change(fastest.seen.value)}" if fastest else ""),
         _sentence(best),
-        f"Use {fastest.label}." if fastest else "",
+        f"Use {CALLED.get(fastest.name, fastest.label)}." if fastest else "",
         [arm.main for arm in here if arm.name in LOOP],
     )
 
