@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from os.path import commonprefix
 
 from assay.answer import say
 from assay.answer.model import Circumstances, Disturbed
@@ -111,9 +110,8 @@ def measured(seen: Sequence[Circumstances]) -> str:
     """When the measuring started; from the first day to the last if it took more than one."""
     first = day(min(each.first for each in seen))
     last = day(max(each.last for each in seen))
-    shared = commonprefix([first.split()[::-1], last.split()[::-1]])  # month and year stand once
-    start = " ".join(first.split()[: -len(shared) or None])
-    return f"{start} to {last}" if start else last
+    start = first.removesuffix(last.partition(" ")[2]).rstrip()  # a month stands once
+    return first if first == last else f"{start} to {last}"
 
 
 def day(moment: str) -> str:
