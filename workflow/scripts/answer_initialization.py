@@ -10,9 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from statistics import geometric_mean
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from assay.answer import accuracy, arms, inference, model, question, say, sweep, trials, verdict
 from assay.answer.accuracy import REST, Effect
@@ -89,9 +89,7 @@ def factor(stds: Sequence[float | None]) -> float | None:
 def middle(values: Sequence[float | None]) -> float | None:
     """Geometric mean over seeds; None where one of them has no positive value."""
     positive = [value for value in values if value]
-    if not positive or len(positive) < len(values):
-        return None
-    return math.exp(float(np.mean(np.log(positive))))
+    return geometric_mean(positive) if positive and len(positive) == len(values) else None
 
 
 def extras(each: Record, runs: pd.DataFrame) -> dict[str, Any]:
