@@ -30,9 +30,7 @@ class Curve:
 
     operation: str
     threads: int | None  # None on an accelerator
-    overhead_s: float
     points: list[Point]  # those that could be measured, smallest first
-    contended: int  # how many could not
     largest: int  # bytes of the largest working set that was asked for
 
     @property
@@ -64,9 +62,7 @@ def curve(trial: Trial) -> Curve:
     return Curve(
         what["operation"],
         what.get("threads"),
-        result["overhead_s"],
         [scan.point(each) for each in result["points"] if each["status"] == Status.OK],
-        result["points_contended"],
         max(each["working_set_bytes"] for each in result["points"]),
     )
 
