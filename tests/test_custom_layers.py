@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from assay import record
-from assay.answer import model
+from assay.answer import model, trials
 from assay.answer.model import State
 from assay.learning.training import Examples
 from assay.modules import layers
@@ -268,7 +268,7 @@ def test_the_files_of_an_answer(here, tmp_path):
 
 
 def test_only_the_symmetric_part_is_felt(here):
-    (trial,) = answer.checks([record.read(here[0])], "reduction", "symmetry")
+    (trial,) = trials.checks([record.read(here[0])], "symmetry")
     seen = trial.result
     assert seen["change_by_antisymmetric"] < 1e-12
     assert seen["change_by_symmetric"] > 0.5

@@ -508,7 +508,7 @@ def made_up(
 
 def verdict(records: Sequence[Record], claim: str, device: str = "cpu") -> str:
     side = next(each for each in answer.sides(records) if each.device == device)
-    return str(next(truth for text, (truth, _) in side.claims.items() if claim in text))
+    return next(cell.text for text, cell in side.claims.items() if claim in text)
 
 
 @pytest.mark.parametrize(
@@ -537,11 +537,11 @@ def test_equal_times_beside_a_noisy_control_are_no_verdict() -> None:
 
 def test_a_small_difference_that_is_real_is_said_to_be_both() -> None:
     claim = "not significant for simple networks"
-    truth, why = answer.sides([made_up("depth-1", 1.1)])[0].claims[claim]
-    assert truth == "does not hold"
-    assert why == "+10.0 % [+9.5, +10.5] slower, though not substantially"
-    truth, why = answer.sides([made_up("depth-1", 1.5)])[0].claims[claim]
-    assert why.endswith("slower")
+    seen = answer.sides([made_up("depth-1", 1.1)])[0].claims[claim]
+    assert seen.text == "does not hold"
+    assert seen.reason == "+10.0 % [+9.5, +10.5] slower, though not substantially"
+    seen = answer.sides([made_up("depth-1", 1.5)])[0].claims[claim]
+    assert seen.reason.endswith("slower")
 
 
 @pytest.mark.parametrize(
@@ -587,9 +587,9 @@ def test_two_batches_make_no_slope() -> None:
 
 def test_equal_losses_per_step_are_equal_convergence() -> None:
     claims = answer.sides([made_up("depth-1", 1.3)])[0].claims
-    truth, why = claims["a framework converges faster"]
-    assert truth == "does not hold"
-    assert "1e-07 in float32 and 1e-15 in float64" in why
+    seen = claims["a framework converges faster"]
+    assert seen.text == "does not hold"
+    assert "1e-07 in float32 and 1e-15 in float64" in seen.reason
 
 
 def test_unequal_losses_say_nothing_about_convergence() -> None:

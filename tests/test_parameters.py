@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from assay import record
-from assay.answer import model
+from assay.answer import model, trials
 from assay.answer.model import Main, State
 from assay.modules import weights
 from assay.record import Trial
@@ -56,8 +56,8 @@ def test_the_law_of_linear_is_one_over_the_root_of_fan_in(here):
     assert not linear.as_claimed
 
 
-def test_the_laws_of_the_other_layers(here):
-    by_layer = {law.layer: law for law in answer.laws([here["initialisation"]])}
+def test_the_laws_of_the_other_layers_whatever_was_measured_before_them(here):
+    by_layer = {law.layer: law for law in answer.laws([here["storage"], here["initialisation"]])}
     assert {n: law.distribution for n, law in by_layer.items()} == {
         "linear": "uniform", "conv": "uniform", "bilinear": "uniform",
         "embedding": "normal", "xavier": "uniform",
@@ -181,7 +181,7 @@ def test_the_p_value_of_a_distance_is_that_of_the_test():
 
 
 def only(seen, check):
-    (trial,) = answer.checks([seen], check)
+    (trial,) = trials.checks([seen], check)
     return trial.result
 
 
@@ -238,14 +238,14 @@ def test_what_a_state_dict_brings_back(here):
 
 
 def test_no_registered_parameter_is_missing_and_buffers_come_on_top(here):
-    seen = {str(t.what["layer"]): t.result for t in answer.checks([here["storage"]], "layer")}
+    seen = {str(t.what["layer"]): t.result for t in trials.checks([here["storage"]], "layer")}
     assert not any(each["missing"] for each in seen.values())
     assert seen["BatchNorm1d"]["besides"] == ["num_batches_tracked", "running_mean", "running_var"]
     assert seen["Linear"]["besides"] == []
 
 
 def test_ways_to_a_nested_parameter(here):
-    seen = {str(t.what["way"]): t.result for t in answer.checks([here["storage"]], "access")}
+    seen = {str(t.what["way"]): t.result for t in trials.checks([here["storage"]], "access")}
     values_only = {way for way, each in seen.items() if not each["is_parameter"]}
     assert values_only == {'net.state_dict()["0.0.2.weight"]', "net[0][0][2].weight.data"}
     assert all(each["writes_through"] for each in seen.values())
@@ -261,7 +261,7 @@ def test_a_kept_state_dict_moves_along(here):
 
 def test_the_optimiser_needs_its_own_state(here):
     (seen,) = [
-        t.result for t in answer.checks([here["storage"]], "item") if "error_with" in t.result
+        t.result for t in trials.checks([here["storage"]], "item") if "error_with" in t.result
     ]
     assert seen["error_with"] == 0
     assert seen["error_without"] > 0

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
@@ -45,6 +46,7 @@ KINDS = (DENSE, ADDRESS, SHAPE, CONTRAST)  # in the table's order
 ROWS = 14  # sizes in the figure, at most, and
 LISTED = 200  # in the page's table: those nearest to the reference
 MARGIN = 100 * verdict.MARGIN
+EXPLAINED = "What explains it, by contrasts of sizes timed in the same rounds."
 
 
 # ---- what was measured --------------------------------------------------------------------------
@@ -62,10 +64,10 @@ def compared(records: Sequence[Record]) -> list[Arm]:
         arm
         for each in records
         for trial in each.trials or _lost(each, known)
-        for arm in (_contrasts if each.study == "contrast" else _size)(each, trial)
+        for arm in _arms(each, trial)
     ]
-    devices = {device: i for i, device in enumerate(trials.devices(records))}
-    found.sort(key=lambda arm: (devices[arm.device], *_place(arm)))
+    devices = trials.devices(records)
+    found.sort(key=lambda arm: (devices.index(arm.device), *_place(arm)))
     return arms.judged(found)
 
 
@@ -79,7 +81,11 @@ def _lost(each: Record, known: Mapping[Any, Any]) -> list[Trial]:
     ]
 
 
-def _size(each: Record, trial: Trial) -> list[Arm]:
+def _arms(each: Record, trial: Trial) -> list[Arm]:
+    """The size of a trial, or its contrasts; where it has none of these, one that says why."""
+    if each.study == "contrast":
+        names = [name for name in ADVICE if name in trial.result.get("ratios", {})] or ["all"]
+        return [_arm(each, trial, name, CONTRAST, f"contrast: {name}") for name in names]
     n, layout, shape = (trial.what.get(key) for key in ("n", "layout", "shape"))
     kind = ADDRESS if layout else SHAPE if shape in SHAPES else DENSE
     name = LAYOUTS.get(layout) or SHAPES.get(shape) or (COPY if _is_copy(trial.what) else "")
@@ -90,35 +96,24 @@ def _is_copy(what: Mapping[str, Any]) -> bool:
     return what.get("n") == what["anchor"]
 
 
-def _contrasts(each: Record, trial: Trial) -> list[Arm]:
-    """The contrasts of a trial; where it has none, one that says why."""
-    names = [name for name in ADVICE if name in trial.result.get("ratios", {})] or ["all"]
-    return [_arm(each, trial, name, CONTRAST, f"contrast: {name}") for name in names]
-
-
 def _arm(each: Record, trial: Trial, against: str, kind: str, label: str) -> Arm:
     """One comparison of a trial, with all that the tidy table holds of it."""
-    result = trial.result
-    timed, twin = result.get("arms", {}), result.get("ratios", {}).get("twin", {})
-    target = timed.get("target", {})
-    n = trial.what.get("n")
+    result, n = trial.result, trial.what.get("n")
+    target = result.get("arms", {}).get("target", {})
     extras = {
         "kind": kind,
         **{"shape": SQUARE, "n": n, "layout": None, **trial.what},
         "power_of_two": power_of_two(n) if n else None,
         "time_s": target.get("time_median_s"),
         **arms.energy_of(target),
-        "flop_per_call": target.get("units_per_call"),
-        "anchor_s": timed.get("anchor", {}).get("time_median_s"),
-        **{f"twin_{key}": twin.get(key) for key in ("ratio", "ratio_low", "ratio_high")},
         "status": trial.status.value,
         **trials.plain(result),
         "reason": trial.reason,
     }
     where = str(each.axes["device"]), str(trial.what["dtype"])
     if trial.status != Status.OK or against not in result.get("ratios", {}):
-        lost = "not measured" if trial.status == Status.OK else model.lost(trial.status)
-        lost = "too slow" if trial.status == Status.SKIPPED and "call_s" in result else lost
+        slow = trial.status == Status.SKIPPED and "call_s" in result
+        lost = "too slow" if slow else model.lost(trial.status)
         return Arm(*where, against, label, lost=lost, extras=extras)
     time = arms.time_of(target) if target else None
     return Arm(*where, against, label, time, verdict.paired(result, against), extras=extras)
@@ -186,6 +181,7 @@ def answer(records: list[Record]) -> Findings:
     statuses = {str(each.axes["device"]): each.status for each in records}
     absent = [Main(d, lost=model.lost(s)) for d, s in statuses.items() if d not in measured]
     verdicts = {name: explained(here) for name, here in groups.items()}
+    told = "; ".join(f"{arm.label}: {verdicts[_group(arm)]}" for arm in mains)
     anchor: Any = found[0].extras["anchor"] if found else "the reference"
     return Findings(
         short=_short(mains),
@@ -196,7 +192,7 @@ def answer(records: list[Record]) -> Findings:
             "verdicts": verdicts,
             "effects": [arms.flat(arm) for arm in _of(found, CONTRAST) if arm.seen],
         },
-        why=_why(mains, verdicts),
+        why=[f"{EXPLAINED} {told}."] if mains else [],
         method=_method(anchor),
         caveats=[
             "A published answer timed one cold call each and found 1024 twenty times slower than "
@@ -219,9 +215,11 @@ def _sentence(mains: Sequence[Arm], absent: Sequence[Main]) -> str:
     if not mains:
         return question.NOTHING
     several = len({arm.device for arm in mains}) > 1
-    others = mains[1:] if mains[0].seen else mains
-    by_device = arms.grouped(others, lambda arm: arm.device).items()
-    rest = [f"{f'on {device}, ' if several else ''}{_rest(here)}." for device, here in by_device]
+    others = arms.grouped(mains[1:] if mains[0].seen else mains, lambda arm: arm.device)
+    rest = [
+        f"{f'on {device}, ' if several else ''}{arms.each_word(here, attrgetter('group'))}."
+        for device, here in others.items()
+    ]
     rest += [f"{each.name}: {each.lost}." for each in absent]
     return " ".join([_claim(mains[0]), *map(say.capital, rest)])
 
@@ -238,12 +236,6 @@ def _claim(arm: Arm) -> str:
         return f"{takes} the same time per operation as {other}: {say.ratio(arm.seen)}."
     than = "as" if say.is_factor(arm.seen.value) else "than"
     return f"{takes} {say.longer(arm.seen)} per operation {than} {other}."
-
-
-def _rest(here: Sequence[Arm]) -> str:
-    """A word on each number format: ``float64 and float16: the same, float32: cannot tell``."""
-    by_word = arms.grouped(here, lambda arm: arm.lost or str(arm.word)).items()
-    return ", ".join(f"{say.listed(a.group for a in same)}: {word}" for word, same in by_word)
 
 
 def _short(mains: Sequence[Arm]) -> str:
@@ -263,23 +255,17 @@ def _short(mains: Sequence[Arm]) -> str:
 
 def _so(found: Sequence[Arm]) -> str:
     """Which sizes to choose, where a contrast shows that the others are slower."""
-    advice: dict[str, list[str]] = {}
-    effects = arms.grouped([a for a in _of(found, CONTRAST) if a.seen], lambda a: a.device)
-    for device, here in effects.items():
+    told, effects = [], [arm for arm in _of(found, CONTRAST) if arm.seen]
+    by_device = arms.grouped(effects, attrgetter("device"))
+    for device, here in by_device.items():
+        texts, everywhere = [], {arm.group for arm in here}
         for effect, text in ADVICE.items():
-            slower = [a.group for a in here if a.name == effect and a.word == Word.SLOWER]
-            everywhere = set(slower) == {arm.group for arm in here}
-            where = "" if everywhere else f" in {say.listed(slower)}"
-            if slower:
-                advice.setdefault(device, []).append(text.format(here[0].extras["anchor"]) + where)
-    told = {device: f"{', and '.join(texts[:2])}." for device, texts in advice.items()}
-    return " ".join(say.on(device, effects) + say.capital(text) for device, text in told.items())
-
-
-def _why(mains: Sequence[Arm], verdicts: Mapping[str, str]) -> list[str]:
-    told = "; ".join(f"{arm.label}: {verdicts[_group(arm)]}" for arm in mains)
-    text = f"What explains it, by contrasts of sizes timed in the same rounds. {told}."
-    return [text] if mains else []
+            if slower := [a.group for a in here if a.name == effect and a.word == Word.SLOWER]:
+                where = "" if set(slower) == everywhere else f" in {say.listed(slower)}"
+                texts.append(text.format(here[0].extras["anchor"]) + where)
+        if texts:
+            told.append(say.on(device, by_device) + say.capital(f"{', and '.join(texts[:2])}."))
+    return " ".join(told)
 
 
 def _method(anchor: object) -> list[str]:

@@ -8,7 +8,6 @@ at random.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -55,13 +54,13 @@ class Race:
     device: str
     sweep: str
     size: int
-    lost: str
     arms: Sequence[Arm]
     slower: Mapping[str, Arm]  # than the fastest, beside that
 
     @property
-    def name(self) -> str:
-        return self.arms[0].group
+    def main(self) -> Main:
+        """The size as something that a headline rests on."""
+        return Main(self.arms[0].group, None if self.slower else Word.UNKNOWN, self.arms[0].lost)
 
     @property
     def best(self) -> list[Arm]:
@@ -91,31 +90,30 @@ def _timed(each: Record, trial: Trial) -> list[Arm]:
 
 
 def races(found: Sequence[Arm]) -> list[Race]:
-    """Judged arms by size, the sizes of a sweep in their order."""
-    made = []
-    for own in arms.grouped(found, lambda arm: f"{arm.device}: {arm.group}").values():
+    """The judged arms of a device by size, the sizes of a sweep in their order."""
+    made, timed = [], [arm for arm in found if "sweep" in arm.extras]
+    for own in arms.grouped(timed, attrgetter("group")).values():
         here = sorted((arm for arm in own if arm.extras["against"] == ANCHOR), key=RATIO)
         beside = [arm for arm in own if arm.extras["against"] == here[0].name]
         slower = {arm.name: arm for arm in beside if arm.word == Word.SLOWER}
-        first, sweep = here[0], here[0].extras["sweep"]
-        made.append(Race(first.device, sweep, first.extras[sweep], first.lost, here, slower))
-    return sorted(made, key=lambda race: (race.device, race.sweep, race.size))
+        sweep = here[0].extras["sweep"]
+        made.append(Race(here[0].device, sweep, here[0].extras[sweep], here, slower))
+    return sorted(made, key=attrgetter("sweep", "size"))
 
 
 def exponents(found: Sequence[Race]) -> dict[tuple[str, str, str], Interval]:
     """How the time grows along each sweep of enough sizes: by device, sweep, implementation."""
-    times: dict[tuple[str, str, str], dict[int, float]] = {}
+    times: dict[tuple[str, str, str], list[tuple[int, float]]] = {}
     for race in found:
-        for arm in race.arms if not race.lost else ():
-            own = times.setdefault((race.device, race.sweep, arm.name), {})
-            own[race.size] = arm.extras["time_s"]
-    return {
-        key: inference.power_law(
-            [*own.values()][-FITTED:], {"size": [*own][-FITTED:]}
-        ).exponents["size"]
-        for key, own in times.items()
-        if len(own) >= FITTED
-    }  # fmt: skip
+        for arm in race.arms if not race.main.lost else ():
+            own = times.setdefault((race.device, race.sweep, arm.name), [])
+            own.append((race.size, arm.extras["time_s"]))
+    fitted = {}
+    for key, own in times.items():
+        if len(own) >= FITTED:
+            sizes, seconds = zip(*own[-FITTED:], strict=True)
+            fitted[key] = inference.power_law(seconds, {"size": sizes}).exponents["size"]
+    return fitted
 
 
 # ---- Fourier -------------------------------------------------------------------------------------
@@ -166,104 +164,86 @@ def same_at_all(found: Levels) -> bool | None:
 # ---- telling -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What the records of one device hold, judged with those of the others."""
-
-    records: Sequence[Record]
-    races: Sequence[Race]
-    contests: Sequence[Arm]
-
-    @property
-    def by_n(self) -> list[Race]:
-        """The sweep of n, largest first; that size is what the headline asks for."""
-        return [race for race in reversed(self.races) if race.sweep == "n"]
-
-    @property
-    def largest(self) -> Race | None:
-        """The largest n that was timed."""
-        return next((race for race in self.by_n if not race.lost), None)
-
-    @property
-    def telling(self) -> Arm | None:
-        """Leading against random where most can be told; None where nothing was compared."""
-        mine = [arm for arm in self.contests if arm.extras["against"] == RANDOM]
-        clearest = sorted(mine, key=lambda arm: (arm.word == Word.UNKNOWN, -abs(arm.seen.value)))
-        return clearest[0] if clearest else None
-
-    @property
-    def cells(self) -> list[Main]:
-        """The headline rests on the largest n and on whether leading coefficients are worth more.
-
-        Where the largest was lost, on the next that was timed as well.
-        """
-        asked = self.by_n[:1]
-        if asked and asked[0].lost and self.largest:
-            asked.append(self.largest)
-        raced = [Main(r.name, None if r.slower else Word.UNKNOWN, r.lost) for r in asked]
-        contest = self.telling
-        return [
-            *(raced or [Main("quadratic layer", lost=self._lost("reduction"))]),
-            Main("Fourier layer", contest.word)
-            if contest
-            else Main("Fourier layer", lost=self._lost("fourier")),
-        ]
-
-    def _lost(self, study: str) -> str:
-        return trials.why_lost(each for each in self.records if each.study == study)
-
-
-def by_device(records: Sequence[Record], judged: Sequence[Arm]) -> dict[str, Seen]:
-    """Records and verdicts, device by device."""
-    raced = races([arm for arm in judged if "sweep" in arm.extras])
-    return {
-        device: Seen(
-            own,
-            [race for race in raced if race.device == device],
-            [arm for arm in judged if arm.device == device and "kept" in arm.extras],
-        )
-        for device, own in trials.by_device(records).items()
-    }
-
-
 def answer(records: list[Record]) -> Findings:
     """Answer from the records of both studies."""
-    judged = arms.judged([*timed(records), *contests(levels(records))])
-    found = by_device(records, judged)
-    raced = [race for seen in found.values() for race in seen.races]
-    compared = [arm for seen in found.values() for arm in seen.contests]
-    told = question.joined({name: _tell(seen) for name, seen in found.items()})
-    times = [_time(seen.largest, name) for name, seen in found.items() if seen.largest]
+    runs = levels(records)
+    judged = arms.judged([*timed(records), *contests(runs)])
+    compared = [arm for arm in judged if "kept" in arm.extras]
+    by_device = trials.by_device(records)
+    raced = {name: races([arm for arm in judged if arm.device == name]) for name in by_device}
+    told = {
+        name: _tell(own, raced[name], [arm for arm in compared if arm.device == name])
+        for name, own in by_device.items()
+    }
+    every = [race for own in raced.values() for race in own]
+    times = [_time(race, name) for name, own in raced.items() if (race := largest(own))]
     learned = _contests(compared)
     return Findings(
-        **vars(told),
-        numbers=_numbers(records, raced, compared),
+        **vars(question.joined(told)),
+        numbers={
+            "disagreement": disagreement(records),
+            "same_at_all": same_at_all(runs),
+            "fastest": [
+                {"device": race.device, "sweep": race.sweep, "size": race.size}
+                | {"names": [arm.name for arm in race.best]}
+                for race in every
+                if not race.main.lost
+            ],
+            "exponents": [
+                {"device": device, "sweep": sweep, "implementation": name}
+                | verdict.ends("time", seen)
+                | {"time_theory": TIME_EXPONENTS[sweep]}
+                for (device, sweep, name), seen in exponents(every).items()
+            ],
+            "accuracy": [*map(arms.flat, compared)],
+        },
         why=_why(records),
         method=_method(records),
         caveats=CAVEATS,
         views=times or learned or question.nothing(TITLE),
         folded=learned if times else [],
-        table=_table(raced),
+        table=_table(every),
         frame=trials.frame(records, map(arms.flat, judged)),
     )
 
 
-def _tell(seen: Seen) -> Told:
-    """With what the quadratic layer is fastest at the largest n, and what cannot be told."""
-    race, contest, so = seen.largest, seen.telling, ""
+def largest(raced: Sequence[Race]) -> Race | None:
+    """The largest n that was timed."""
+    return next((r for r in reversed(raced) if r.sweep == "n" and not r.main.lost), None)
+
+
+def _tell(records: Sequence[Record], raced: Sequence[Race], compared: Sequence[Arm]) -> Told:
+    """What is fastest at the largest n, where leading coefficients tell most, what is unknown.
+
+    Where the largest n was lost, the headline rests on the next that was timed as well.
+    """
+    race, so, studies = largest(raced), "", arms.grouped(records, attrgetter("study"))
+    last = [each for each in raced if each.sweep == "n"][-1:]
+    asked = [*last, *([race] if race and last[0].main.lost else [])]
+    cells = [each.main for each in asked] or [
+        Main("quadratic layer", lost=trials.why_lost(studies.get("reduction", ())))
+    ]
+    contest = min(
+        (arm for arm in compared if arm.extras["against"] == RANDOM),
+        key=lambda arm: (arm.word == Word.UNKNOWN, -abs(arm.relative)),
+        default=None,
+    )
+    lost = "" if contest else trials.why_lost(studies.get("fourier", ()))
+    cells.append(Main("Fourier layer", contest.word if contest else None, lost))
     short, told = [], []
     if race and race.slower:
         short.append(f"fastest: {_named(race)}")
         told.append(_winner(race))
         # One or two that are faster than all the rest are worth a choice.
-        so = f"For a forward pass at {race.name} use {_named(race)}." if len(race.best) < 3 else ""
+        if len(race.best) < 3:
+            so = f"For a forward pass at {race.main.name} use {_named(race)}."
     if contest and contest.word in BEATS:
         short.append(f"{contest.label} Fourier coefficients {BEATS[contest.word]} random")
         told.append(f"{short[-1]}.")
-    if unknown := [cell.name for cell in seen.cells if not cell.lost and not cell.told]:
+    if unknown := [cell.name for cell in cells if not cell.lost and not cell.told]:
         told.append(f"Cannot tell: {say.listed(unknown)}.")
-    sentence = " ".join(filter(None, [*told, model.lost_told(seen.cells)]))
-    return Told(say.capital("; ".join(short)), sentence, so, seen.cells)
+    sentence = " ".join(filter(None, [*told, model.lost_told(cells)]))
+    return Told(say.capital("; ".join(short)), sentence, so, cells)
 
 
 def _winner(race: Race) -> str:
@@ -272,7 +252,7 @@ def _winner(race: Race) -> str:
     by = f"{behind.label} {say.longer(behind.seen)}"
     if len(race.best) == 1 and race.best[0].seen:
         by = f"which takes {say.longer(race.best[0].seen, 'einsum')}"
-    return f"Quadratic layers at {race.name}: fastest with {_named(race)}, {by}."
+    return f"Quadratic layers at {race.main.name}: fastest with {_named(race)}, {by}."
 
 
 def _named(race: Race) -> str:
@@ -281,44 +261,16 @@ def _named(race: Race) -> str:
     return say.listed([first, *many], "or")
 
 
-def _numbers(
-    records: Sequence[Record], raced: Sequence[Race], compared: Sequence[Arm]
-) -> dict[str, Any]:
-    return {
-        "disagreement": accuracy.finite(disagreement(records)),
-        "same_at_all": same_at_all(levels(records)),
-        "fastest": [
-            {"device": race.device, "sweep": race.sweep, "size": race.size}
-            | {"names": [arm.name for arm in race.best]}
-            for race in raced
-            if not race.lost
-        ],
-        "exponents": [
-            {"device": device, "sweep": sweep, "implementation": name}
-            | verdict.ends("time", seen)
-            | {"time_theory": TIME_EXPONENTS[sweep]}
-            for (device, sweep, name), seen in exponents(raced).items()
-        ],
-        "accuracy": [*map(arms.flat, compared)],
-    }
-
-
 # ---- why and how ---------------------------------------------------------------------------------
 
 
-def checks(records: Sequence[Record], study: str, check: str) -> list[Trial]:
-    """Every trial of one check that went well."""
-    mine = [each for each in question.measured(records) if each.study == study]
-    return [trial for each in mine for trial in each.trials if trial.what.get("check") == check]
-
-
-def disagreement(records: Sequence[Record]) -> float:
+def disagreement(records: Sequence[Record]) -> float | None:
     """Largest relative difference between two implementations, in float64, at any size.
 
     Those count, too, that were refused because of it.
     """
     found: Any = [trial.result.get("disagreement", {}) for each in records for trial in each.trials]
-    return max((value for each in found for value in each.values()), default=math.nan)
+    return accuracy.finite(max((v for each in found for v in each.values()), default=None))
 
 
 def _accepted(right: Mapping[str, bool]) -> str:
@@ -335,46 +287,45 @@ def _energy(shares: Sequence[float]) -> str:
     )
 
 
-# What the first trial of a check shows, by study and check.
-WHY: dict[tuple[str, str], Callable[[Any], str]] = {
-    ("reduction", "gradcheck"): lambda one: _accepted(one.result["right"]),
-    ("reduction", "symmetry"): lambda one: (
+WHY: dict[str, Callable[[Any], str]] = {  # what the first trial of a check shows
+    "gradcheck": lambda one: _accepted(one.result["right"]),
+    "symmetry": lambda one: (
         "Only the symmetric part of W matters: an antisymmetric part as large changes outputs by "
         f"{say.number(one.result['change_by_antisymmetric'], 1)}, so "
         f"{say.count(one.result['parameters_that_matter'])} of its "
         f"{say.count(one.result['parameters'])} numbers suffice."
     ),
-    ("fourier", "transform"): lambda one: (
+    "transform": lambda one: (
         f"rfft keeps all (inverse to {say.number(one.result['inverse_error'], 1)}); fft[:n//2] "
         f"drops a coefficient: at n = {one.what['n']} random input comes back off by "
         f"{say.number(one.result['halved_error'], 2)} of its size."
     ),
-    ("fourier", "batch"): lambda one: (
+    "batch": lambda one: (
         "fftn mixes samples: exchanging one moves another's output by "
         f"{say.number(one.result['moved_by_fftn'], 2)} of its size."
     ),
-    ("fourier", "data"): lambda one: (
+    "data": lambda one: (
         "A layer that computes with weight.data gets no gradient and "
         + ("moves all the same." if one.result["moved_data"] else "never moves, silently.")
     ),
-    ("fourier", "energy"): lambda one: _energy(one.samples["share_centred"]),
+    "energy": lambda one: _energy(one.samples["share_centred"]),
 }
 
 
 def _why(records: Sequence[Record]) -> list[str]:
-    apart = disagreement(records)
-    texts = [tell(trial) for key, tell in WHY.items() for trial in checks(records, *key)[:1]]
-    if not math.isnan(apart):
+    apart, texts = disagreement(records), []
+    if apart is not None:
         most = say.number(apart, 1)
-        texts.insert(0, f"The six ways differ by at most {most} of the result in float64.")
+        texts.append(f"The six ways differ by at most {most} of the result in float64.")
+    texts += [tell(one) for name, tell in WHY.items() for one in trials.checks(records, name)[:1]]
     if same_at_all(levels(records)) is False:
         texts.append("With all coefficients the control learned OTHER weights: mistrust this run.")
     return texts
 
 
 def _method(records: Sequence[Record]) -> list[str]:
-    method = []
-    for each in [r for r in records if r.study == "reduction"][:1]:
+    method, studies = [], {each.study: each for each in reversed(records)}
+    if each := studies.get("reduction"):
         own: Any = each.settings
         base = ", ".join(f"{key} = {value}" for key, value in own["base"].items())
         method += [
@@ -384,25 +335,23 @@ def _method(records: Sequence[Record]) -> list[str]:
             f"Exponents: least squares of the logarithms over the {FITTED} largest sizes. Memory: "
             "the most that was allocated at one time beside operands and result.",
         ]
-    for each in [r for r in records if r.study == "fourier"][:1]:
+    if each := studies.get("fourier"):
         own, data = each.settings, each.provenance.dataset
+        hidden = "-".join(map(str, [*own["hidden"], 10]))
         method.append(
             "Fourier: the kept coefficients of an image's 784 pixels"
             f"{f' ({data.name})' if data else ''}, scaled to variance 1, feed a ReLU perceptron "
-            f"({'-'.join(map(str, [*own['hidden'], 10]))}): {own['seeds']} seeds, {own['epochs']} "
-            f"epochs of plain SGD, the best of the rates "
-            f"{say.listed(map(say.setting, own['rates']))}. The control draws its positions anew "
-            "for every seed."
+            f"({hidden}): {own['seeds']} seeds, {own['epochs']} epochs of plain SGD, the best of "
+            f"the rates {say.listed(map(say.setting, own['rates']))}. The control draws its "
+            "positions anew for every seed."
         )
     return method
 
 
 CAVEATS = [
     "Only the forward pass is timed; training also needs the backward pass.",
-    "Weights are packed and their indices made once, outside of the timing, as a layer would do "
-    "it.",
-    "Images are read pixel row by pixel row; a transform of both dimensions would order the "
-    "frequencies otherwise.",
+    "Weights are packed and their indices made once, outside of the timing.",
+    "Images are read row by row; a transform of both dimensions orders frequencies otherwise.",
 ]
 
 

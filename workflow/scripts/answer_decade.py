@@ -8,6 +8,7 @@ that this machine was measured to compute.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
-from assay.answer import arms, figure, model, question, say, trials, verdict
+from assay.answer import arms, figure, question, say, trials, verdict
 from assay.answer.arms import Arm
-from assay.answer.figure import Axis, Line, Row
-from assay.answer.model import Cell, Main, Table
+from assay.answer.figure import Axis, Line
+from assay.answer.model import Main, Table
 from assay.answer.question import Findings, Shown, Told
 from assay.answer.verdict import Word
-from assay.record import Record, Status
+from assay.record import Record
 from assay.statistic import Interval
 
 TABLE = Path(__file__).resolve().parents[2] / "resources/peak-flops/peak_flops.csv"
 COLUMNS = ["year", "chip", "format", "peak_flops", "source"]
+PRODUCT = ["device", "dtype", "format", "n", "year", "flops", "flops_low", "flops_high"]
 CLAIM = 1000.0  # times a decade, as the exercise's book has it
 DECADE = 10
+TERA = 1e-12
 CONFIDENCE = 0.95
 LEAST_YEARS, LEAST_CHIPS = 8, 4  # under which a line through the peaks says nothing of a decade
 
@@ -39,7 +42,7 @@ TITLE = "Growth of published peaks in a decade, against the claim of 1000"
 PEAKS = "Published peaks by year, the best chip of each, and the fastest product measured here"
 
 
-# ---- the table and its trends --------------------------------------------------------------------
+# ---- what was published, and what was measured here ----------------------------------------------
 
 
 def published(path: Path = TABLE) -> pd.DataFrame:
@@ -56,19 +59,19 @@ def best_of_each_year(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["year", "peak_flops"]).drop_duplicates("year", keep="last")
 
 
-def trend(name: str, rows: pd.DataFrame) -> Arm | None:
+def trend(name: str, rows: pd.DataFrame) -> Arm:
     """The growth in a decade of these peaks, by a line through log₁₀ FLOP/s by year.
 
-    It is beside the claim's, which above 1 grew faster; None of too few chips, or years.
+    It is beside the claim's, which above 1 grew faster; there is none of too few chips, or years.
     """
     first, last = int(rows["year"].min()), int(rows["year"].max())
+    line = Arm("", "", name, name, extras={"peaks": len(rows), "years": f"{first} to {last}"})
     if last - first < LEAST_YEARS or rows["chip"].nunique() < LEAST_CHIPS:
-        return None
+        return replace(line, lost="too short a time")
     fitted = sm.OLS(np.log10(rows["peak_flops"]), sm.add_constant(rows["year"].astype(float))).fit()
     slopes = (fitted.params["year"], *fitted.conf_int(1 - CONFIDENCE).loc["year"])
     growth = Interval(*(float(10 ** (DECADE * each)) for each in slopes))
-    seen = verdict.unpaired(Interval(CLAIM, CLAIM, CLAIM), growth)
-    return Arm("", "", name, name, growth, seen, extras={"peaks": len(rows)})
+    return replace(line, value=growth, seen=verdict.unpaired(Interval(*[CLAIM] * 3), growth))
 
 
 def groups(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -78,9 +81,9 @@ def groups(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def trends(table: pd.DataFrame) -> dict[str, Arm]:
-    """The lines that can be drawn: one per number format, and one through the best of each year."""
-    found = [line for name, rows in groups(table).items() if (line := trend(name, rows))]
-    return {line.name: line for line in arms.judged(found)}
+    """A line for each number format, and one through the best of each year."""
+    found = arms.judged([trend(name, rows) for name, rows in groups(table).items()])
+    return {line.name: line for line in found}
 
 
 def largest_jump(rows: pd.DataFrame) -> tuple[float, pd.Series, pd.Series] | None:
@@ -94,23 +97,19 @@ def largest_jump(rows: pd.DataFrame) -> tuple[float, pd.Series, pd.Series] | Non
     return max(jumps, key=lambda jump: jump[0], default=None)
 
 
-# ---- this machine --------------------------------------------------------------------------------
-
-
 def measured(records: Iterable[Record]) -> pd.DataFrame:
     """The fastest product that was measured on each device in each number format."""
-    columns = ["device", "dtype", "format", "n", "year", "flops", "flops_low", "flops_high"]
     found = []
-    for each, trial in [(record, one) for record in records for one in record.trials]:
+    for each, trial in [(e, t) for e in question.measured(records) for t in e.trials]:
         result: Any = trial.result
         dtype, flops = str(trial.what.get("dtype")), result.get("throughput_flops")
-        if trial.status == Status.OK and dtype in PUBLISHED and flops:
+        if dtype in PUBLISHED and flops:
             arm = result.get("arms", {}).get(result.get("arm", "target"), {})
             median = arm.get("time_median_s", 1.0)
             ends = (flops * median / arm.get(f"time_{end}_s", median) for end in ("high", "low"))
             where = (each.axes["device"], dtype, PUBLISHED[dtype], trial.what.get("n"))
             found.append((*where, int(each.provenance.started[:4]), flops, *ends))
-    table = pd.DataFrame(found, columns=columns)
+    table = pd.DataFrame(found, columns=PRODUCT)
     return table.loc[table.groupby(["device", "dtype"], sort=False)["flops"].idxmax()]
 
 
@@ -124,11 +123,18 @@ def answer(records: list[Record]) -> Findings:
 
 def answer_from(table: pd.DataFrame, records: Sequence[Record]) -> Findings:
     """The same, from a given table."""
-    lines = trends(table)
-    best = measured(records)
+    lines, best = trends(table), measured(records)
     return Findings(
         **vars(_tell(table, lines)),
-        numbers=_numbers(lines, best),
+        numbers={
+            "claim_per_decade": CLAIM,
+            "per_decade": {
+                name: {**verdict.ends("factor", line.value), "word": line.word}
+                for name, line in lines.items()
+                if line.seen
+            },
+            "this_machine": best.to_dict("records"),
+        },
         why=_why(table),
         method=[
             f"{len(table)} published dense peaks of {table['chip'].nunique()} chips, "
@@ -140,21 +146,18 @@ def answer_from(table: pd.DataFrame, records: Sequence[Record]) -> Findings:
             "This machine's points are its fastest products in the question about alignment.",
         ],
         caveats=CAVEATS,
-        views=_growth(table, lines),
+        views=_growth(lines),
         folded=_peaks(table, best),
-        table=_table(table, lines, best),
+        table=_table(lines, best),
         frame=_frame(table, lines, best),
     )
 
 
 CAVEATS = [
     "Peaks are claims of data sheets, without sparsity; no program reaches all of one.",
-    "NVIDIA's largest chips only: their power and price grew, too, so this is not growth at equal "
-    "cost.",
-    "Neighbouring years are no independent draws, and GeForce and data-centre chips alternate: the "
-    "intervals are a rough guide.",
+    "NVIDIA's largest chips only, whose power and price grew, too: no growth at equal cost.",
+    "Years are no independent draws; GeForce and data-centre chips alternate: intervals are rough.",
 ]
-
 CLAIMS = {  # of one number format, and of the best of any
     Word.SLOWER: ("No", "Even mixing formats gives less than 1000 ×."),
     Word.FASTER: ("Yes, and more", "Mixing formats gives more than 1000 ×."),
@@ -165,24 +168,21 @@ CLAIMS = {  # of one number format, and of the best of any
 
 def _tell(table: pd.DataFrame, lines: Mapping[str, Arm]) -> Told:
     """Growth at a fixed number format, then with formats mixed."""
-    name = next((each for each in (HEAD, *FORMATS) if each in lines), HEAD)
-    cannot = Word.UNKNOWN
-    words = {e: lines[e].word or cannot if e in lines else cannot for e in (name, MIXED)}
-    cells = [Main(each, word) for each, word in words.items()]
-    if name not in lines:
+    words = {name: line.word for name, line in lines.items() if line.word}
+    name = next((each for each in (HEAD, *FORMATS) if each in words), HEAD)
+    cells = [Main(each, words.get(each, Word.UNKNOWN)) for each in (name, MIXED)]
+    grew = lines[name].value if name in words else None
+    if grew is None:
         sentence = "Cannot tell: the table spans too few years of any number format."
         return Told("Cannot tell: too few years", sentence, "", cells)
-    start, beyond = CLAIMS[words[name]][0], CLAIMS[words[MIXED]][1]
-    grew = lines[name].value
-    assert grew
+    start, beyond = CLAIMS[words[name]][0], CLAIMS[words.get(MIXED, Word.UNKNOWN)][1]
     short = f"{start}: {say.number(grew.value, 2)} × a decade in {name}"
     first = f"{start}: in {name} the peaks of GPUs grew {_told(grew)} a decade."
     # Formats are not to be mixed, where only that makes the claim true.
-    jump, slower = largest_jump(table), {line.word for line in lines.values()} == {Word.SLOWER}
+    jump = largest_jump(table)
     so = "Compare peaks within one number format: 1000 × takes two formats and two picked years."
-    return Told(
-        short, f"{first} {beyond}", so if slower and jump and jump[0] >= CLAIM else "", cells
-    )
+    picked = set(words.values()) == {Word.SLOWER} and jump and jump[0] >= CLAIM
+    return Told(short, f"{first} {beyond}", so if picked else "", cells)
 
 
 def _why(table: pd.DataFrame) -> list[str]:
@@ -198,36 +198,17 @@ def _why(table: pd.DataFrame) -> list[str]:
     return [f"Largest growth within ten years: {say.number(ratio)} ×, from {' to '.join(ends)}."]
 
 
-def _numbers(lines: Mapping[str, Arm], best: pd.DataFrame) -> dict[str, Any]:
-    return {
-        "claim_per_decade": CLAIM,
-        "per_decade": {
-            name: {**verdict.ends("factor", line.value), "word": line.word}
-            for name, line in lines.items()
-        },
-        "this_machine": best.to_dict("records"),
-    }
-
-
-def _growth(table: pd.DataFrame, lines: Mapping[str, Arm]) -> list[Shown]:
+def _growth(lines: Mapping[str, Arm]) -> list[Shown]:
     """Growth in a decade by number format, against the claim."""
-    if not lines:
+    if not any(line.value for line in lines.values()):
         return question.nothing(TITLE)
-    axis = Axis(
-        "growth in a decade (bar: 95 %; line: the claim)",
-        lambda value: f"{say.count(value)} ×",
-        log=True,
-        ticks=(1, 10, 100, 1000, 10_000),
-    )
-    rows = [_row(name, lines.get(name)) for name in groups(table)]
+    ticks = (1, 10, 100, 1000, 10_000)
+    axis = Axis("times in a decade (bar: 95 %; line: the claim)", say.count, log=True, ticks=ticks)
+    rows = []
+    for name, line in lines.items():
+        text = f"{say.number(line.value.value, 2)} ×, {line.word}" if line.value else line.lost
+        rows.append(line.row(seen=line.value, text=text, strong=name == HEAD))
     return [question.dotted(TITLE, {"": rows}, axis, line=CLAIM)]
-
-
-def _row(name: str, line: Arm | None) -> Row:
-    if line is None or line.value is None:
-        return Row(name, None, "too short a time", tone=figure.Tone.UNKNOWN)
-    text = f"{say.number(line.value.value, 2)} ×, {line.word}"
-    return line.row(seen=line.value, text=text, strong=name == HEAD)
 
 
 def _peaks(table: pd.DataFrame, best: pd.DataFrame) -> list[Shown]:
@@ -236,49 +217,42 @@ def _peaks(table: pd.DataFrame, best: pd.DataFrame) -> list[Shown]:
     for name, rows in groups(table).items():
         if name != MIXED and rows["year"].nunique() > 1:
             yearly = best_of_each_year(rows)
-            highest = yearly["peak_flops"].cummax()
+            highest = TERA * yearly["peak_flops"].cummax()
             lines.append(Line(name, [*yearly["year"]], [Interval(x, x, x) for x in highest]))
     if not lines:
         return []
-    fastest = best.loc[best.groupby("device", sort=False)["flops"].idxmax()]
-    for _, row in fastest.iterrows():
-        seen = Interval(row["flops"], row["flops_low"], row["flops_high"])
+    for _, row in best.loc[best.groupby("device", sort=False)["flops"].idxmax()].iterrows():
+        seen = Interval(*(TERA * row[key] for key in ("flops", "flops_low", "flops_high")))
         lines.append(Line(f"{row['device']} here", [row["year"]], [seen]))
-    drawn = figure.lines(
-        lines,
-        Axis("year", lambda value: f"{value:.0f}", ticks=range(1990, 2100, 5)),
-        Axis("highest published peak so far, FLOP/s", _prefixed, log=True),
-    )
-    ends = [f"{line.name} {say.quantity(line.seen[-1].value, 'FLOP/s')}" for line in lines]
+    years = Axis("year", lambda value: f"{value:.0f}", ticks=range(1990, 2100, 5))
+    drawn = figure.lines(lines, years, Axis("highest published peak so far, TFLOP/s", log=True))
+    ends = [f"{line.name} {say.number(line.seen[-1].value)} TFLOP/s" for line in lines]
     return [Shown(PEAKS, f"{PEAKS}. {', '.join(ends)}.", drawn)]
 
 
-def _prefixed(value: float) -> str:
-    scale, prefix = say.scaled([value])
-    return f"{say.short(value / scale)} {prefix}".strip()
-
-
-def _table(table: pd.DataFrame, lines: Mapping[str, Arm], best: pd.DataFrame) -> Table:
+def _table(lines: Mapping[str, Arm], best: pd.DataFrame) -> Table:
     """One row per number format."""
-    devices, body = best["device"].unique(), []
-    for name, rows in groups(table).items():
-        line = lines.get(name)
+    devices = best["device"].unique()
+
+    def here(line: Arm) -> str | None:
         own = [
             f"{say.on(row['device'], devices)}{row['dtype']} {say.quantity(row['flops'], 'FLOP/s')}"
-            for _, row in best[best["format"] == name].iterrows()
+            for _, row in best[best["format"] == line.name].iterrows()
         ]
-        grew = line and line.value and Cell(text=_told(line.value), value=line.value.value)
-        body.append(
-            {
-                "number format": name,
-                "peaks": len(rows),
-                "years": f"{rows['year'].min()} to {rows['year'].max()}",
-                "growth in a decade": grew or "too short a time",
-                "against 1000": line and arms.word_cell(line),
-                "this machine's best": "; ".join(say.together(own, devices)) or None,
-            }
-        )
-    return model.tabled(body)
+        return "; ".join(say.together(own, devices)) or None
+
+    return arms.table(
+        [*lines.values()],
+        "number format",
+        value="growth in a decade",
+        told=_told,
+        against="1000 × against it",
+        extra={
+            "peaks": arms.extra("peaks", str),
+            "years": lambda line: line.extras["years"],
+            "this machine's best": here,
+        },
+    )
 
 
 def _told(grew: Interval) -> str:
@@ -292,21 +266,16 @@ def _frame(table: pd.DataFrame, lines: Mapping[str, Arm], best: pd.DataFrame) ->
 
     The ratio of a line is the claim's growth in a decade over its own.
     """
-    judged = pd.DataFrame(
-        {
-            "kind": "trend",
-            "format": name,
-            "peaks": line.extras["peaks"],
-            **verdict.ends("growth", line.value),
-            **verdict.row(line.seen),
-            "verdict": line.word,
-        }
-        for name, line in lines.items()
+    judged = [
+        {"kind": "trend", "format": line.name, **line.extras, "verdict": line.word}
+        | verdict.ends("growth", line.value)
+        | verdict.row(line.seen)
+        for line in lines.values()
         if line.seen
-    )
+    ]
     own = best.rename(columns={"flops": "peak_flops", "device": "chip"})
-    own = own.assign(source="fastest product measured here")
-    return pd.concat([table.assign(kind="published"), own.assign(kind="measured"), judged])
+    own = own.assign(kind="measured", source="fastest product measured here")
+    return pd.concat([table.assign(kind="published"), own, pd.DataFrame(judged)])
 
 
 main = partial(question.run, "decade", answer)

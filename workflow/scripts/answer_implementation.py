@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from functools import partial
 from typing import Any
 
@@ -17,10 +16,10 @@ from assay.answer import arms, inference, model, question, say, trials, verdict
 from assay.answer.arms import Arm
 from assay.answer.figure import Axis
 from assay.answer.inference import Slope
-from assay.answer.model import Cell, Main
+from assay.answer.model import Cell, Content, Main
 from assay.answer.question import Findings, Shown, Told
 from assay.answer.verdict import Comparison, Word
-from assay.record import Record, Status, Trial
+from assay.record import Record, Status
 from assay.statistic import exponential
 
 ANCHOR, SCRATCH, GROWTH = "module", "scratch", "growth with the batch"
@@ -46,18 +45,14 @@ COUNTED = ("operations", "memory_bytes", "lines", "first_step_s")  # of each imp
 TITLE = "Time of a step against nn.Module"
 
 
-def compared(record: Record) -> Trial | None:
-    """The trial of all implementations; None where a record has none."""
-    return next((trial for trial in record.trials if trial.what.get("anchor") == ANCHOR), None)
-
-
 def steps(records: Sequence[Record]) -> list[Arm]:
     """Every implementation of every network, not judged; from scratch also where it was lost."""
     return [arm for each in records for arm in _network(each)]
 
 
 def _network(each: Record) -> list[Arm]:
-    trial, shape = compared(each), str(each.axes["shape"])
+    trial = next((t for t in each.trials if t.what.get("anchor") == ANCHOR), None)
+    shape, device = str(each.axes["shape"]), str(each.axes["device"])
     family, _, number = shape.partition("-")
     place = {"shape": shape, "family": family, "number": int(number)}
     found: list[Arm] = []
@@ -65,11 +60,10 @@ def _network(each: Record) -> list[Arm]:
         timed = arms.timed(each, trial, RUNGS, group=network(trial.result), anchor=ANCHOR)
         found = [arms.with_extras(arm, place | _extras(arm, trial.result)) for arm in timed]
     if not any(arm.name == SCRATCH for arm in found):
-        own = (t for t in each.trials if t is trial or t.what.get("rung") in (SCRATCH, ANCHOR))
-        bad = (s for s in (*(t.status for t in own), each.status) if s != Status.OK)
-        why = model.lost(next(bad, Status.OK))
-        where = str(each.axes["device"]), found[0].group if found else shape.replace("-", " ")
-        found.append(Arm(*where, SCRATCH, RUNGS[SCRATCH], lost=why, extras=place))
+        own = [t for t in each.trials if t is trial or t.what.get("rung") in (SCRATCH, ANCHOR)]
+        why = trials.lost([each.model_copy(update={"trials": own})], "shape", shape)
+        group = found[0].group if found else shape.replace("-", " ")
+        found.append(Arm(device, group, SCRATCH, RUNGS[SCRATCH], lost=why, extras=place))
     return found
 
 
@@ -133,20 +127,10 @@ def advantage(found: Sequence[Arm]) -> Comparison | None:
 
 # ---- the claims --------------------------------------------------------------------------------
 
-
-class Truth(StrEnum):
-    """What a claim ends in."""
-
-    HOLDS = "holds"
-    FAILS = "does not hold"
-    UNKNOWN = "cannot tell"
+HOLDS, FAILS, OPEN = "✓ holds", "✗ does not hold", "! cannot tell"
 
 
-SIGNS = {Truth.HOLDS: "✓", Truth.FAILS: "✗", Truth.UNKNOWN: "!"}
-Outcome = tuple[Truth, str]  # and why
-
-
-def claims(found: Sequence[Arm], records: Sequence[Record]) -> dict[str, Outcome]:
+def claims(found: Sequence[Arm], records: Sequence[Record]) -> dict[str, Cell]:
     """What the claims of the prose end in on one device: all that was judged there, its records."""
     limit = 1 + records[0].settings["substantial"]
     plain = next((arm for arm in scratch(found) if arm.extras["shape"] == SIMPLE), None)
@@ -161,27 +145,27 @@ def claims(found: Sequence[Arm], records: Sequence[Record]) -> dict[str, Outcome
     }
 
 
-def _insignificant(own: Arm | None, limit: float) -> Outcome:
+def _insignificant(own: Arm | None, limit: float) -> Cell:
     """Whether there is no significant difference."""
     if own is None or own.seen is None:
-        return Truth.UNKNOWN, "not measured from scratch"
+        return model.outcome(OPEN, "not measured from scratch")
     small = own.different and 1 / limit < own.seen.low and own.seen.high < limit
     because = say.told(own.seen, own.word) + (", though not substantially" if small else "")
-    truth = Truth.FAILS if own.different else Truth.UNKNOWN
-    return Truth.HOLDS if own.word == Word.SAME else truth, because
+    truth = FAILS if own.different else HOLDS if own.word == Word.SAME else OPEN
+    return model.outcome(truth, because)
 
 
-def _substantial(own: Arm | None, limit: float, least: float) -> Outcome:
+def _substantial(own: Arm | None, limit: float, least: float) -> Cell:
     """Whether the framework gains at least so much; not, if less than a substantial factor."""
     if own is None or own.seen is None:
-        return Truth.UNKNOWN, "not measured from scratch, or at fewer than three sizes"
+        return model.outcome(OPEN, "not measured from scratch, or at fewer than three sizes")
+    gains = own.word == Word.SLOWER and own.seen.low > least
+    truth = HOLDS if gains else FAILS if own.seen.high < limit else OPEN
     because = f"{say.told(own.seen, own.word)}; substantial is more than {say.change(limit)}"
-    if own.word == Word.SLOWER and own.seen.low > least:
-        return Truth.HOLDS, because
-    return Truth.FAILS if own.seen.high < limit else Truth.UNKNOWN, because
+    return model.outcome(truth, because)
 
 
-def _converges(records: Sequence[Record]) -> Outcome:
+def _converges(records: Sequence[Record]) -> Cell:
     """Whether a framework needs fewer steps: not if every step has the same loss."""
     losses = [t for r in records for t in r.trials if t.what.get("measured") == "losses"]
     refused = any(t.status == Status.REFUSED and t.what.get("rung") == SCRATCH for t in losses)
@@ -191,9 +175,10 @@ def _converges(records: Sequence[Record]) -> Outcome:
         if SCRATCH in own:
             seen[dtype] = max(seen.get(dtype, 0.0), own[SCRATCH])
     if refused or not seen:
-        return Truth.UNKNOWN, "the losses from scratch are not those of the framework"
+        return model.outcome(OPEN, "the losses from scratch are not those of the framework")
     said = say.listed(f"{value:.0e} in {dtype}" for dtype, value in seen.items())
-    return Truth.FAILS, f"from equal weights the losses of a step differ by at most {said}"
+    because = f"from equal weights the losses of a step differ by at most {said}"
+    return model.outcome(FAILS, because)
 
 
 def scratch(found: Sequence[Arm]) -> list[Arm]:
@@ -216,7 +201,7 @@ class Side:
 
     device: str
     found: list[Arm]
-    claims: dict[str, Outcome]
+    claims: dict[str, Cell]
 
     @property
     def mains(self) -> list[Arm]:
@@ -234,13 +219,11 @@ class Side:
 def sides(records: Sequence[Record]) -> list[Side]:
     """Every device; all that is compared on any of them is judged as one family."""
     found = steps(records)
-    grown = [
-        Arm(device, "", GROWTH, GROWTH, seen=seen)
-        for device, mine in arms.grouped(found, lambda arm: arm.device).items()
-        if (seen := advantage(mine))
-    ]
+    for device, mine in arms.grouped(found, lambda arm: arm.device).items():
+        if seen := advantage(mine):
+            found.append(Arm(device, "", GROWTH, GROWTH, seen=seen))
     made, own = [], trials.by_device(records)
-    for device, mine in arms.grouped(arms.judged([*found, *grown]), lambda a: a.device).items():
+    for device, mine in arms.grouped(arms.judged(found), lambda arm: arm.device).items():
         told = claims(mine, own[device]) if any(arm.value for arm in mine) else {}
         made.append(Side(device, [arm for arm in mine if arm.name != GROWTH], told))
     return made
@@ -253,7 +236,6 @@ def answer(records: list[Record]) -> Findings:
     """Answer from one record per device and network."""
     found = sides(records)
     timed = [side for side in found if side.claims]
-    devices = [side.device for side in found]
     everything = [arm for side in found for arm in side.found]
     told = question.joined({side.device: _tell(side) for side in found})
     if not any(side.lead for side in found):
@@ -261,7 +243,7 @@ def answer(records: list[Record]) -> Findings:
     return Findings(
         **vars(told),
         numbers={side.device: _numbers(side) for side in timed},
-        why=[text for side in timed for text in _why(side, say.on(side.device, devices))],
+        why=question.on_each({side.device: _why(side) for side in found}),
         method=_method(records),
         caveats=CAVEATS,
         views=[_view(side) for side in timed if sum(bool(arm.seen) for arm in side.found) > 1]
@@ -314,13 +296,8 @@ def _tell(side: Side) -> Told:
         short = WINNER[lead.word] + (f"; from scratch {ratio}" if lead.different else "")
         takes = say.takes(lead.seen, lead.word)
         sentence = f"{WINNER[lead.word]}: a {kind(lead)} from scratch takes {takes}. "
-    others = arms.grouped(
-        [arm for arm in side.mains if arm is not lead], lambda arm: arm.lost or str(arm.word)
-    )
-    rest = ", ".join(
-        f"{say.listed(kind(arm).removesuffix(' network') for arm in same)}: {word}"
-        for word, same in others.items()
-    )
+    others = [arm for arm in side.mains if arm is not lead]
+    rest = arms.each_word(others, lambda arm: kind(arm).removesuffix(" network"))
     sentence += f"From scratch, {rest}." if rest else ""
     cells = [Main(kind(arm), arm.word, arm.lost) for arm in side.mains]
     return Told(short, sentence.strip(), _so(side), cells)
@@ -338,31 +315,27 @@ def _so(side: Side) -> str:
     return "Use nn.Module." if slower else ""
 
 
-def _why(side: Side, where: str) -> list[str]:
+def _why(side: Side) -> list[str]:
     """How the ratio changes with the network."""
     told = [
         f"of the {name} by {say.ratio(exponential(line))} ({line.count} perceptrons)"
         for axis, name in AXES.items()
         if (line := trend(side.found, axis))
     ]
-    text = f"{where}A doubling changes the ratio of from scratch to nn.Module: {say.listed(told)}."
+    text = f"A doubling changes the ratio of from scratch to nn.Module: {say.listed(told)}."
     return [text] if told else []
 
 
 def _numbers(side: Side) -> dict[str, Any]:
-    slopes = {axis: line for axis in AXES if (line := trend(side.found, axis))}
+    growth = {
+        axis: {**verdict.ends("factor", exponential(line)), "p": line.p, "networks": line.count}
+        for axis in AXES
+        if (line := trend(side.found, axis))
+    }
     return {
-        "claims": {text: truth.value for text, (truth, _) in side.claims.items()},
+        "claims": {text: cell.text for text, cell in side.claims.items()},
         "steps": [_flat(arm) for arm in side.found if arm.value],
-        "growth_per_doubling": {
-            SCRATCH: {
-                axis: {
-                    **verdict.ends("factor", exponential(line)),
-                    **{"p": line.p, "networks": line.count},
-                }
-                for axis, line in slopes.items()
-            }
-        },
+        "growth_per_doubling": {SCRATCH: growth},
     }
 
 
@@ -389,8 +362,7 @@ def _method(records: Sequence[Record]) -> list[str]:
 CAVEATS = [
     "“From scratch” is not one program: another loss or update by hand has another ratio. The "
     "source is workflow/scripts/assay/ladder/rungs.py and by_hand.py.",
-    "NumPy and torch call different libraries for products, so their ratio is also one between "
-    "those.",
+    "NumPy and torch call different libraries for products: their ratio is also one of those.",
 ]
 
 
@@ -405,19 +377,17 @@ def _view(side: Side) -> Shown:
         name: [a.row(text=Word.UNKNOWN.value if a.word == Word.UNKNOWN else a.told) for a in own]
         for name, own in arms.grouped(shown, lambda arm: arm.group).items()
     }
-    axis = Axis(
-        "time of a step against nn.Module (bar: 95 %)", lambda x: f"{say.short(x)} ×", log=True
-    )
+    axis = Axis("time of a step, nn.Module's is 1 (bar: 95 %)", log=True)
     return question.dotted(TITLE, rows, axis, name=side.device, line=1.0)
 
 
 def _claims(timed: Sequence[Side]) -> Shown:
     """The claims of the prose and what became of them."""
     devices = [side.device for side in timed]
-    told = [
-        [f"{say.on(side.device, devices)}{text}", Cell(text=truth.value, sign=SIGNS[truth]), why]
+    told: list[list[Content]] = [
+        [f"{say.on(side.device, devices)}{text}", cell, cell.reason]
         for side in timed
-        for text, (truth, why) in side.claims.items()
+        for text, cell in side.claims.items()
     ]
     title = "What the textbook says, and what was found"
     return question.tabled(title, ("claim", "verdict", "why"), told)

@@ -8,13 +8,13 @@ find so.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from assay.answer import arms, inference, model, question, say, trials, verdict
 from assay.answer.inference import PowerLaw
@@ -48,10 +48,6 @@ ITEMS = {"in_parameters": "in parameters()", "in_state_dict": "in state_dict()",
          "restored": "there after a reload"}  # fmt: skip
 WAYS = {"is_parameter": "is the parameter", "has_gradient": "has its gradient",
         "writes_through": "writing changes it"}  # fmt: skip
-CHECKS = {"item": "item", "way": "access"}  # checks of many things, by what these are
-
-Key = tuple[str, frozenset[tuple[str, Any]]]  # what tells a trial from others: device, sizes
-
 
 # ---- the law -------------------------------------------------------------------------------------
 
@@ -62,7 +58,7 @@ class Law:
 
     device: str
     layer: str
-    rows: pd.DataFrame  # one per size: factors, bound, std, count, …
+    sizes: int
     distribution: str
     fit: PowerLaw  # of the width: the largest weight if uniform, else the standard deviation
 
@@ -79,65 +75,44 @@ class Law:
         return [factor for factor in self.fit.exponents if self.depends_on(factor)]
 
     @property
-    def unclear(self) -> list[str]:
-        """The factors of which it cannot be told."""
-        return [factor for factor in self.fit.exponents if self.depends_on(factor) is None]
-
-    @property
     def as_claimed(self) -> bool | None:
         """Whether it is uniform, in a range that takes every input and output into account."""
-        possible = len(self.depends + self.unclear) == len(self.fit.exponents)
-        if self.distribution != UNIFORM or not possible:
+        known = {self.depends_on(factor) for factor in self.fit.exponents}
+        if self.distribution != UNIFORM or False in known:
             return False
-        return None if self.unclear else True
+        return None if None in known else True
+
+
+def tested(records: Sequence[Record]) -> pd.DataFrame:
+    """One row per trial, with the tests of every size; all are Holm-corrected as one family."""
+
+    def factors(each: Record, trial: Trial) -> dict[str, Any]:
+        found: Any = trial.result.get("factors")
+        return found or {}
+
+    rows = trials.frame(records, add=factors)
+    if "tested" not in rows:
+        return rows
+    drawn = rows[rows["tested"].notna() & (rows["status"] == Status.OK)]
+    raw = pd.DataFrame({name: _p(drawn, name) for name in (UNIFORM, NORMAL)}, drawn.index)
+    corrected = raw.copy()
+    corrected[:] = np.reshape(inference.holm(raw.to_numpy().ravel()), raw.shape)
+    p_values = raw.add_suffix("_p").join(corrected.add_suffix("_p_corrected"))
+    return rows.join(corrected >= SIGNIFICANCE).join(p_values)
+
+
+def _p(rows: Any, name: str) -> Any:
+    """p-values of Kolmogorov–Smirnov distances, asymptotic as the values are many."""
+    return stats.kstwobign.sf(np.sqrt(rows["tested"]) * rows[f"{name}_distance"])
 
 
 def laws(records: Sequence[Record]) -> list[Law]:
     """Every kind of layer on every device of which enough sizes were measured for a law."""
-    rows = pd.DataFrame([*tested(records).values()])
-    if rows.empty:
-        return []
-    found = (
-        _law(str(device), str(layer), part.dropna(axis="columns"))
-        for (device, layer), part in rows.groupby(["device", "layer"], sort=False)
-    )
+    rows = tested(records)
+    drawn = rows[rows[UNIFORM].notna()] if UNIFORM in rows else pd.DataFrame()
+    kinds = drawn.groupby(["device", "layer"], sort=False) if len(drawn) else ()
+    found = (_law(*map(str, key), part.dropna(axis="columns")) for key, part in kinds)
     return [law for law in found if law]
-
-
-def tested(records: Sequence[Record]) -> dict[Key, dict[str, Any]]:
-    """Every size of every layer with its tests; all are Holm-corrected as one family."""
-    drawn: dict[Key, Any] = {
-        _key(each, trial): {**trial.what, **trial.result}
-        for each in records
-        for trial in each.trials
-        if trial.status == Status.OK and "factors" in trial.result
-    }
-    raw = [(_p(row, UNIFORM), _p(row, NORMAL)) for row in drawn.values()]
-    corrected = inference.holm([p for pair in raw for p in pair])
-    found = {}
-    for i, (key, row) in enumerate(drawn.items()):
-        uniform, normal = corrected[2 * i : 2 * i + 2]
-        found[key] = {
-            "device": key[0],
-            **trials.plain(row),
-            **row["factors"],
-            "uniform": uniform >= SIGNIFICANCE,
-            "normal": normal >= SIGNIFICANCE,
-            "uniform_p": raw[i][0],
-            "normal_p": raw[i][1],
-            "uniform_p_corrected": uniform,
-            "normal_p_corrected": normal,
-        }
-    return found
-
-
-def _key(each: Record, trial: Trial) -> Key:
-    return str(each.axes["device"]), frozenset(trial.what.items())
-
-
-def _p(row: Mapping[str, Any], name: str) -> float:
-    """p-value of a Kolmogorov–Smirnov distance, asymptotic as the values are many."""
-    return float(stats.kstwobign.sf(math.sqrt(row["tested"]) * row[f"{name}_distance"]))
 
 
 def _law(device: str, layer: str, rows: pd.DataFrame) -> Law | None:
@@ -148,34 +123,24 @@ def _law(device: str, layer: str, rows: pd.DataFrame) -> Law | None:
         fit = inference.power_law(width, factors)
     except ValueError:  # the sizes that were not lost vary in one factor only
         return None
-    return Law(device, layer, rows, distribution, fit)
+    return Law(device, layer, len(rows), distribution, fit)
 
 
 # ---- what else was seen --------------------------------------------------------------------------
 
 
-def checks(records: Sequence[Record], check: str) -> list[Trial]:
-    """Every trial of one kind of check that went well."""
-    return [
-        trial
-        for each in records
-        for trial in each.trials
-        if trial.what.get("check") == check and trial.status == Status.OK
-    ]
-
-
 def matrix(
-    records: Sequence[Record], what: str = "item", names: Iterable[str] = ITEMS
+    records: Sequence[Record], check: str = "item", what: str = "item", names: Iterable[str] = ITEMS
 ) -> dict[str, dict[str, bool]]:
     """Thing by thing, what holds of it; a device where something does not overrules the others."""
     found: dict[str, dict[str, bool]] = {}
-    for trial in checks(records, CHECKS[what]):
+    for trial in trials.checks(records, check):
         known = found.setdefault(str(trial.what[what]), dict.fromkeys(names, True))
         known |= {name: bool(known[name] and trial.result[name]) for name in known}
     return found
 
 
-def tie_word(result: Mapping[str, Any]) -> str:
+def _tied(result: Mapping[str, Any]) -> str:
     """What an operation did to a tie."""
     if result["refused"]:
         return "refused"
@@ -186,9 +151,9 @@ def tie_word(result: Mapping[str, Any]) -> str:
 
 def _ties(records: Sequence[Record]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
-    for trial in checks(records, "tie"):
-        one = found.setdefault(str(trial.what["sharing"]), {})
-        one[str(trial.what["operation"])] = tie_word(trial.result)
+    for trial in trials.checks(records, "tie"):
+        sharing, operation = str(trial.what["sharing"]), str(trial.what["operation"])
+        found.setdefault(sharing, {})[operation] = _tied(trial.result)
     return found
 
 
@@ -202,14 +167,11 @@ def answer(records: list[Record]) -> Findings:
         name: _tell(own, {law.layer: law for law in found if law.device == name})
         for name, own in by_device.items()
     }
+    rows = [row for law in found for row in _law_rows(law)]
     views = [_view(name, own) for name, own in arms.grouped(found, attrgetter("device")).items()]
     return Findings(
         **vars(question.joined(told)),
-        numbers={
-            "laws": [row for law in found for row in _law_rows(law)],
-            "items": matrix(records),
-            "ties": _ties(records),
-        },
+        numbers={"laws": rows, "items": matrix(records), "ties": _ties(records)},
         why=question.on_each({name: _why(own) for name, own in by_device.items()}),
         method=_method(records),
         caveats=[
@@ -220,7 +182,7 @@ def answer(records: list[Record]) -> Findings:
         views=views or question.nothing(TITLE),
         folded=_folded(records),
         table=_table(found),
-        frame=_frame(records, found),
+        frame=pd.concat([tested(records), pd.DataFrame(rows)]),
     )
 
 
@@ -243,39 +205,35 @@ def _claim(records: Sequence[Record], law: Law | None) -> tuple[str, str, Main]:
         lost = trials.lost(records, "topic", "initialisation")
         return f"Law: {lost}", f"How Linear weights begin: {lost}.", Main(name, lost=lost)
     if law.as_claimed is None:
-        factors = say.listed(FACTORS[each] for each in law.unclear)
-        told = f"Linear weights begin uniform, but whether {factors} counts: cannot tell."
+        unclear = say.listed(FACTORS[e] for e in law.fit.exponents if law.depends_on(e) is None)
+        told = f"Linear weights begin uniform, but whether {unclear} counts: cannot tell."
         return "Cannot tell what the range depends on", told, Main(name, Word.UNKNOWN)
-    claim = CLAIMED[law.as_claimed]
-    shape = law.distribution.replace(NEITHER, "neither uniform nor normal")
-    if not law.depends:
-        by, told = "whatever the sizes", "whatever the sizes"
-    else:
+    claim = f"the claim is {CLAIMED[law.as_claimed]}"
+    by = told = "whatever the sizes"
+    if law.depends:
         only = " only" if len(law.depends) == 1 else ""
         by = f"set by {say.listed(FACTORS[each] for each in law.depends)}{only}"
         told = f"their range {by} (exponent {_exponent(law.fit.exponents[law.depends[0]])})"
-    sentence = f"Linear weights begin {shape}, {told}: the claim is {claim}."
-    return f"{say.capital(by)}; the claim is {claim}", sentence, Main(name)
+    shape = law.distribution.replace(NEITHER, "neither uniform nor normal")
+    return (
+        f"{say.capital(by)}; {claim}",
+        f"Linear weights begin {shape}, {told}: {claim}.",
+        Main(name),
+    )
 
 
 def _saved(records: Sequence[Record]) -> tuple[str, list[Main]]:
     """Whether a state_dict holds all parameters: as a sentence, and what that rests on."""
     tried = [t for each in records for t in each.trials if t.what.get("check") == "layer"]
-    well = checks(records, "layer")
-    if not well:
+    bad = [t for t in tried if t.status != Status.OK]
+    if len(bad) == len(tried):
         lost = trials.lost(records, "topic", "storage")
         return f"What a state_dict holds: {lost}.", [Main("state_dict", lost=lost)]
-    gone = [
-        Main(str(trial.what["layer"]), lost=model.lost(trial.status))
-        for trial in tried
-        if trial.status != Status.OK
-    ]
-    lacking = [str(trial.what["layer"]) for trial in well if trial.result["missing"]]
-    holds = f"lacks parameters of {say.few(lacking)}" if lacking else (
-        "holds every registered parameter"
-    )  # fmt: skip
-    lost = f" ({len(gone)} lost)" if gone else ""
-    return f"A state_dict {holds}{lost}.", [Main("state_dict"), *gone]
+    holds, gone = "holds every registered parameter", f" ({len(bad)} lost)" if bad else ""
+    if lacking := [t.what["layer"] for t in tried if t.result.get("missing")]:
+        holds = f"lacks parameters of {say.few(lacking)}"
+    cells = [Main(str(t.what["layer"]), lost=model.lost(t.status)) for t in bad]
+    return f"A state_dict {holds}{gone}.", [Main("state_dict"), *cells]
 
 
 def _so(records: Sequence[Record]) -> str:
@@ -301,25 +259,22 @@ WHY: dict[str, Callable[[Any], str]] = {
 
 
 def _why(records: Sequence[Record]) -> list[str]:
-    return [tell(t.result) for check, tell in WHY.items() for t in checks(records, check)]
+    return [tell(t.result) for check, tell in WHY.items() for t in trials.checks(records, check)]
 
 
 def _method(records: Sequence[Record]) -> list[str]:
-    settings = records[0].settings
-    features, channels, kernels = (
-        say.listed(settings[name]) for name in ("features", "channels", "kernels")
-    )
+    own: Any = records[0].settings
+    features, channels, kernels = (say.listed(own[e]) for e in ("features", "channels", "kernels"))
     return [
         f"Layers of every combination of {features} features (Linear, Embedding, control) or "
         f"{channels} channels (Conv2d with kernels of {kernels}, Bilinear), as torch draws them.",
-        f"Kolmogorov–Smirnov tests of the first {say.count(settings['tested_values'])} weights: "
+        f"Kolmogorov–Smirnov tests of the first {say.count(own['tested_values'])} weights: "
         "uniform up to the largest weight, or normal; a kind of layer is called so when no size "
         "contradicts.",
         "Exponents: least squares of the logarithms. The width depends on a factor when the "
         f"interval excludes 0 and the exponent exceeds {NEGLIGIBLE:g}; it does not when the whole "
         f"interval lies within ±{NEGLIGIBLE:g}. An embedding's fan-in is its number of embeddings.",
-        "state_dict: one thing of a module is changed at a time, saved, loaded into a fresh module "
-        "and looked for.",
+        "state_dict: one thing of a module is changed at a time, saved, loaded and looked for.",
     ]
 
 
@@ -364,7 +319,7 @@ def _table(found: Sequence[Law]) -> Table:
             {
                 "layer": NAMES[law.layer],
                 "device": law.device,
-                "sizes": len(law.rows),
+                "sizes": law.sizes,
                 "distribution": law.distribution,
                 "factor": FACTORS[name],
                 "exponent": Cell(text=_exponent(seen), value=seen.value),
@@ -379,13 +334,13 @@ def _table(found: Sequence[Law]) -> Table:
 
 def _folded(records: Sequence[Record]) -> list[Shown]:
     """What is saved, what becomes of a tie, and ways to a parameter."""
-    ties = _ties(records)
+    ties, ways = _ties(records), matrix(records, "access", "way", WAYS)
     operations = dict.fromkeys(name for one in ties.values() for name in one)
     kept = [[name, *(one.get(name) for one in ties.values())] for name in operations]
     found = [
         ("What a state_dict brings back", [*ITEMS.values()], _signed(matrix(records))),
         ("What an operation does to a tied weight", [*ties], kept),
-        ("Ways to a nested parameter", [*WAYS.values()], _signed(matrix(records, "way", WAYS))),
+        ("Ways to a nested parameter", [*WAYS.values()], _signed(ways)),
     ]
     return [question.tabled(title, ["what", *heads], rows) for title, heads, rows in found if rows]
 
@@ -395,12 +350,6 @@ def _signed(found: Mapping[str, Mapping[str, bool]]) -> list[Any]:
         [thing, *(Cell(text="yes" if holds else "no", sign=SIGNS[holds]) for holds in row.values())]
         for thing, row in found.items()
     ]
-
-
-def _frame(records: Sequence[Record], found: Sequence[Law]) -> pd.DataFrame:
-    """One row per trial, with the tests of every size, then one per law and factor."""
-    tests, rows = tested(records), [row for law in found for row in _law_rows(law)]
-    return trials.frame(records, rows, add=lambda each, trial: tests.get(_key(each, trial), {}))
 
 
 def _law_rows(law: Law) -> list[dict[str, Any]]:

@@ -327,6 +327,12 @@ def table(
     return Table(columns=[column for column, _ in shown], rows=rows)
 
 
+def each_word(found: Iterable[Arm], name: Callable[[Arm], str]) -> str:
+    """A word on each of several arms: ``float64 and float16: the same, float32: disturbed``."""
+    same = grouped(found, lambda arm: arm.lost or str(arm.word))
+    return ", ".join(f"{say.listed(map(name, own))}: {word}" for word, own in same.items())
+
+
 def extra(name: str, write: Callable[[Any], str]) -> Show:
     """A column of :func:`table`: a number among an arm's extras, and how it is written."""
 

@@ -64,6 +64,12 @@ def by_device(records: Sequence[Record]) -> dict[str, list[Record]]:
     return {name: [each for each in records if each.axes["device"] == name] for name in names}
 
 
+def checks(records: Iterable[Record], check: str) -> list[Trial]:
+    """Every trial of one kind of check that went well."""
+    every = (trial for each in records for trial in each.trials)
+    return [t for t in every if t.what.get("check") == check and t.status == Status.OK]
+
+
 def cited(
     path: Path, columns: Sequence[str], positive: str, names: str, known: Container[str]
 ) -> pd.DataFrame:
