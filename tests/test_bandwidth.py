@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from assay import contention, record, statistic
-from assay.answer import occasion, question
+from assay.answer import model, occasion, question
 from assay.answer.arms import Arm
 from assay.answer.model import Answer, State
 from assay.answer.verdict import Word
@@ -574,6 +574,15 @@ def test_rates_are_no_better_known_than_their_occasion(tmp_path: Path) -> None:
     assert first
     assert second
     assert first.high > second.low
+
+
+def test_a_rate_not_known_within_a_factor_of_two_is_none() -> None:
+    moved = occasion.pooled([cpu()], {"bandwidth": {"time": 0.5}})
+    found = answer.answer(moved)
+    assert model.state(found.cells) == State.UNKNOWN
+    assert found.short == "Cannot tell"
+    assert found.sentence.startswith("Cannot tell what memory gives: between ")
+    assert found.so == ""
 
 
 def test_no_scan_but_products(tmp_path: Path) -> None:

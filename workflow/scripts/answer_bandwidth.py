@@ -27,6 +27,7 @@ from assay.probe.working_sets import Cache, Point
 from assay.record import Record, Status
 from assay.statistic import Interval
 
+VAGUE = 4  # a rate between ends so many times apart is not known within a factor of two
 CLEARLY = 2  # a working set so many times the largest cache is memory's
 BANDWIDTH = "bandwidth"  # in which GPUs and CPUs are compared, beside the number formats
 TITLE = "Bandwidth by working set"
@@ -233,11 +234,16 @@ def _beyond(device: Device) -> str:
 def _tell(device: Device) -> Told:
     """What memory gives, and what to do: only where the bandwidth was seen to fall to that."""
     roof, rate = device.roof, device.rate
-    memory = [Main("memory", lost="" if roof else "not measured")]
+    vague = Word.UNKNOWN if rate and rate.high > VAGUE * rate.low else None
+    memory = [Main("memory", vague, lost="" if roof else "not measured")]
     cells = [*(memory if roof or not device.lost else []), *device.lost]
     cells = [replace(cell, name=device.where.replace(": ", " ") + cell.name) for cell in cells]
     if not roof or not rate:
         return Told("", "", "", cells)
+    if vague:
+        between = f"{say.quantity(rate.low, 'B/s')} and {say.quantity(rate.high, 'B/s')}"
+        told = f"Cannot tell what memory gives: between {between}, as the machine's speed moved."
+        return Told("Cannot tell", told, "", cells)
     top, so, how = roof.fastest, "", roof.name.replace(",", "")
     faster = top and top.low > working_sets.FALL * rate.high
     cached = f", {items.rate(top.rate)} from caches" if faster else ""
