@@ -10,7 +10,7 @@ import copy
 import functools
 from collections.abc import Iterator
 from importlib import import_module
-from itertools import combinations
+from itertools import combinations, groupby
 
 import invented
 import pytest
@@ -61,10 +61,26 @@ def test_a_short_answer_and_the_advice_are_short(name: str, world: str) -> None:
     assert len(say.once(found.so, DEVICES).split()) <= 60
 
 
+def test_devices_whose_curves_differ_are_drawn_apart() -> None:
+    """Though their knees lie between the same two batches."""
+    found = asked("batch", World(seed=11, effect=0.4, width=0.02))
+    assert not [each.name for each in question.shared(found.views) if "," in each.name]
+
+
+def test_the_switch_has_the_formats_of_a_device_side_by_side() -> None:
+    names = [each.name for each in answered("alignment", "apart").views]
+    places = [name.partition(" on ")[2] for name in names]
+    assert len([*groupby(places)]) == len(set(places))
+
+
 @functools.cache
 def answered(name: str, world: str) -> Findings:
+    return asked(name, WORLDS[world])
+
+
+def asked(name: str, world: World) -> Findings:
     config = {**copy.deepcopy(CONFIG), "devices": DEVICES}
-    records = occasion.pooled(invented.of_question(config, name, WORLDS[world]), {})
+    records = occasion.pooled(invented.of_question(config, name, world), {})
     return import_module(f"answer_{name}").answer(records)
 
 

@@ -178,6 +178,7 @@ def answer(records: list[Record]) -> Findings:
     groups = arms.grouped(_of(found, DENSE, ADDRESS, CONTRAST), _group)
     mains = [replace(headline(here), label=named.format(here[0])) for here in groups.values()]
     mains.sort(key=_interest)
+    by_device = arms.grouped(mains, lambda arm: arm.device).values()
     statuses = {str(each.axes["device"]): each.status for each in records}
     absent = [Main(d, lost=model.lost(s)) for d, s in statuses.items() if d not in measured]
     verdicts = {name: explained(here) for name, here in groups.items()}
@@ -199,7 +200,7 @@ def answer(records: list[Record]) -> Findings:
             "1025: that was the start-up of the library, not alignment.",
             "Padding to a multiple of 16 adds operations of its own.",
         ],
-        views=[view for arm in mains if (view := _view(arm, groups[_group(arm)]))]
+        views=[v for here in by_device for arm in here if (v := _view(arm, groups[_group(arm)]))]
         or question.nothing("Time per operation by size"),
         switch="Format",
         table=_table(found, anchor),

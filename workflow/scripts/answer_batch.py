@@ -379,10 +379,15 @@ def _views(here: Device) -> list[Shown]:
             Axis("% of the best speed per sample", within=(0, 100)),
             levels=[Mark(100 * NEAR, say.share(NEAR))],
         )
-        said = "; ".join(f"{name} {curve.told}" for name, curve in named.items())
+        said = "; ".join(f"{k} {curve.told} ({_spoken(curve)})" for k, curve in named.items())
         text = f"{TITLE}. {say.share(NEAR)} of it: {said}."
         shown.append(Shown(TITLE, text, drawn, name=f"{here.where.replace(':', '')}{dtype}"))
     return shown
+
+
+def _spoken(curve: Curve) -> str:
+    shares = zip(curve.shares, _shares(curve), strict=True)
+    return ", ".join(f"{batch}: {say.share(seen.value / 100)}" for batch, seen in shares)
 
 
 def _shares(curve: Curve) -> list[Interval]:
