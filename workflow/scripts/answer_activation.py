@@ -24,7 +24,7 @@ NAMES = {
     "relu": "ReLU",
     "sigmoid": "Sigmoid",
     "tanh": "Tanh",
-    "leaky_relu": "LeakyReLU(0.01)",
+    "leaky_relu": "LeakyReLU (0.01)",
     "prelu": "PReLU",
     "elu": "ELU",
     "gelu": "GELU",
