@@ -148,7 +148,8 @@ def accuracy(seen: Interval) -> str:
 def _decimals(value: float, low: float, high: float) -> int:
     width = high - low
     if 0 < width < math.inf:
-        return decimals(width)
+        one = -_magnitude(value) if low > 0 else decimals(width)  # something is not told as 0
+        return max(decimals(width), one)
     return PLAIN - 1 - _magnitude(value) if value and math.isfinite(value) else 0
 
 
