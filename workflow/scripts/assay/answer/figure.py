@@ -15,7 +15,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -26,13 +26,15 @@ import matplotlib
 
 matplotlib.use("agg")
 
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
+from scipy.optimize import isotonic_regression
 
 from assay.answer import say
 from assay.answer.model import Table, written
@@ -49,12 +51,22 @@ DASHES: list[Any] = ["-", (0, (5, 2)), (0, (1.5, 1.5))]  # tell further lines ap
 
 WIDTH = 380.0  # points: the width of a phone
 TEXT, SMALL = 14.0, 13.0  # points
+LEADING = 1.3 * SMALL  # from line to line
 ROW, GAP, EDGE = 26.0, 10.0, 4.0  # height of a row; between columns; at the border
 CELL = 30  # letters of a line in a drawn table
 AXIS_LEAST = 130.0  # of rows: where less is left for the dots, labels stand above them
 PLOT_HEIGHT = 200.0  # of lines
 TICKS = 4
+DASHED: dict[str, Any] = {
+    "color": MUTED,
+    "lw": 0.9,
+    "ls": (0, (4, 3)),
+    "zorder": 0,
+}  # the line of a mark
+MARK = "mark: "  # before the title of a mark, in the place of its id, until it is SVG
 SVG = "http://www.w3.org/2000/svg"
+
+Point = tuple[float, float]
 
 STYLE = {
     "figure.facecolor": "none",
@@ -72,7 +84,6 @@ STYLE = {
     "xtick.labelsize": SMALL,
     "ytick.labelsize": SMALL,
     "axes.linewidth": 0.8,
-    "axes.unicode_minus": True,
     "svg.fonttype": "none",
     "svg.hashsalt": "torch-assay",  # the same data give the same file
 }
@@ -163,67 +174,36 @@ def rows(
     left = max((_label_width(row) for row in listed), default=0.0)
     right = max((text_width(row.text, SMALL) for row in listed), default=0.0)
     above = left + right + 2 * GAP + AXIS_LEAST > WIDTH - 2 * EDGE
-    pitch = ROW * (1.75 if above else 1.0)
-    headings = sum(bool(name) for name in groups)
-    foot = ROW + SMALL * 1.3 * len(_wrapped(axis.name))
-    head = _lines_height(band.text) if band else EDGE
-    drawn = _figure(head + pitch * len(listed) + ROW * headings + foot)
+    pitch, free = (1.75 * ROW, 0.875 * ROW) if above else (ROW, 0.0)  # of a row; above its dot
     start, end = (0.0, 0.0) if above else (left + GAP, right + GAP)
-    axes = _axes(drawn, EDGE + start, EDGE + end, head, foot)
-    places, named = _places(groups, pitch)
-    height = pitch * len(listed) + ROW * headings
+    height = pitch * len(listed) + ROW * sum(map(bool, groups))
+    drawn, axes = _panel((EDGE + start, EDGE + end), band.text if band else "", height, axis)
     axes.set_ylim(height, 0)
     across = [each for row in listed if row.seen for each in _three(row.seen)]
     across += [each for row in listed for each in row.dots] + ([] if line is None else [line])
     _set_limits(axes, "x", across + ([band.low, band.high] if band else []), axis)
-    if band:
-        _text(drawn, EDGE, SMALL, band.text, MUTED)
-    for span in _spans(places, pitch, above):
-        if band:
-            axes.fill_betweenx(span, band.low, band.high, color=BAND, lw=0, zorder=0)
-        if line is not None:
-            axes.plot([line, line], span, color=INK, lw=0.9, zorder=1)
-    for name, y in named:
-        _in_row(axes, (0, y), -start, name, color=MUTED, size=SMALL, weight="bold")
-    for row, y in zip(listed, places, strict=True):
-        text_y, dot_y = (y - 0.42 * ROW, y + 0.4 * ROW) if above else (y, y)
-        weight = "bold" if row.strong else "normal"
-        _in_row(axes, (0, text_y), -start, row.label, color=INK, size=TEXT, weight=weight)
-        if row.note:
-            shift = text_width(row.label, TEXT, row.strong) + 0.6 * GAP
-            _in_row(axes, (0, text_y), shift - start, row.note, color=MUTED, size=SMALL)
-        _in_row(axes, (1, text_y), end, row.text, color=COLOURS[row.tone], size=SMALL, ha="right")
-        _mark(axes, row, dot_y)
-    _name_x(drawn, axes, axis)
+    top = 0.0
+    for name, group in groups.items():
+        if name:
+            _in_row(axes, (0, top + 0.6 * ROW), -start, name, weight="bold")
+            top += ROW
+        # Headings, and labels above the dots, stay free of what is behind these.
+        spans = [(top, top + pitch * len(group))]
+        if above:
+            spans = [(top + pitch * i + free, top + pitch * (i + 1)) for i in range(len(group))]
+        for span in spans:
+            if band:
+                axes.fill_betweenx(span, band.low, band.high, color=BAND, lw=0, zorder=0)
+            if line is not None:
+                axes.plot([line, line], span, color=INK, lw=0.9, zorder=1)
+        for row in group:
+            label = top + (0.455 * ROW if above else 0.5 * ROW)
+            _label(axes, row, label, (-start, end))
+            _mark(axes, row, label + 0.82 * ROW if above else label)
+            top += pitch
     axes.tick_params(left=False, labelleft=False)
     axes.spines[["left", "top", "right"]].set_visible(False)
     return drawn
-
-
-def _places(
-    groups: Mapping[str, Sequence[Row]], pitch: float
-) -> tuple[list[float], list[tuple[str, float]]]:
-    """How far down rows and headings stand, in points."""
-    rows: list[float] = []
-    headings, down = [], 0.0
-    for name, group in groups.items():
-        if name:
-            headings.append((name, down + 0.6 * ROW))
-            down += ROW
-        rows += [down + pitch * (i + 0.5) for i in range(len(group))]
-        down += pitch * len(group)
-    return rows, headings
-
-
-def _spans(places: Sequence[float], pitch: float, above: bool) -> list[tuple[float, float]]:
-    """From where to where dots stand: headings, and labels above the dots, stay free of lines."""
-    found: list[tuple[float, float]] = []
-    for y in places:
-        top, bottom = y if above else y - pitch / 2, y + pitch / 2
-        if found and math.isclose(found[-1][1], top):
-            top = found.pop()[0]
-        found.append((top, bottom))
-    return found
 
 
 def _label_width(row: Row) -> float:
@@ -231,31 +211,35 @@ def _label_width(row: Row) -> float:
     return text_width(row.label, TEXT, row.strong) + note
 
 
-def _in_row(axes: Axes, place: tuple[float, float], x: float, text: str, **font: Any) -> None:
+def _label(axes: Axes, row: Row, y: float, sides: Point) -> None:
+    """What a row is and its note, so many points from the left border; its value from the right."""
+    left, right = sides
+    weight = "bold" if row.strong else "normal"
+    _in_row(axes, (0, y), left, row.label, color=INK, size=TEXT, weight=weight)
+    if row.note:
+        left += text_width(row.label, TEXT, row.strong) + 0.6 * GAP
+        _in_row(axes, (0, y), left, row.note)
+    _in_row(axes, (1, y), right, row.text, color=COLOURS[row.tone], ha="right")
+
+
+def _in_row(axes: Axes, place: Point, x: float, text: str, **font: Any) -> None:
     """Text so many points from a border of the axes: 0 is the left one, 1 the right one."""
-    axes.annotate(
-        text, place, (x, 0), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
-        va="center", annotation_clip=False, **font,
-    )  # fmt: skip
+    _beside(axes, text, place, (x, 0), axes.get_yaxis_transform(), va="center", **font)
 
 
 def _mark(axes: Axes, row: Row, y: float) -> None:
     """The dot with its bar, or the small dots of single values."""
     colour = COLOURS[row.tone]
-    hollow = row.tone == Tone.UNKNOWN
+    fill = "white" if row.tone == Tone.UNKNOWN else colour
     if row.dots:
-        (single,) = axes.plot(row.dots, [y] * len(row.dots), "o", ms=4, color=colour, alpha=0.55)
-        _titled(single, row.title)
+        single = [y] * len(row.dots)
+        axes.plot(row.dots, single, "o", ms=4, color=colour, alpha=0.55, gid=MARK + row.title)
     elif row.seen:
-        low, high = axes.get_xlim()
-        ends = [max(low, row.seen.low), min(high, row.seen.high)]
+        ends = np.clip([row.seen.low, row.seen.high], *axes.get_xlim())
         axes.plot(ends, [y, y], color=colour, lw=2.5, solid_capstyle="butt")
     if row.seen:
-        (dot,) = axes.plot(
-            [row.seen.value], [y], "o", ms=8, color=colour, mfc="white" if hollow else colour,
-            mew=1.6, clip_on=False,
-        )  # fmt: skip
-        _titled(dot, row.title)
+        (dot,) = axes.plot([row.seen.value], [y], "o", ms=8, color=colour, mfc=fill, mew=1.6)
+        dot.set(clip_on=False, gid=MARK + row.title)
 
 
 # ---- lines --------------------------------------------------------------------------------------
@@ -292,27 +276,24 @@ def lines(
     The name of the axis upwards stands above it; within the band nothing differs.
     """
     series = _together(series)
-    names = max((text_width(line.name, SMALL) for line in series), default=0.0)
-    names = names if len(series) > 1 else 0.0
-    head = _lines_height(y.name) + (SMALL * 1.5 if marks else 0.0)
-    foot = ROW + SMALL * 1.3 * len(_wrapped(x.name))
-    drawn = _figure(head + PLOT_HEIGHT + foot)
-    axes = _axes(drawn, 0.0, EDGE + (names + GAP if names else 0.0), head, foot)
-    across = [each for line in series for each in line.x]
+    names = [text_width(line.name, SMALL) + GAP for line in series if len(series) > 1]
+    right = EDGE + max(names, default=0.0)
+    drawn, axes = _panel((0.0, right), y.name, PLOT_HEIGHT, x, SMALL * 1.5 if marks else 0.0)
     up = [each for line in series for seen in line.seen for each in _three(seen)]
-    _set_limits(axes, "y", up + [mark.at for mark in levels], y)
-    left = max(text_width(y.tick(each), SMALL) for each in _ticks(axes, "y", y)) + EDGE + GAP
-    axes.set_position(_box(drawn, left, EDGE + (names + GAP if names else 0.0), head, foot))
+    ticks = _set_limits(axes, "y", up + [mark.at for mark in levels], y)
+    left = (max(text_width(tick, SMALL) for tick in ticks) + EDGE + GAP) / WIDTH
+    box = axes.get_position()
+    axes.set_position((left, box.y0, box.x1 - left, box.height))
+    across = [each for line in series for each in line.x]
     _set_limits(axes, "x", across + [mark.at for mark in marks], x)
     if band:
         axes.axhspan(band.low, band.high, color=BAND, lw=0, zorder=0)
     _draw_marks(axes, marks, levels)
-    for i, line in enumerate(series):
-        dash = DASHES[i // len(CYCLE) % len(DASHES)]
-        _draw_line(axes, line, CYCLE[i % len(CYCLE)], dash, y)
-    _name_ends(axes, series, y)
-    _text(drawn, EDGE, SMALL, y.name, MUTED)
-    _name_x(drawn, axes, x)
+    colours = [CYCLE[i % len(CYCLE)] for i in range(len(series))]
+    for i, (line, colour) in enumerate(zip(series, colours, strict=True)):
+        _draw_line(axes, line, colour, DASHES[i // len(CYCLE) % len(DASHES)], y)
+    if names:
+        _name_ends(axes, series, colours)
     axes.spines[["top", "right"]].set_visible(False)
     return drawn
 
@@ -326,75 +307,46 @@ def _together(series: Sequence[Line]) -> list[Line]:
 
 
 def _draw_line(axes: Axes, line: Line, colour: str, dash: Any, y: Axis) -> None:
-    values = [seen.value for seen in line.seen]
-    axes.plot(line.x, values, color=colour, lw=1.8, ls=dash)
-    bottom, top = axes.get_ylim()
+    axes.plot(line.x, [seen.value for seen in line.seen], color=colour, lw=1.8, ls=dash)
     for place, seen in zip(line.x, line.seen, strict=True):
         if seen.high > seen.low:
-            ends = [max(bottom, seen.low), min(top, seen.high)]
+            ends = np.clip([seen.low, seen.high], *axes.get_ylim())
             axes.plot([place, place], ends, color=colour, lw=1.6)
-        (dot,) = axes.plot([place], [seen.value], "o", ms=5.5, color=colour, clip_on=False)
-        _titled(dot, f"{line.name}: {y.tick(seen.value)}" if line.name else y.tick(seen.value))
+        title = f"{line.name}: {y.tick(seen.value)}" if line.name else y.tick(seen.value)
+        axes.plot([place], [seen.value], "o", ms=5.5, color=colour, clip_on=False, gid=MARK + title)
 
 
 def _draw_marks(axes: Axes, marks: Sequence[Mark], levels: Sequence[Mark]) -> None:
     """Named places: across above the panel where they do not touch, heights within it."""
     free = -math.inf
-    box = axes.get_window_extent()
-    points = 72 / axes.figure.dpi
     for mark in sorted(marks, key=lambda each: each.at):
-        axes.axvline(mark.at, color=MUTED, lw=0.9, ls=(0, (4, 3)), zorder=0)
-        place = (axes.transData.transform((mark.at, 1))[0] - box.x0) * points
+        axes.axvline(mark.at, **DASHED)
         width = text_width(mark.name, SMALL)
-        start = min(place - width / 2, box.width * points - width)
+        place = axes.transData.transform((mark.at, 1))[0] - axes.bbox.x0
+        start = min(place - width / 2, axes.bbox.width - width)
         if start > free:
-            axes.annotate(
-                mark.name, (0, 1), (start, 4), xycoords="axes fraction",
-                textcoords="offset points", color=MUTED, fontsize=SMALL, annotation_clip=False,
-            )  # fmt: skip
+            _beside(axes, mark.name, (0, 1), (start, 4))
             free = start + width + GAP
     for mark in levels:
-        axes.axhline(mark.at, color=MUTED, lw=0.9, ls=(0, (4, 3)), zorder=0)
-        axes.annotate(
-            mark.name, (0, mark.at), (4, 3), xycoords=axes.get_yaxis_transform(),
-            textcoords="offset points", color=MUTED, fontsize=SMALL,
-        )  # fmt: skip
+        axes.axhline(mark.at, **DASHED)
+        _beside(axes, mark.name, (0, mark.at), (4, 3), axes.get_yaxis_transform())
 
 
-def _name_ends(axes: Axes, series: Sequence[Line], y: Axis) -> None:
-    """Names to the right of where lines end, moved apart; a thin leader leads to each."""
-    if len(series) < 2:
-        return
-    bottom, top = axes.get_ylim()
-    scale = math.log if y.log else float
-    low, high = scale(bottom), scale(top)
-    heights = [(scale(line.seen[-1].value) - low) / (high - low) * PLOT_HEIGHT for line in series]
-    ends = spread(heights, SMALL * 1.25, PLOT_HEIGHT)
-    points, box = 72 / axes.figure.dpi, axes.get_window_extent()
-    for i, (line, end) in enumerate(zip(series, ends, strict=True)):
-        last = (line.x[-1], line.seen[-1].value)
-        x, y = axes.transData.transform(last) * points
-        axes.annotate(
-            line.name, last, (box.x1 * points + GAP - x, box.y0 * points + end - y),
-            textcoords="offset points", va="center", fontsize=SMALL, annotation_clip=False,
-            color=CYCLE[i % len(CYCLE)],
-        )  # fmt: skip
+def _name_ends(axes: Axes, series: Sequence[Line], colours: Sequence[str]) -> None:
+    """Names to the right of where lines end, moved apart."""
+    ends = [axes.transData.transform((line.x[-1], line.seen[-1].value))[1] for line in series]
+    places = spread([end - axes.bbox.y0 for end in ends], SMALL * 1.25, PLOT_HEIGHT)
+    for line, place, colour in zip(series, places, colours, strict=True):
+        _beside(axes, line.name, (1, 0), (GAP, place), color=colour, va="center")
 
 
 def spread(values: Sequence[float], least: float, highest: float) -> list[float]:
     """Positions for names: near their values, at least so far apart, and within 0 … highest."""
-    order = sorted(range(len(values)), key=lambda i: values[i])
-    placed: list[float] = []
-    for i in order:
-        placed.append(max(values[i], placed[-1] + least) if placed else values[i])
-    # Pushing only upwards would leave the names above their lines on average.
-    shift = sum(p - values[i] for p, i in zip(placed, order, strict=True)) / max(1, len(order))
-    top, last = max(highest, least * (len(order) - 1)), len(order) - 1
-    positions = [0.0] * len(values)
-    for k, (p, i) in enumerate(zip(placed, order, strict=True)):
-        # Room is left for those below and for those above.
-        positions[i] = min(max(p - shift, k * least), top - (last - k) * least)
-    return positions
+    order, steps = np.argsort(values, kind="stable"), least * np.arange(len(values))
+    placed = isotonic_regression(np.asarray(values)[order] - steps).x
+    positions = np.empty(len(values))
+    positions[order] = np.clip(placed, 0.0, max(0.0, highest - steps[-1])) + steps
+    return [float(each) for each in positions]
 
 
 # ---- tables as figures --------------------------------------------------------------------------
@@ -402,42 +354,31 @@ def spread(values: Sequence[float], least: float, highest: float) -> list[float]
 
 def matrix(table: Table) -> Figure:
     """A table drawn, for where no HTML is: beside the page, and in Snakemake's own report."""
-    texts = [[f"{each.name} ({each.unit})" if each.unit else each.name for each in table.columns]]
-    texts += [[*map(written, row)] for row in table.rows]
-    cells = [[textwrap.wrap(each, CELL, break_long_words=False) for each in row] for row in texts]
-    heights = [ROW + 1.3 * SMALL * (max(1, *map(len, row)) - 1) for row in cells]
+    heads = [f"{each.name} ({each.unit})" if each.unit else each.name for each in table.columns]
+    cells = [
+        [textwrap.wrap(each, CELL, break_long_words=False) or [""] for each in row]
+        for row in (heads, *([*map(written, row)] for row in table.rows))
+    ]
+    heights = [ROW + LEADING * (max(map(len, row)) - 1) for row in cells]
     wide = [
         GAP
-        + max(
-            text_width(line, SMALL, not i or not y)
-            for y, row in enumerate(cells)
-            for line in row[i] or [""]
-        )
+        + max(text_width(line, SMALL, i < 1 or row is cells[0]) for row in cells for line in row[i])
         for i in range(len(table.columns))
     ]
-    width = max(WIDTH, sum(wide) + 2 * EDGE)
-    drawn = _figure(sum(heights) + 2 * EDGE, width)
-    axes = _axes(drawn, EDGE, EDGE, EDGE, EDGE)
-    axes.set_axis_off()
-    axes.set_xlim(0, width - 2 * EDGE)
-    axes.set_ylim(sum(heights), 0)
-    top = 0.0
-    for y, row in enumerate(cells):
-        right = 0.0
-        for i, cell in enumerate(row):
-            weight = "normal" if y and i else "bold"
+    drawn, axes = canvas(max(WIDTH, sum(wide) + 2 * EDGE), sum(heights) + 2 * EDGE)
+    for row, top in zip(cells, accumulate(heights, initial=EDGE), strict=False):
+        for i, (cell, left) in enumerate(zip(row, accumulate(wide, initial=EDGE), strict=False)):
+            weight = "bold" if i < 1 or row is cells[0] else "normal"
             for k, line in enumerate(cell):
-                down = top + ROW / 2 + 1.3 * SMALL * k
-                axes.text(right, down, line, va="center", fontsize=SMALL, fontweight=weight)
-            right += wide[i]
-        top += heights[y]
+                down = top + ROW / 2 + LEADING * k
+                axes.text(left, down, line, va="center", size=SMALL, weight=weight)
     return drawn
 
 
 def nothing(why: str) -> Figure:
     """The figure of an answer for which nothing could be measured."""
-    drawn = _figure(ROW + _lines_height(why))
-    _text(drawn, EDGE, ROW, why, INK)
+    drawn = _figure(ROW + _height(why))
+    _text(drawn, ROW, why, INK)
     return drawn
 
 
@@ -447,10 +388,8 @@ def nothing(why: str) -> Figure:
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     """An empty drawing of so many points, whose coordinates are points from the upper left."""
     drawn = _figure(height, width)
-    axes = _axes(drawn, 0, 0, 0, 0)
+    axes = drawn.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
     return drawn, axes
 
 
@@ -461,49 +400,49 @@ def fitting(text: str, size: float, room: float, strong: bool = False) -> float:
 
 def bar(axes: Axes, place: tuple[float, float], size: tuple[float, float], title: str) -> None:
     """A bar on a :func:`canvas` from its upper left corner, with its value as its title."""
-    mark = Rectangle(place, *size, color=BLUE, lw=0)
-    axes.add_patch(mark)
-    _titled(mark, title)
+    axes.add_patch(Rectangle(place, *size, color=BLUE, lw=0, gid=MARK + title))
 
 
 # ---- what all kinds share -----------------------------------------------------------------------
 
 
 def _figure(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure of so many points."""
+    """An empty figure of so many points, each of which is a pixel while it is drawn."""
     sns.set_theme(style="ticks", rc=STYLE)
     return Figure(figsize=(width / 72, height / 72), dpi=72)
 
 
-def _axes(drawn: Figure, left: float, right: float, top: float, bottom: float) -> Axes:
-    return drawn.add_axes(_box(drawn, left, right, top, bottom))
+def _panel(
+    free: Point, above: str, height: float, x: Axis, marks: float = 0.0
+) -> tuple[Figure, Axes]:
+    """A figure of axes so many points high, with so many free to the left and to the right.
+
+    A text stands above them, and room for names of marks; below them what lies across.
+    """
+    top = (_height(above) if above else EDGE) + marks
+    foot = ROW + LEADING * len(_wrapped(x.name))
+    whole = top + height + foot
+    drawn = _figure(whole)
+    axes = drawn.add_axes((free[0] / WIDTH, foot / whole, 1 - sum(free) / WIDTH, height / whole))
+    _text(drawn, SMALL, above)
+    _text(drawn, top + height + ROW + 0.8 * SMALL, x.name)
+    return drawn, axes
 
 
-def _box(
-    drawn: Figure, left: float, right: float, top: float, bottom: float
-) -> tuple[float, float, float, float]:
-    """Where axes lie that leave so many points free at each border, in shares of the figure."""
-    width, height = (72 * each for each in drawn.get_size_inches())
-    return (
-        left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height,
-    )  # fmt: skip
-
-
-def _text(drawn: Figure, x: float, down: float, text: str, colour: str) -> None:
-    """Text at so many points from the left and from the top, in lines."""
-    width, height = (72 * each for each in drawn.get_size_inches())
-    for i, line in enumerate(_wrapped(text)):
-        drawn.text(
-            x / width, 1 - (down + 1.3 * SMALL * i) / height, line, color=colour, fontsize=SMALL,
-            va="baseline",
-        )  # fmt: skip
-
-
-def _name_x(drawn: Figure, axes: Axes, axis: Axis) -> None:
-    """The axis's name below its ticks, in as many lines as the drawing's width asks for."""
+def _text(drawn: Figure, down: float, text: str, colour: str = MUTED) -> None:
+    """Text in lines, the first of which stands so many points from the top."""
     height = 72 * drawn.get_size_inches()[1]
-    below = height - 1.3 * SMALL * (len(_wrapped(axis.name)) - 1) - 0.5 * SMALL
-    _text(drawn, EDGE, below, axis.name, MUTED)
+    for i, line in enumerate(_wrapped(text)):
+        y = 1 - (down + LEADING * i) / height
+        drawn.text(EDGE / WIDTH, y, line, color=colour, size=SMALL, va="baseline")
+
+
+def _beside(
+    axes: Axes, text: str, at: Point, offset: Point, within: Any = "axes fraction", **font: Any
+) -> None:
+    """Text so many points from a place, in shares of the axes or other coordinates."""
+    options: dict[str, Any] = {"color": MUTED, "size": SMALL, "annotation_clip": False, **font}
+    axes.annotate(text, at, offset, within, textcoords="offset points", **options)
 
 
 def _wrapped(text: str) -> list[str]:
@@ -513,8 +452,8 @@ def _wrapped(text: str) -> list[str]:
     return [line.replace("\u00a0", " ") for line in lines]
 
 
-def _lines_height(text: str) -> float:
-    return 1.3 * SMALL * len(_wrapped(text)) + 0.6 * SMALL
+def _height(text: str) -> float:
+    return LEADING * len(_wrapped(text)) + 0.6 * SMALL
 
 
 def text_width(text: str, size: float, strong: bool = False) -> float:
@@ -529,90 +468,70 @@ def _three(seen: Interval) -> tuple[float, float, float]:
     return seen.value, seen.low, seen.high
 
 
-def _set_limits(axes: Axes, which: str, values: Sequence[float], axis: Axis) -> None:
-    """Limits a little wider than the values, and a few ticks whose names do not touch."""
+def _set_limits(axes: Axes, which: str, values: Sequence[float], axis: Axis) -> list[str]:
+    """Limits a little wider than the values, and a few ticks, whose names it returns."""
     least, most = axis.within
     known = [min(max(each, least), most) for each in values if not math.isnan(each)]
     known = [each for each in known if math.isfinite(each) and (each > 0 or not axis.log)]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
     if axis.log:
-        axes.set_xscale("log") if which == "x" else axes.set_yscale("log")
         room = (high / low) ** 0.06 if high > low else 1.2
         low, high = low / room, high * room
     else:
         room = 0.06 * (high - low) or abs(high) * 0.1 or 1.0
         low, high = max(least, low - room), min(most, high + room)
-    (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
-    named = axes.xaxis if which == "x" else axes.yaxis
-    named.set_minor_locator(NullLocator())
-    places = _ticks(axes, which, axis)
-    named.set_major_locator(FixedLocator(places))
-    named.set_ticklabels([axis.tick(each) for each in places])
+    scale = "log" if axis.log else "linear"
+    axes.set(**{f"{which}scale": scale, f"{which}lim": (low, high)})
+    given = axis.ticks or _round_values(low, high, axis.log)
+    places = [each for each in given if low <= each <= high] or [low, high]
+    if which == "x":
+        places = _apart(axes, places, axis)
+    names = [axis.tick(each) for each in places]
+    axes.set(**{f"{which}ticks": places, f"{which}ticklabels": names})
+    (axes.xaxis if which == "x" else axes.yaxis).set_ticks([], minor=True)
+    return names
 
 
-def _ticks(axes: Axes, which: str, axis: Axis) -> list[float]:
-    """Where ticks stand: as given, or a few round values; fewer where names touch or stand out."""
-    low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
-    places = [*axis.ticks] or _round_values(low, high, axis.log)
-    places = [each for each in places if low <= each <= high] or [low, high]
-    if which == "y":
-        return places
-    points = 72 / axes.figure.dpi
-
-    def ends(place: float) -> tuple[float, float]:
-        middle, half = (
-            axes.transData.transform((place, 1))[0],
-            text_width(axis.tick(place), SMALL) / 2,
-        )
-        return middle * points - half, middle * points + half
-
-    border = axes.figure.bbox.width * points
-    inside = [place for place in places if ends(place)[0] >= 0 and ends(place)[1] <= border]
-    places = inside if len(inside) > 1 else places
-    if axis.ticks:  # uneven ones: as many as have room
-        kept = places[:1]
-        for place in places[1:]:
-            if ends(place)[0] - ends(kept[-1])[1] >= GAP / 2:
-                kept.append(place)
-        return kept
-    while len(places) > 2 and any(ends(b)[0] - ends(a)[1] < GAP / 2 for a, b in pairwise(places)):
-        places = places[::2]
-    return places
+def _apart(axes: Axes, places: Sequence[float], axis: Axis) -> list[float]:
+    """Those ticks whose names stay in the drawing: all, or every second, … that do not touch."""
+    ends = {}
+    for place in places:
+        half = text_width(axis.tick(place), SMALL) / 2
+        middle = axes.transData.transform((place, 1))[0]
+        ends[place] = middle - half, middle + half
+    inside = [each for each in places if ends[each][0] >= 0 and ends[each][1] <= WIDTH]
+    places = inside if len(inside) > 1 else [*places]
+    for step in range(1, len(places)):
+        kept = places[::step]
+        if all(ends[b][0] - ends[a][1] >= GAP / 2 for a, b in pairwise(kept)):
+            return kept
+    return places[:: max(1, len(places) - 1)]
 
 
 def _round_values(low: float, high: float, log: bool) -> list[float]:
-    if not log:
+    """A few round values about between two, by equal steps or by equal ratios."""
+    found: list[float] = []
+    if log:
+        decades = math.log10(high / low)
+        steps = (1.0,) if decades > 2 else (1.0, 3.0) if decades > 1 else (1.0, 2.0, 5.0)
+        ticks = LogLocator(subs=steps, numticks=20).tick_values(low, high)
+        found = [float(each) for each in ticks if low <= each <= high]
+    if len(found) < 2:
         return [float(each) for each in MaxNLocator(TICKS).tick_values(low, high)]
-    decades = math.log10(high / low)
-    steps = (1.0,) if decades > 2 else (1.0, 3.0) if decades > 1 else (1.0, 2.0, 5.0)
-    found = [float(each) for each in LogLocator(subs=steps, numticks=20).tick_values(low, high)]
-    within = [each for each in found if low <= each <= high]
-    if len(within) < 2:
-        return [float(each) for each in MaxNLocator(TICKS).tick_values(low, high)]
-    return within[:: math.ceil(len(within) / (TICKS + 2))]
-
-
-def _titled(mark: Any, text: str) -> None:
-    """Keep a mark's value with it, for :func:`svg`."""
-    mark.set_gid("mark")
-    mark.set_label(text)
+    return found[:: math.ceil(len(found) / (TICKS + 2))]
 
 
 def svg(drawn: Figure, alternative: str) -> str:
     """A figure as SVG, each mark with its value as a title, described by its text alternative."""
-    titles: list[Any] = drawn.findobj(lambda artist: artist.get_gid() == "mark")
-    for number, mark in enumerate(titles):
-        mark.set_gid(f"mark-{number}")
     text = io.StringIO()
     drawn.savefig(text, format="svg", metadata={"Date": None, "Description": alternative})
     ElementTree.register_namespace("", SVG)
     ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
     root = ElementTree.fromstring(text.getvalue())
-    named = {f"mark-{number}": str(mark.get_label()) for number, mark in enumerate(titles)}
     for group in root.iter(f"{{{SVG}}}g"):
-        if group.get("id") in named:
+        if group.get("id", "").startswith(MARK):
             title = ElementTree.Element(f"{{{SVG}}}title")
-            title.text = named[str(group.get("id"))]
+            title.text = group.attrib.pop("id").removeprefix(MARK)
             group.insert(0, title)
     return ElementTree.tostring(root, encoding="unicode")
 
