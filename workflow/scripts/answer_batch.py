@@ -177,10 +177,9 @@ class Device:
         return self.step.enough and min(self.step.enough, most or self.step.enough)
 
     @property
-    def placebo_difference(self) -> float | None:
-        """Of the rule that changes nothing at the reference; None where one of them is missing."""
-        placebo, real = (f"{self.reference} {rule}" for rule in (PLACEBO, CONSTANT))
-        return accuracy.placebo_difference(accuracy.whole(self.runs), placebo, real)
+    def placebo(self) -> tuple[str, str]:
+        """What accuracies are compared with, and the rule that changes nothing there."""
+        return f"{self.reference} {CONSTANT}", f"{self.reference} {PLACEBO}"
 
     def fed(self, curve: Curve) -> dict[int, float]:
         """Share of the best product's speed at which memory feeds a linear layer, by batch."""
@@ -308,14 +307,12 @@ def _numbers(here: Device) -> dict[str, Any]:
         "between": {curve.first.group: curve.ends and [*curve.ends] for curve in told},
         "times": [arms.flat(arm) for curve in told for arm in curve.arms],
         "accuracies": [arms.flat(arm) for arm in here.accuracies],
-        "placebo_difference": here.placebo_difference,
+        "placebo_difference": accuracy.placebo_difference(accuracy.whole(here.runs), *here.placebo),
     }
 
 
 def _why(here: Device) -> list[str]:
     """The other curves and what bandwidth predicts, what the seeds could show, the placebo."""
-    placebo, real = (f"{here.reference} {rule}" for rule in (PLACEBO, CONSTANT))
-    runs = {name: own for name, own in here.runs.items() if name != placebo}
     others = [
         f"{curve.first.group} {curve.told}{_predicted(here, curve)}"
         for curve in here.curves
@@ -323,8 +320,7 @@ def _why(here: Device) -> list[str]:
     ]
     return [
         *([f"{say.share(NEAR)} of the best speed: {'; '.join(others)}."] if others else []),
-        *accuracy.resolution(runs, real),
-        *accuracy.placebo_told(here.placebo_difference, "the reference"),
+        *accuracy.notes(here.runs, *here.placebo, "the reference"),
     ]
 
 

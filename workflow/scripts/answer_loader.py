@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from assay.answer import arms, inference, model, question, say, trials, verdict
 from assay.answer.arms import Arm
@@ -85,19 +86,14 @@ def workers(found: Sequence[Arm]) -> list[Arm]:
 
 def races(records: Sequence[Record]) -> dict[str, list[Race]]:
     """Every trial by device, all comparisons judged as one family."""
-    made, found = {}, []
-    for each in records:
-        for trial in each.trials:
-            own = _arms(each, trial)
-            made[own[0].device, own[0].group] = trial
-            found += own
-    judged = arms.grouped(arms.judged(found), lambda arm: (arm.device, arm.group))
+    pairs = [(trial, _arms(each, trial)) for each in records for trial in each.trials]
+    judged = iter(arms.judged([arm for _, own in pairs for arm in own]))
     here: dict[str, list[Race]] = {device: [] for device in trials.devices(records)}
-    for key, trial in made.items():
-        own = [arm for arm in judged[key] if "against" not in arm.extras]
-        behind = [arm for arm in judged[key] if "against" in arm.extras]
-        slower = [arm.name for arm in behind if arm.word == Word.SLOWER]
-        here[key[0]].append(Race(trial, own, slower))
+    for trial, own in pairs:
+        seen = [*islice(judged, len(own))]
+        raced = [arm for arm in seen if "against" not in arm.extras]
+        slower = [arm.name for arm in seen if arm not in raced and arm.word == Word.SLOWER]
+        here[own[0].device].append(Race(trial, raced, slower))
     return here
 
 
@@ -169,20 +165,19 @@ def _tell(mine: Sequence[Race], why_not: str) -> Told:
     better = " Slice what fits into memory: that is faster." if sliced else ""
     loading = say.share(*race.loading_s(arm.name if arm.word == Word.FASTER else NONE))
     takes = say.takes(arm.seen, arm.word, "with none")
+    took = f"{epoch} with {arm.label} takes {takes}."
     match arm.word:
         case Word.FASTER:
-            short = (
-                f"{arm.label}: {say.change(arm.seen.value)}; {loading} of an epoch still loading"
-            )
+            gain = say.change(arm.seen.value)
+            short = f"{arm.label}: {gain}; {loading} of an epoch still loading"
             first = f"Take {arm.label}: {epoch} takes {takes}, {loading} of it loading."
             so = f"Set num_workers={arm.name}, persistent_workers=True.{better}"
         case Word.UNKNOWN:
             short = "Cannot tell whether workers pay"
-            first, so = f"{short}: {epoch} with {arm.label} takes {takes}.", better.strip()
+            first, so = f"{short}: {took}", better.strip()
         case _:
             short = f"No workers; {loading} of an epoch is loading"
-            first = f"Take no workers: {epoch} with {arm.label} takes {takes}."
-            so = f"Leave num_workers at 0.{better}"
+            first, so = f"Take no workers: {took}", f"Leave num_workers at 0.{better}"
     return Told(short, f"{first} {rest}".strip(), so, cells)
 
 

@@ -75,11 +75,6 @@ class Device:
         return [self.arms[name] for name in HALF if name in self.arms]
 
     @property
-    def placebo_difference(self) -> float | None:
-        """Difference between the placebo and float32."""
-        return accuracy.placebo_difference(accuracy.whole(self.runs), PLACEBO, ANCHOR)
-
-    @property
     def cells(self) -> list[Main]:
         """What the headline rests on: accuracy and step of every half precision."""
         found = [arm.main for arm in self.half] or [Main("half precision", Word.UNKNOWN)]
@@ -93,17 +88,17 @@ def compared(records: Sequence[Record]) -> dict[str, Device]:
     trained = {device: [e for e in own if e.study != STEPS] for device, own in here.items()}
     found = [arm for each in records if each.study == STEPS for arm in steps(each)]
     found += [arm for device, own in trained.items() for arm in learned(device, own)]
-    judged, devices = arms.nested(arms.judged(found)), {}
-    for device, own in here.items():
-        groups = judged.get(device, {})
-        devices[device] = Device(
+    judged = arms.nested(arms.judged(found))
+    return {
+        device: Device(
             say.on(device, here),
             {str(each.axes["precision"]): accuracy.runs(each) for each in trained[device]},
-            groups.get("", {}),
-            {group: timed for group, timed in groups.items() if group},
+            judged.get(device, {}).get("", {}),
+            {group: timed for group, timed in judged.get(device, {}).items() if group},
             trials.why_lost(each for each in own if each.study == STEPS),
         )
-    return devices
+        for device, own in here.items()
+    }
 
 
 def learned(device: str, records: Sequence[Record]) -> list[Arm]:
@@ -154,7 +149,9 @@ def answer(records: list[Record]) -> Findings:
     return Findings(
         **vars(question.joined({name: tell(here) for name, here in devices.items()})),
         numbers={name: _numbers(here) for name, here in devices.items()},
-        why=question.on_each({name: _why(here) for name, here in devices.items()}),
+        why=question.on_each(
+            {n: accuracy.notes(here.runs, ANCHOR, PLACEBO, ANCHOR) for n, here in devices.items()}
+        ),
         method=_method(records),
         caveats=[
             "One small network, one data set: gradients of deeper ones can need what these do not.",
@@ -235,16 +232,11 @@ def _so(here: Device) -> str:
     return "Stay with float32: no half precision is faster here." if stay else ""
 
 
-def _why(here: Device) -> list[str]:
-    """What the seeds could have shown, and whether the placebo is what it must be."""
-    runs = {name: own for name, own in here.runs.items() if name != PLACEBO}
-    told = accuracy.placebo_told(here.placebo_difference, ANCHOR)
-    return accuracy.resolution(runs, ANCHOR) + told
-
-
 def _numbers(here: Device) -> dict[str, Any]:
     return {
-        "placebo_difference": here.placebo_difference,
+        "placebo_difference": accuracy.placebo_difference(
+            accuracy.whole(here.runs), PLACEBO, ANCHOR
+        ),
         **sweep.numbers_by_name([*here.arms.values()]),
         "steps": {group: arms.worded(own) for group, own in here.steps.items()},
     }

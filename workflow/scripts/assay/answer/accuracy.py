@@ -50,11 +50,7 @@ def tuned(record: Record) -> dict[float, float | None]:
 
 
 def at_the_edge(found: Iterable[tuple[str, Sequence[float], float | None]]) -> list[str]:
-    """A caveat that names what had its best rate at the edge of those that were tried.
-
-    Args:
-        found: What something is called, the rates that were tried and the best of them.
-    """
+    """A caveat that names what had its best rate at the edge: of names, rates tried, the best."""
     edge = [name for name, rates, best in found if rates and best in (min(rates), max(rates))]
     named = say.few([*dict.fromkeys(edge)])
     return [f"The best rate lies at the edge of the grid for {named}."] if edge else []
@@ -144,8 +140,7 @@ def tested_images(arm: pd.DataFrame) -> int:
 
 def smallest_detectable(arms: Mapping[Key, pd.DataFrame], reference: Key | None) -> float:
     """Smallest difference that the seeds would have shown, median over the arms."""
-    sizes = []
-    arms = whole(arms)
+    sizes, arms = [], whole(arms)
     for name, arm in arms.items():
         if name != reference and reference in arms:
             pairs = _pairs(arm, arms[reference])
@@ -155,12 +150,7 @@ def smallest_detectable(arms: Mapping[Key, pd.DataFrame], reference: Key | None)
 
 
 def resolution(arms: Mapping[Key, pd.DataFrame], reference: Key | None) -> list[str]:
-    """What the seeds and the test images could have shown, in words; none without a comparison.
-
-    Args:
-        arms: The runs of what was compared, the reference among them.
-        reference: With which.
-    """
+    """What the seeds and the test images could have shown, in words; none without a comparison."""
     smallest = smallest_detectable(arms, reference)
     if reference is None or not math.isfinite(smallest):
         return []
@@ -196,12 +186,7 @@ def placebo_difference(arms: Mapping[Key, pd.DataFrame], placebo: Key, real: Key
 
 
 def placebo_told(difference: float | None, of: str) -> list[str]:
-    """Whether a placebo is what it must be, as a sentence; none where it was not measured.
-
-    Args:
-        difference: Of :func:`placebo_difference`.
-        of: What it must be, such as ``ReLU``.
-    """
+    """Whether a placebo is what it must be, such as ``ReLU``, by :func:`placebo_difference`."""
     if difference is None:
         return []
     if difference == 0:
@@ -210,6 +195,13 @@ def placebo_told(difference: float | None, of: str) -> list[str]:
         f"The placebo differs from {of} by {100 * difference:.2g} points, and it must not: "
         "mistrust this run."
     ]
+
+
+def notes(runs: Mapping[str, pd.DataFrame], reference: str, placebo: str, called: str) -> list[str]:
+    """What the seeds could have shown, and whether the placebo is what it must be."""
+    others = {name: own for name, own in runs.items() if name != placebo}
+    difference = placebo_difference(whole(runs), placebo, reference)
+    return resolution(others, reference) + placebo_told(difference, called)
 
 
 REST = "rest"  # the share of the variance that no effect explains
@@ -223,12 +215,8 @@ def variance_shares(
 
     Sums of squares of the means over cells, as in an analysis of variance; each is reduced by what
     chance alone would give it and floored at 0 (ω², Hays, "Statistics for psychologists", 1963;
-    η² would favour factors of many levels). What is left is the share :data:`REST`.
-
-    Args:
-        runs: One row per run: a column per factor, and the value.
-        value: Column whose variance is shared out.
-        effects: Factors, and interactions of them, each after the effects that it contains.
+    η² would favour factors of many levels). What is left is the share :data:`REST`. An effect, a
+    factor or an interaction of some, comes after those that it contains.
 
     Raises:
         ValueError: The experiment is not balanced: some combination of levels is missing, or is
