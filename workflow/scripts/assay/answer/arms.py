@@ -6,7 +6,7 @@ question compares are one family and are judged together, once (:func:`judged`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -24,8 +24,9 @@ ANCHOR, CONTROL = "anchor", "twin"  # as paired trials name them
 JOULES = ("energy_j", "energy_low_j", "energy_high_j")  # and their energies
 ENERGY = Column(name="energy", unit="mJ")
 
-
 Thing = TypeVar("Thing")
+Key = TypeVar("Key", bound=Hashable)
+AnyArm = TypeVar("AnyArm", bound="Arm")
 Show = Callable[["Arm"], Content]  # what an arm shows in a column
 
 
@@ -126,31 +127,24 @@ def timed(
         margin: Within which two are the same.
         per: Of how many units of work times are given, such as products; of a call when None.
     """
-    device = str(each.axes["device"])
-    if trial.status != Status.OK:
-        lost = model.lost(trial.status)
-        return [
-            Arm(device, group, name, label, lost=lost, role=_role(name, anchor, controls))
-            for name, label in labels.items()
-        ]
     result: Any = trial.result
+    device = str(each.axes["device"])
+    lost = "" if trial.status == Status.OK else model.lost(trial.status)
     found = []
     for name, label in labels.items():
+        role = Role.CONTROL if name in {CONTROL, *controls} else Role.TARGET
+        role = Role.ANCHOR if name == anchor else role
+        made = Arm(device, group, name, label, role=role, lost=lost)
         own = ANCHOR if name == anchor else name
-        if own in result["arms"]:
+        if not lost and own in result["arms"]:
             seen = verdict.paired(result, own, margin) if own in result["ratios"] else None
-            role = _role(name, anchor, controls)
             arm = result["arms"][own]
             scale = per / arm["units_per_call"] if per else 1.0
-            time, used = time_of(arm, scale), energy_of(arm, scale)
-            found.append(Arm(device, group, name, label, time, seen, role=role, extras=used))
+            used = energy_of(arm, scale)
+            made = replace(made, value=time_of(arm, scale), seen=seen, extras=used)
+        if lost or made.value:
+            found.append(made)
     return found
-
-
-def _role(name: str, anchor: str, controls: Iterable[str]) -> Role:
-    if name == anchor:
-        return Role.ANCHOR
-    return Role.CONTROL if name in {CONTROL, *controls} else Role.TARGET
 
 
 def learned(
@@ -174,24 +168,23 @@ def learned(
         extras: What else is known of an arm, by its name; its test accuracy is added.
         missing: Why an arm has no runs, by its name.
     """
-    found = []
     standings = accuracy.standings(runs, reference)
-    for name in [*standings, *(name for name in runs if name not in standings)]:
+
+    def made(name: str) -> Arm:
         arm = Arm(device, group, name, labels[name], extras=(extras or {}).get(name, {}))
-        if name in standings:
-            reached = verdict.ends("test_accuracy", inference.mean(runs[name]["test_accuracy"]))
-            arm = replace(
-                arm,
-                value=accuracy.mean(runs[name]),
-                seen=standings[name],
-                role=Role.ANCHOR if name == reference else Role.TARGET,
-                extras=reached | dict(arm.extras),
-            )
-        else:
+        if name not in standings:
             lost = accuracy.lost(runs[name]) or (missing or {}).get(name) or "not measured"
-            arm = replace(arm, lost=lost)
-        found.append(arm)
-    return found
+            return replace(arm, lost=lost)
+        reached = verdict.ends("test_accuracy", inference.mean(runs[name]["test_accuracy"]))
+        return replace(
+            arm,
+            value=accuracy.mean(runs[name]),
+            seen=standings[name],
+            role=Role.ANCHOR if name == reference else Role.TARGET,
+            extras=reached | dict(arm.extras),
+        )
+
+    return [made(name) for name in {**standings, **runs}]
 
 
 def time_of(arm: Mapping[str, Any], per: float = 1.0) -> Interval:
@@ -207,7 +200,7 @@ def energy_of(arm: Mapping[str, Any], per: float = 1.0) -> dict[str, float]:
     return {key: per * arm[key] for key in JOULES if key in arm}
 
 
-def judged(arms: Sequence[Arm], others: Iterable[Comparison] = ()) -> list[Arm]:
+def judged(arms: Sequence[AnyArm], others: Iterable[Comparison] = ()) -> list[AnyArm]:
     """The arms with the words on their comparisons, all of the question's being one family.
 
     Controls are not judged. Others are comparisons of the question that belong to no arm.
@@ -223,11 +216,8 @@ def judged(arms: Sequence[Arm], others: Iterable[Comparison] = ()) -> list[Arm]:
 def behind(trial: Sequence[Arm], shared: Iterable[str] = ()) -> list[Arm]:
     """The arms of a trial beside the fastest, where that is not the anchor; not yet judged.
 
-    As if measured apart: what the two ratios share only makes the interval wider.
-
-    Args:
-        trial: Its arms.
-        shared: The extras that all of them have alike, and so have these.
+    As if measured apart: what the two ratios share only makes the interval wider. They have those
+    of their extras that all of them share.
     """
     best = min(trial, key=lambda arm: arm.relative, default=None)
     if best is None or best.seen is None:
@@ -252,14 +242,9 @@ def scaled(seen: Interval, factor: float) -> Interval:
     return Interval(factor * seen.value, factor * seen.low, factor * seen.high)
 
 
-def negative(seen: Interval) -> Interval:
-    """An interval of the opposite sign."""
-    return Interval(-seen.value, -seen.high, -seen.low)
-
-
-def grouped(things: Iterable[Thing], key: Callable[[Thing], str]) -> dict[str, list[Thing]]:
+def grouped(things: Iterable[Thing], key: Callable[[Thing], Key]) -> dict[Key, list[Thing]]:
     """Arms, or records, by something of theirs, in their order."""
-    found: dict[str, list[Thing]] = {}
+    found: dict[Key, list[Thing]] = {}
     for thing in things:
         found.setdefault(key(thing), []).append(thing)
     return found
@@ -372,9 +357,7 @@ def energy(arm: Arm | None) -> Cell | None:
 def beside(timed: Iterable[Arm], title: str = "{}") -> dict[str, Show]:
     """Columns of times, and of their energies, in a table of arms that compare something else.
 
-    Args:
-        timed: Arms of times, of the same devices and names; each group has a column of its own.
-        title: Of a column, with a place for the group.
+    Each group of these times, of the same devices and names, has one, with a title of its own.
     """
     known = {(arm.device, arm.group, arm.name): arm for arm in timed}
     groups = dict.fromkeys(group for _, group, _ in known)

@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,11 +80,7 @@ class Effects:
         ]
 
     def detectable(self, family: int) -> float:
-        """The smallest slowdown of a node that would have been found, as a ratio of times.
-
-        Args:
-            family: How many comparisons are judged together.
-        """
+        """The smallest ratio of times that would have been found among so many comparisons."""
         asked = stats.t.isf(verdict.SIGNIFICANCE / 2 / family, self.freedom)
         found = stats.t.ppf(POWER, self.freedom)
         reach = float(np.median((asked + found) * self.error))
@@ -117,14 +114,10 @@ def over_parts(values: Floats, variances: Floats) -> tuple[Floats, Floats]:
 
 
 def effects(values: Floats, variances: Floats) -> Effects:
-    """The nodes of a fleet beside its middle, with errors as expected of them.
+    """The nodes of a fleet, along the last axis, beside its middle, with errors as expected.
 
     Times how much more or less the other nodes vary. Where they do by more than both together say,
     that is added, and has few degrees of freedom (Satterthwaite 1946).
-
-    Args:
-        values: Of each node, along the last axis.
-        variances: What is expected of them.
     """
     nodes = values.shape[-1]
     values = values - np.median(values, axis=-1, keepdims=True)
@@ -143,13 +136,10 @@ def weighted_median(values: Floats, weights: Floats) -> Floats:
 
     Where half of the weight lies on either side, it is the middle between the two next values.
     """
-    order = np.argsort(np.where(weights > 0, values, np.inf), axis=-1)
-    heavy = np.cumsum(np.take_along_axis(weights, order, axis=-1), axis=-1)
-    half = heavy[..., -1:] / 2
-    sides = [np.argmax(reached, axis=-1)[..., None] for reached in (heavy >= half, heavy > half)]
-    places = np.concatenate([np.take_along_axis(order, side, axis=-1) for side in sides], axis=-1)
-    middle: Floats = np.take_along_axis(values, places, axis=-1).mean(axis=-1)
-    return middle
+    held = np.where(weights > 0, values, 0.0)
+    options: Any = {"axis": -1, "weights": weights, "method": "inverted_cdf"}
+    sides = [sign * np.quantile(sign * held, 0.5, **options) for sign in (1.0, -1.0)]
+    return np.asarray(np.mean(sides, axis=0))
 
 
 def distances_of_others(values: Floats) -> Floats:
@@ -158,23 +148,17 @@ def distances_of_others(values: Floats) -> Floats:
     one, other = np.triu_indices(count, 1)
     distances = np.abs(values[..., one] - values[..., other])
     order = np.argsort(distances, axis=-1)
-    ranks = np.empty_like(order)
-    np.put_along_axis(ranks, order, np.broadcast_to(np.arange(len(one)), order.shape), axis=-1)
+    ranks = np.argsort(order, axis=-1)
     mine = np.empty((count, count), dtype=int)  # which distances are a value's own
     mine[one, other] = mine[other, one] = np.arange(len(one))
     mine = mine[~np.eye(count, dtype=bool)].reshape(count, count - 1)
     # Own ranks, less how many own ones are before each: those up to k stand before the k-th other.
     before = np.sort(ranks[..., mine], axis=-1) - np.arange(count - 1)
     left = len(one) - (count - 1)
-
-    def smallest(k: int) -> Floats:
-        rank = k + np.sum(before <= k, axis=-1)
-        found: Floats = np.take_along_axis(
-            distances, np.take_along_axis(order, rank, axis=-1), axis=-1
-        )
-        return found
-
-    return (smallest((left - 1) // 2) + smallest(left // 2)) / 2
+    middle = [k + np.sum(before <= k, axis=-1) for k in ((left - 1) // 2, left // 2)]
+    sides = [np.take_along_axis(order, rank, axis=-1) for rank in middle]
+    found = [np.take_along_axis(distances, side, axis=-1) for side in sides]
+    return np.asarray(np.mean(found, axis=0))
 
 
 def standings(family: Sequence[Comparison]) -> list[Standing]:

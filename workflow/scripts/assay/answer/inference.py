@@ -17,18 +17,18 @@ from scipy import stats
 from assay.statistic import Interval, exponential
 
 
-def mean(samples: ArrayLike, confidence: float = 0.95) -> Interval:
+def mean(samples: ArrayLike) -> Interval:
     """Mean with Student's interval; endless for a single sample."""
     values = np.asarray(samples, dtype=float)
     if len(values) < 2:
         return Interval(float(values.mean()), -math.inf, math.inf)
-    bounds: Any = stats.ttest_1samp(values, 0.0).confidence_interval(confidence)
+    bounds: Any = stats.ttest_1samp(values, 0.0).confidence_interval()
     return Interval(float(values.mean()), float(bounds.low), float(bounds.high))
 
 
-def share(hits: int, tries: int, confidence: float = 0.95) -> Interval:
+def share(hits: int, tries: int) -> Interval:
     """Share of hits with its exact interval (Clopper and Pearson 1934)."""
-    bounds: Any = stats.binomtest(hits, tries).proportion_ci(confidence, method="exact")
+    bounds: Any = stats.binomtest(hits, tries).proportion_ci(method="exact")
     return Interval(hits / tries, float(bounds.low), float(bounds.high))
 
 
@@ -39,12 +39,10 @@ class PairedDifference(Interval):
     p: float
 
 
-def paired_difference(
-    target: ArrayLike, reference: ArrayLike, confidence: float = 0.95
-) -> PairedDifference:
+def paired_difference(target: ArrayLike, reference: ArrayLike) -> PairedDifference:
     """Difference target − reference of samples that belong together, such as runs of one seed."""
     differences = np.asarray(target, dtype=float) - np.asarray(reference, dtype=float)
-    middle = mean(differences, confidence)
+    middle = mean(differences)
     if len(differences) < 2:
         p = 1.0
     elif np.ptp(differences) < 1e-12:
@@ -66,16 +64,14 @@ def difference(one: Interval, other: Interval) -> Interval:
     return Interval(value, value - below, value + above)
 
 
-def detectable_difference(
-    differences_std: float, count: int, significance: float = 0.05, power: float = 0.8
-) -> float:
-    """Smallest true difference that a paired t-test finds with this power, in the data's unit.
+def detectable_difference(differences_std: float, count: int) -> float:
+    """Smallest true difference that a paired t-test finds in 80 % of cases, in the data's unit.
 
     The usual approximation by quantiles of Student's distribution: (t₁₋α/₂ + t_power) · s / √n.
     """
     if count < 2:
         return math.inf
-    quantiles = np.asarray(stats.t.ppf([1 - significance / 2, power], count - 1))
+    quantiles = np.asarray(stats.t.ppf([0.975, 0.8], count - 1))
     return float(quantiles.sum() * differences_std / math.sqrt(count))
 
 
@@ -87,17 +83,11 @@ class PowerLaw:
     exponents: dict[str, Interval]
 
 
-def power_law(
-    values: ArrayLike, factors: Mapping[str, ArrayLike], confidence: float = 0.95
-) -> PowerLaw:
-    """Fit a power law by least squares of the logarithms, with Student's intervals.
+def power_law(values: ArrayLike, factors: Mapping[str, ArrayLike]) -> PowerLaw:
+    """Fit a power law of positive numbers, y to each x by name, with Student's intervals.
 
-    The intervals are endless where there are no more values than numbers to fit.
-
-    Args:
-        values: y, positive.
-        factors: Each x by name, positive, as many as values.
-        confidence: Of the intervals.
+    By least squares of the logarithms. The intervals are endless where there are no more values
+    than numbers to fit.
 
     Raises:
         ValueError: The factors do not vary, or not independently of each other.
@@ -113,15 +103,11 @@ def power_law(
     if freedom > 0:
         variance = np.sum((logs - design @ fitted) ** 2) / freedom
         errors = np.sqrt(variance * np.diag(np.linalg.inv(design.T @ design)))
-        half = stats.t.ppf((1 + confidence) / 2, freedom) * errors
-    bounds = [
-        Interval(float(v), float(v - h), float(v + h)) for v, h in zip(fitted, half, strict=True)
-    ]
-    first, *rest = bounds
-    return PowerLaw(
-        exponential(first),
-        dict(zip(factors, rest, strict=True)),
+        half = stats.t.ppf(0.975, freedom) * errors
+    first, *rest = map(
+        Interval, *(each.tolist() for each in (fitted, fitted - half, fitted + half))
     )
+    return PowerLaw(exponential(first), dict(zip(factors, rest, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -132,15 +118,11 @@ class Slope(Interval):
     count: int  # points
 
 
-def slope(x: ArrayLike, y: ArrayLike, errors: ArrayLike, confidence: float = 0.95) -> Slope | None:
+def slope(x: ArrayLike, y: ArrayLike, errors: ArrayLike) -> Slope | None:
     """Slope of a straight line through points; None for fewer than three, or all at one x.
 
-    Args:
-        x: Where the points lie.
-        y: What they are.
-        errors: Standard errors of ``y``. A few points may lie on a line by chance: the interval is
-            never narrower than these errors make it.
-        confidence: Of the interval.
+    A few points may lie on a line by chance: its interval is never narrower than the standard
+    errors of ``y`` make it.
     """
     across, up = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if len(across) < 3 or not np.ptp(across):
@@ -151,11 +133,10 @@ def slope(x: ArrayLike, y: ArrayLike, errors: ArrayLike, confidence: float = 0.9
     scatter = up - up.mean() - value * centred
     error = math.sqrt(float(np.sum(scatter**2) / freedom * np.sum(weights**2)))
     known = float(np.linalg.norm(weights * np.asarray(errors, dtype=float)))
-    quantile = (1 + confidence) / 2
-    reach = max(stats.t.ppf(quantile, freedom) * error, stats.norm.ppf(quantile) * known)
+    reach = float(max(stats.t.ppf(0.975, freedom) * error, stats.norm.ppf(0.975) * known))
     by_scatter = 2 * stats.t.sf(abs(value) / error, freedom) if error else float(not value)
     p = max(float(by_scatter), two_sided_p(value, known))
-    return Slope(value, float(value - reach), float(value + reach), p=p, count=len(up))
+    return Slope(value, value - reach, value + reach, p=p, count=len(up))
 
 
 def two_sided_p(estimate: float, standard_error: float) -> float:
@@ -180,14 +161,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def bracket(sizes: Sequence[float], below: Sequence[bool]) -> tuple[float, float]:
-    """The neighbours among sizes between which a curve falls below a level, and then stays there.
+    """The neighbours among rising sizes between which a curve falls below a level, and then stays.
 
-    Args:
-        sizes: In ascending order.
-        below: Whether it is below there.
-
-    Returns:
-        Twice 0 where it is below everywhere (always); twice infinity where it is not at last.
+    Twice 0 where it is below everywhere (always); twice infinity where it is not at last.
     """
     last = max((i for i, each in enumerate(below) if not each), default=None)
     if last is None:
@@ -198,15 +174,10 @@ def bracket(sizes: Sequence[float], below: Sequence[bool]) -> tuple[float, float
 def ends(
     sizes: Sequence[float], possible: Sequence[bool], certain: Sequence[bool]
 ) -> tuple[float, float]:
-    """Between which sizes something begins to be so, and then stays so, as far as can be told.
-
-    Args:
-        sizes: In ascending order.
-        possible: Whether it may be so there.
-        certain: Whether it is so there beyond doubt.
+    """Between which rising sizes something begins to be so, and then stays so, beyond doubt.
 
     Returns:
-        The last size at which it cannot be so (0: none, infinity: that is the largest), and the
-        first from which on it certainly is (0: the smallest already, infinity: none).
+        The last size at which it is not possible (0: none, infinity: that is the largest), and the
+        first from which on it is certain (0: the smallest already, infinity: none).
     """
     return bracket(sizes, possible)[0], bracket(sizes, certain)[1]

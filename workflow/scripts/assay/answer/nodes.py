@@ -208,9 +208,6 @@ def judged(
 
     Nodes that are found ill are taken out, and the rest compared among themselves, until no more
     are: an ill one moves the middle, and makes the others seem to vary.
-
-    Args:
-        seen: As :func:`times` gives them.
     """
     asked: dict[Key, Comparison] = {}
     found: dict[Key, fleet.Effects] = {}

@@ -27,8 +27,9 @@ from typing import Any, NamedTuple
 
 from scipy import stats
 
+from assay.answer import verdict
 from assay.record import Record, Status, Trial
-from assay.statistic import Interval, exponential, normal_quantile
+from assay.statistic import Interval, exponential
 
 CONFIG = Path(__file__).resolve().parents[4] / "config.yaml"
 AXIS = "occasion"
@@ -83,7 +84,7 @@ def pooled(records: Sequence[Record], between: Mapping[str, Spread]) -> list[Rec
     groups: dict[_Group, list[list[Trial]]] = defaultdict(list)
     for key, occasions in cells.items():
         for repeated in trials[key]:
-            groups[_group(occasions[0], repeated[0])].append(repeated)
+            groups[_Group.of(occasions[0], repeated[0])].append(repeated)
     steady = wander(records)
     components = {
         group: _components(repeated, spread(between, group.study, group.dtype), group, steady)
@@ -115,8 +116,7 @@ def cell(each: Record) -> tuple[str, str]:
 def wander(records: Sequence[Record]) -> dict[tuple[Any, str], Component]:
     """By how much a CPU's speed moved from job to job, by device and yardstick.
 
-    Args:
-        records: Of any studies. A GPU's are left out: its clock stands beside every round.
+    A GPU's is left out: its clock stands beside every round.
 
     The standard deviation is that of the middle half of the jobs: a reading takes 60 ms and may
     fall into a burst of somebody else, which a trial would wait for and leave out.
@@ -153,9 +153,9 @@ class _Group(NamedTuple):
     device: Any
     dtype: Any
 
-
-def _group(each: Record, trial: Trial) -> _Group:
-    return _Group(each.study, each.axes.get("device"), trial.what.get("dtype"))
+    @classmethod
+    def of(cls, each: Record, trial: Trial) -> _Group:
+        return cls(each.study, each.axes.get("device"), trial.what.get("dtype"))
 
 
 def _by_what(occasions: Sequence[Record]) -> list[list[Trial]]:
@@ -168,15 +168,11 @@ def _by_what(occasions: Sequence[Record]) -> list[list[Trial]]:
 
 
 def component(kind: str, repeated: Sequence[Sequence[Trial]], known: Spread) -> Component:
-    """The variance between occasions, of a kind, over the cells that move alike.
+    """The variance between occasions, over things that move alike and their trials on each.
 
     The variance of the occasions of an estimate contains that of their rounds, which is taken off;
-    the estimates of a trial share its occasion and count as one.
-
-    Args:
-        kind: ``ratio``, ``time`` or ``energy``, which moves like a time as far as is known.
-        repeated: The trials of each thing on its occasions.
-        known: What is known from elsewhere.
+    the estimates of a trial share its occasion and count as one. An energy, of which nothing is
+    known from elsewhere, moves like a time.
     """
     before = known.get("time" if kind == "energy" else kind, 0.0)
     total, freedom = KNOWN_FREEDOM * before**2, KNOWN_FREEDOM
@@ -195,8 +191,8 @@ def _good(trials: Sequence[Trial]) -> list[Trial]:
 def _excesses(kind: str, trials: Sequence[Trial]) -> Iterator[float]:
     """By how much the occasions of each estimate vary more than their rounds explain."""
     for place in _places(trials[0].result):
-        seen = _everywhere(place, [trial.result for trial in trials])
-        errors = [_error(each, place.names) for each in seen]
+        seen = place.everywhere([trial.result for trial in trials])
+        errors = [place.error(each) for each in seen]
         if place.kind == kind and len(seen) == len(trials) and max(errors) < math.inf:
             logs = [math.log(each[place.names[0]]) for each in seen]
             yield variance(logs) - fmean(error * error for error in errors)
@@ -238,6 +234,15 @@ class _Place:
         positive = isinstance(result, dict) and (result.get(self.names[0]) or 0) > 0
         return result if positive and set(self.names) <= set(result) else None
 
+    def everywhere(self, results: Sequence[Any]) -> list[Any]:
+        """The estimate on all occasions that have it."""
+        return [seen for result in results if (seen := self.look_up(result))]
+
+    def error(self, seen: Mapping[str, Any]) -> float:
+        """Standard error of the logarithm within an occasion; infinite for too few rounds."""
+        value, low, high = (seen[name] for name in self.names)  # infinity may be null in JSON
+        return verdict.log_error(Interval(value, low or 0.0, high or math.inf))
+
 
 def _places(result: Mapping[str, Any]) -> list[_Place]:
     """Every positive estimate with an interval in a result; accuracies are none of ours."""
@@ -266,18 +271,6 @@ def _dictionaries(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any,
             yield from _dictionaries(inner, (*path, key))
 
 
-def _everywhere(place: _Place, results: Sequence[Mapping[str, Any]]) -> list[Any]:
-    return [seen for result in results if (seen := place.look_up(result))]
-
-
-def _error(seen: Mapping[str, Any], names: tuple[str, str, str]) -> float:
-    """Standard error of the logarithm within an occasion; infinite for too few rounds."""
-    low, high = seen[names[1]], seen[names[2]]
-    if not low or not high or math.isinf(high):  # JSON has no infinity: it may be null
-        return math.inf
-    return math.log(high / low) / (2 * normal_quantile(0.95))
-
-
 def _record(
     occasions: Sequence[Record],
     trials: Sequence[Sequence[Trial]],
@@ -287,7 +280,7 @@ def _record(
     good = [each for each in occasions if each.status == Status.OK]
     chosen = (good or occasions)[0]
     axes = {name: value for name, value in chosen.axes.items() if name != AXIS}
-    merged = [pool(each, components[_group(occasions[0], each[0])]) for each in trials]
+    merged = [pool(each, components[_Group.of(occasions[0], each[0])]) for each in trials]
     return chosen.model_copy(update={"axes": axes, "trials": merged})
 
 
@@ -300,16 +293,14 @@ def pool(occasions: Sequence[Trial], components: Mapping[str, Component]) -> Tri
     result = _mean(results)
     for place in _places(result):
         between = components.get(place.kind or "", Component(0.0, KNOWN_FREEDOM))
-        _widen(place.look_up(result), _everywhere(place, results), place.names, between)
+        _widen(place.look_up(result), place, results, between)
     if "rounds" in result:
-        counts = {name: sum(each.get(name, 0) for each in results) for name in _COUNTS}
-        result |= {"occasions": len(good), **counts}
+        counts = ("rounds", "rounds_void")
+        result["occasions"] = len(good)
+        result |= {name: sum(each.get(name, 0) for each in results) for name in counts}
     columns = {name for trial in good for name in trial.samples}
     samples = {name: [s for t in good for s in t.samples.get(name, [])] for name in columns}
     return good[0].model_copy(update={"result": result, "samples": samples})
-
-
-_COUNTS = ("rounds", "rounds_void")
 
 
 def _mean(values: Sequence[Any]) -> Any:
@@ -329,15 +320,11 @@ def _mean(values: Sequence[Any]) -> Any:
     return first
 
 
-def _widen(
-    into: dict[str, Any],
-    seen: Sequence[Mapping[str, Any]],
-    names: tuple[str, str, str],
-    between: Component,
-) -> None:
+def _widen(into: dict[str, Any], place: _Place, results: Sequence[Any], between: Component) -> None:
     """Set value, interval and, of a ratio, the p-value of the mean over occasions."""
-    middle = fmean(math.log(each[names[0]]) for each in seen)
-    within = math.fsum(_error(each, names) ** 2 for each in seen) / len(seen) ** 2
+    seen = place.everywhere(results)
+    middle = fmean(math.log(each[place.names[0]]) for each in seen)
+    within = math.fsum(place.error(each) ** 2 for each in seen) / len(seen) ** 2
     added = between.variance / len(seen)
     error = math.sqrt(within + added)
     # Satterthwaite (1946): rounds are many, so only what is added has few degrees of freedom.
@@ -345,7 +332,7 @@ def _widen(
     freedom = between.freedom / share**2 if share > 1e-6 else math.inf
     reach = float(stats.t.ppf(0.975, freedom)) * error
     bounds = Interval(middle, middle - reach, middle + reach)
-    into |= dict(zip(names, astuple(exponential(bounds)), strict=True))
-    if names is _RATIO:
+    into |= dict(zip(place.names, astuple(exponential(bounds)), strict=True))
+    if place.names is _RATIO:
         t = abs(middle) / error if error else math.inf * abs(middle)
         into["p"] = float(2 * stats.t.sf(t, freedom)) if middle else 1.0

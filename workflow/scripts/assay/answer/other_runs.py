@@ -17,11 +17,9 @@ PLAIN = {"records", "results"}  # folders whose names say nothing about a run
 
 
 def read(paths: Sequence[Path], own: Path) -> list[Record]:
-    """Read records; those of other runs get labels of their own.
+    """Read records; those of other runs than that of this folder get labels of their own.
 
-    Args:
-        paths: Records. One that does not lie where a run leaves it counts as this run's.
-        own: The folder of this run's records.
+    One that does not lie where a run leaves it counts as this run's.
 
     Raises:
         record.RecordError: A record cannot be read, or is there twice; the message names it.

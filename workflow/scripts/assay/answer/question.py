@@ -31,7 +31,7 @@ from assay.answer.model import (
     View,
 )
 from assay.answer.verdict import Word
-from assay.record import Record, Status
+from assay.record import Record, Status, Trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,41 +54,31 @@ class Shown:
 
     def drawn(self) -> Figure:
         """As a figure, whatever it is."""
-        if self.figure is not None:
-            return self.figure
-        return figure.matrix(self.table) if self.table else figure.nothing(self.alternative)
+        if self.table and self.figure is None:
+            return figure.matrix(self.table)
+        return self.figure or figure.nothing(self.alternative)
 
-    def view(self, svg: str | None = None) -> View:
+    def view(self) -> View:
         """As the page needs it."""
-        if self.figure is not None and svg is None:
-            svg = figure.svg(self.figure, self.alternative)
-        return View(
-            name=self.name,
-            title=self.title,
-            alternative=self.alternative,
-            svg=svg if self.figure is not None else None,
-            table=self.table,
-        )
+        svg = figure.svg(self.figure, self.alternative) if self.figure else None
+        parts = {"name": self.name, "title": self.title, "alternative": self.alternative}
+        return View(**parts, svg=svg, table=self.table)
 
 
 @dataclass(frozen=True)
 class Told:
-    """What a question says of one device, or of all of them; see :class:`Findings`."""
+    """What a question says of one device, or of all of them."""
 
-    short: str
-    sentence: str
-    so: str
-    cells: Sequence[Main]
+    short: str  # the answer in at most 12 words
+    sentence: str  # the answer in the question's own words, at most 25, with one number
+    so: str  # what to do here, in at most 20 words; empty unless the verdict carries it
+    cells: Sequence[Main]  # all that the headline rests on: they decide the state
 
 
 @dataclass(frozen=True)
-class Findings:
+class Findings(Told):
     """What an answering function returns; :func:`run` adds the rest and writes the files."""
 
-    short: str  # the answer in at most 12 words
-    cells: Sequence[Main]  # all that the headline rests on: they decide the state
-    sentence: str  # the answer in the question's own words, at most 25, with one number
-    so: str  # what to do here, in at most 20 words; empty unless the verdict carries it
     numbers: dict[str, Any]  # for programs
     method: list[str]  # how it was measured, beyond what all questions share
     views: Sequence[Shown]  # shown one at a time; the first is the figure in the files
@@ -154,18 +144,12 @@ def dotted(
 
 def shared(views: Sequence[Shown]) -> list[Shown]:
     """Views, those that show the same of several devices once, under all their names."""
-    same: dict[tuple[str, str], list[Shown]] = {}
-    for each in views:
-        same.setdefault((each.title, each.alternative), []).append(each)
-    return [replace(own[0], name=", ".join(e.name for e in own if e.name)) for own in same.values()]
+    same = arms.grouped(views, lambda each: (each.title, each.alternative)).values()
+    return [replace(own[0], name=", ".join(e.name for e in own if e.name)) for own in same]
 
 
 def alike(rows: Mapping[str, Mapping[str, model.Content]]) -> list[dict[str, model.Content]]:
-    """A row of each device, those that are equal once, under all their names.
-
-    Args:
-        rows: The cells by device, then by column.
-    """
+    """A row of each device from its cells by column, equal ones once, under all their names."""
     same = arms.grouped(rows, lambda device: repr(rows[device]))
     return [{"device": ", ".join(own), **rows[own[0]]} for own in same.values()]
 
@@ -204,7 +188,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
         raise SystemExit(str(error)) from error
     pooled = occasion.pooled(records, arguments.between)
     found = answer(pooled)
-    first, *others = shared(found.views)
+    views = shared(found.views)
     state = model.state(found.cells)
     devices = trials.devices(pooled)
     sentence, more = say.headline(say.once(found.sentence, devices), devices)
@@ -222,15 +206,13 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
         method=[*found.method, *idle(found.table, pooled)],
         missing=missing(pooled),
         notices=[*notices(records), *other_runs.on_several_machines(records)],
-        views=[
-            first.view(figure.save(first.drawn(), arguments.figure, first.alternative)),
-            *(each.view() for each in others),
-        ],
+        views=[each.view() for each in views],
         folded=[each.view() for each in shared(found.folded)],
         snippet=snippet(question),
         circumstances=circumstances(*other_runs.at_hand(arguments.records, records)),
         records=[path.as_posix() for path in arguments.records],
     )
+    figure.save(views[0].drawn(), arguments.figure, views[0].alternative)
     record.write_atomically(arguments.table, found.frame.to_csv(index=False))
     record.write_atomically(arguments.answer, complete.model_dump_json(indent=1) + "\n")
 
@@ -241,9 +223,9 @@ def snippet(question: str) -> Snippet | None:
     if not path.is_file():
         return None
     text = path.read_text(encoding="utf-8")
-    first = ast.parse(text).body[0]
-    code = "\n".join(text.splitlines()[first.end_lineno :])
-    return Snippet(text=ast.get_docstring(ast.parse(text)) or "", code=code.strip() + "\n")
+    tree = ast.parse(text)
+    code = "\n".join(text.splitlines()[tree.body[0].end_lineno :])
+    return Snippet(text=ast.get_docstring(tree) or "", code=code.strip() + "\n")
 
 
 def _parse(question: str, argv: Sequence[str] | None) -> argparse.Namespace:
@@ -350,35 +332,37 @@ def missing(records: Iterable[Record]) -> list[Missing]:
     found: list[Missing] = []
     for each in records:
         axes = _name(each.axes)
-        if each.status != Status.OK and not each.trials:
-            found.append(Missing(what=axes, status=each.status, reason=each.reason or ""))
-        for trial in each.trials:
-            if trial.status != Status.OK:
-                what = f"{axes}, {_name(trial.what)}"
-                found.append(Missing(what=what, status=trial.status, reason=trial.reason or ""))
+        ended: list[tuple[str, Record | Trial]] = [(axes, each)] if not each.trials else []
+        ended += [(f"{axes}, {_name(trial.what)}", trial) for trial in each.trials]
+        found += [
+            Missing(what=what, status=one.status, reason=one.reason or "")
+            for what, one in ended
+            if one.status != Status.OK
+        ]
     return found
 
 
 def circumstances(paths: Sequence[Path], records: Sequence[Record]) -> Circumstances:
     """Under which circumstances the records, read from these paths, were measured."""
     named = [(path.as_posix(), each) for path, each in zip(paths, records, strict=True)]
+    every = [(each, trial) for each in records for trial in each.trials]
     measured = {
         (occasion.cell(each), _name(trial.what))
-        for each in records
-        for trial in each.trials
+        for each, trial in every
         if trial.status == Status.OK
     }
-    provenances = [each.provenance for each in records]
-    moments = sorted(each.started for each in provenances)
     # Where a job's processes wait for each other, its waits tell nothing of others.
-    telling = [
-        each for each in records if all(t.result.get("contention_known", True) for t in each.trials)
+    shares = [
+        each.conditions.contention.get("delay_share")
+        for each in records
+        if all(trial.result.get("contention_known", True) for trial in each.trials)
     ]
-    shares = [each.conditions.contention.get("delay_share") for each in telling]
-    results: list[Any] = [trial.result for each in records for trial in each.trials]
+    results: list[Any] = [trial.result for _, trial in every]
+    provenances = [each.provenance for each in records]
+    moments = [each.started for each in provenances]
     return Circumstances(
-        first=moments[0],
-        last=moments[-1],
+        first=min(moments),
+        last=max(moments),
         commits=sorted({_commit(each) for each in provenances}),
         torch=sorted({each.versions.get("torch", "unknown") for each in provenances}),
         threads=sorted({each.conditions.threads_used for each in records}),

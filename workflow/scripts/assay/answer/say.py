@@ -301,9 +301,7 @@ def headline(text: str, devices: Sequence[str]) -> tuple[str, str]:
 def together(texts: Iterable[str], devices: Sequence[str]) -> list[str]:
     """Texts, those that say the same of several devices once: ``cpu and gpu0: …``.
 
-    Args:
-        texts: Each begins with a device's name, as :func:`on` has it, or speaks of all.
-        devices: Those that the question is about.
+    Each begins with a device's name, as :func:`on` has it, or speaks of all.
     """
     same: dict[str, list[str]] = {}
     for text in texts:

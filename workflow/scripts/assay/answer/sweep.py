@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise, takewhile
+from itertools import islice, pairwise, takewhile
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ Place = Callable[[Sequence[int], float], float]
 
 NO_LAYER = "none"  # as records call a network without a hidden layer
 NOTHING = "Nothing could be trained: the reasons are below."
+EFFECTS = {Word.BETTER: "helps", Word.WORSE: "hurts", Word.SAME: "changes nothing"}
 CAVEAT = (
     "Plain SGD on one data set for a few epochs: after a longer training, or with a rate tuned for "
     "each network, the order can be another."
@@ -42,9 +43,8 @@ class Cell:
 
     device: str
     x: float  # where it stands on the axis of the question
-    rate: float
     widths: tuple[int, ...]  # features, units of each hidden layer, classes
-    parameters: int | None
+    extras: Mapping[str, Any]  # its network as it is usually written, its rate, its parameters
     runs: pd.DataFrame  # one row per seed: status, test_accuracy, classes_named, …
     curves: list[list[float]]  # validation accuracy after each epoch, per seed that ended well
     lost: str  # in how many runs it diverged, or why there are none; empty where all ended well
@@ -55,19 +55,9 @@ class Cell:
         return f"{self.x:g}" if math.isfinite(self.x) else "none"
 
     @property
-    def network(self) -> str:
-        """The network as it is usually written: 784-256-10."""
-        return "-".join(map(str, self.widths)) or NO_LAYER
-
-    @property
     def key(self) -> str:
-        """What no other cell of the device is called."""
-        return f"{self.network} at {self.rate:g}"
-
-    @property
-    def extras(self) -> dict[str, Any]:
-        """What is told of it besides what its runs came to."""
-        return {"network": self.network, "rate": self.rate, "parameters": self.parameters}
+        """What no other cell of the device is called: ``784-256-10 at 0.1``."""
+        return f"{self.extras['network']} at {self.extras['rate']:g}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,14 +128,14 @@ class Sweep:
 
     def rest(self, *words: Word) -> str:
         """The levels of these words and those that were lost, to be added to a sentence."""
-        groups: dict[str, list[str]] = {}
-        for level in self.levels:
-            why = level.lost.partition(" in ")[0]
-            if level.word in words and level.word:
-                why = level.word.value
-            if why:
-                groups.setdefault(why, []).append(level.label)
-        return "".join(f" At {say.few(labels, 2)}: {why}." for why, labels in groups.items())
+
+        def why(level: Level) -> str:
+            return str(level.word) if level.word in words else level.lost.partition(" in ")[0]
+
+        groups = arms.grouped((level for level in self.levels if why(level)), why)
+        return "".join(
+            f" At {say.few([e.label for e in own], 2)}: {w}." for w, own in groups.items()
+        )
 
 
 # ---- comparing ----------------------------------------------------------------------------------
@@ -154,22 +144,21 @@ class Sweep:
 def read(each: Record, place: Place) -> Cell:
     """The cell of a record, whatever became of it."""
     described: Any = next((t.result for t in each.trials if "widths" in t.result), {})
-    layers = str(each.axes["hidden"])
+    layers, rate = str(each.axes["hidden"]), float(str(each.axes["rate"]))
     hidden = [] if layers == NO_LAYER else [int(width) for width in layers.split("-")]
-    rate = float(str(each.axes["rate"]))
-    runs = accuracy.runs(each)
-    ended_well = [trial for trial in each.trials if trial.status == Status.OK]
+    widths, runs = tuple(described.get("widths", hidden)), accuracy.runs(each)
+    curves: list[Any] = [
+        t.samples["validation_accuracy"] for t in each.trials if t.status == Status.OK
+    ]
+    network = "-".join(map(str, widths)) or NO_LAYER
     return Cell(
-        device=str(each.axes["device"]),
-        x=place(hidden, rate),
-        rate=rate,
-        widths=tuple(described.get("widths", hidden)),
-        parameters=described.get("parameters"),
-        runs=runs,
-        curves=[
-            [float(str(a)) for a in trial.samples["validation_accuracy"]] for trial in ended_well
-        ],
-        lost=(accuracy.lost(runs) or "") if len(runs) else trials.why_lost([each]),
+        str(each.axes["device"]),
+        place(hidden, rate),
+        widths,
+        {"network": network, "rate": rate, "parameters": described.get("parameters")},
+        runs,
+        curves,
+        (accuracy.lost(runs) or "") if len(runs) else trials.why_lost([each]),
     )
 
 
@@ -183,22 +172,20 @@ def sweeps(
         place: Where a cell stands on the axis of the question.
         choose: Picks the reference among the cells that lost no run.
     """
-    cells = sorted((read(each, place) for each in records), key=lambda cell: cell.x)
     found = []
-    for device in trials.devices(records):
-        here = [cell for cell in cells if cell.device == device]
-        whole = [cell for cell in here if not cell.lost]
-        if whole:
+    for device, own in trials.by_device(records).items():
+        cells = sorted((read(each, place) for each in own), key=lambda cell: cell.x)
+        if whole := [cell for cell in cells if not cell.lost]:
             learned = arms.learned(
                 device,
-                {cell.key: cell.runs for cell in here},
-                {cell.key: cell.label for cell in here},
+                {cell.key: cell.runs for cell in cells},
+                {cell.key: cell.label for cell in cells},
                 choose(whole).key,
-                extras={cell.key: cell.extras for cell in here},
-                missing={cell.key: cell.lost for cell in here},
+                extras={cell.key: cell.extras for cell in cells},
+                missing={cell.key: cell.lost for cell in cells},
             )
-            by_key = {arm.name: vars(replace(arm, name=arm.label)) for arm in learned}
-            found.append(Sweep(device, [Level(**by_key[cell.key], cell=cell) for cell in here]))
+            made = {arm.name: vars(replace(arm, name=arm.label)) for arm in learned}
+            found.append(Sweep(device, [Level(**made[cell.key], cell=cell) for cell in cells]))
     return found
 
 
@@ -212,11 +199,10 @@ def with_steps(found: Sweep) -> Sweep:
     """The same with every level against the one before it."""
     steps = []
     for lower, upper in pairwise(found.whole):
-        name = f"{lower.label} → {upper.label}"
+        name, extras = f"{lower.label} → {upper.label}", {**upper.extras, "against": lower.name}
+        step = replace(upper, name=name, label=name, extras=extras, role=Role.TARGET)
         seen = accuracy.difference(upper.cell.runs, lower.cell.runs)
-        extras = {**upper.extras, "against": lower.name}
-        named = replace(upper, name=name, label=name, extras=extras)
-        steps.append(replace(named, seen=seen, role=Role.TARGET))
+        steps.append(replace(step, seen=seen))
     return replace(found, steps=steps)
 
 
@@ -225,12 +211,14 @@ def judged(found: Sequence[Sweep], others: Iterable[Comparison] = ()) -> list[Sw
 
     Others are its comparisons that are of no sweep.
     """
-    words = verdict.words([*(seen for each in found for seen in each.comparisons), *others])
-
-    def worded(levels: Sequence[Level]) -> list[Level]:
-        return [replace(each, word=words[each.seen]) if each.seen else each for each in levels]
-
-    return [replace(e, levels=worded(e.levels), steps=worded(e.steps)) for e in found]
+    every = [level for each in found for level in (*each.levels, *each.steps)]
+    left = iter(arms.judged(every, others))
+    return [
+        replace(
+            each, levels=[*islice(left, len(each.levels))], steps=[*islice(left, len(each.steps))]
+        )
+        for each in found
+    ]
 
 
 # ---- telling ------------------------------------------------------------------------------------
@@ -257,24 +245,23 @@ def findings(
         name: What is varied.
         tell: What the question says of one device.
         reference: What the levels are compared with, in words.
-        why: What supports it and stands in no row of the table.
-        method: How it was measured, beyond what all sweeps share.
-        caveats: What limits it.
+        why: As of :class:`Findings`.
+        method: The same, beyond what all sweeps share.
+        caveats: The same.
         columns: Of the table, beyond those that all sweeps have.
         others: More rows of the table.
     """
-    devices = trials.devices(records)
+    here, title = trials.by_device(records), f"Test accuracy by {name}"
     told = {each.device: tell(each) for each in found}
-    absent = {}
-    for device in devices:
-        if device not in told:
-            why_not = trials.why_lost([e for e in records if e.axes["device"] == device])
-            absent[device] = Told("", f"{why_not}.", "", [Main(device, lost=why_not)])
-    together, title = question.joined(told | absent), f"Test accuracy by {name}"
+    lost = {device: trials.why_lost(own) for device, own in here.items() if device not in told}
+    absent = {
+        d: Told("", f"{why_not}.", "", [Main(d, lost=why_not)]) for d, why_not in lost.items()
+    }
+    together = question.joined(told | absent)
     return Findings(
         **vars(together if told else replace(together, sentence=NOTHING)),
         numbers={each.device: numbers(each) for each in found},
-        why=[*why, *(say.on(each.device, devices) + t for each in found for t in each.resolution)],
+        why=[*why, *(say.on(each.device, here) + t for each in found for t in each.resolution)],
         method=[*_method(records, found, reference), *method],
         caveats=[*caveats],
         views=[
@@ -283,7 +270,9 @@ def findings(
             if len(each.whole) > 1
         ]
         or question.nothing(title, "Nothing to compare"),
-        folded=[shown for each in found for shown in _curves(each, name, devices)],
+        folded=[
+            shown for each in found for shown in _curves(each, name, say.on(each.device, here))
+        ],
         table=arms.table(
             [*(level for each in found for level in each.levels), *others],
             name,
@@ -314,16 +303,13 @@ def effect(what: str, level: Level | None, advice: Mapping[Word, str], missing: 
         lost = "" if "diverged" in missing else missing
         sentence = f"Cannot tell whether {what} helps ({missing})."
         return Told(f"Cannot tell: {missing}", sentence, "", [Main(what, Word.UNKNOWN, lost)])
+    does = EFFECTS.get(level.word)
+    told = f"{say.capital(what)} {does}" if does else f"Cannot tell whether {what} helps"
+    within = verdict.told(level.seen, level.word).removesuffix(" points")
+    same = f", {within}" if level.word == Word.SAME else ""
     points = say.points(level.seen)
-    gain = f"{points} points of test accuracy"
-    sentence = {
-        Word.BETTER: f"{say.capital(what)} helps: {gain}.",
-        Word.WORSE: f"{say.capital(what)} hurts: {gain}.",
-        Word.SAME: f"{say.capital(what)} changes nothing: {gain}, "
-        f"{verdict.told(level.seen, Word.SAME).removesuffix(' points')}.",
-    }.get(level.word, f"Cannot tell whether {what} helps: {gain}.")
-    start = {Word.BETTER: "Helps", Word.WORSE: "Hurts", Word.SAME: "Changes nothing"}
-    short = f"{start.get(level.word, 'Cannot tell')}: {points.partition(' ')[0]} points"
+    short = f"{say.capital(does or 'cannot tell')}: {points.partition(' ')[0]} points"
+    sentence = f"{told}: {points} points of test accuracy{same}."
     return Told(short, sentence, advice.get(level.word, ""), [Main(what, level.word)])
 
 
@@ -331,7 +317,7 @@ def _method(records: Sequence[Record], found: Sequence[Sweep], reference: str) -
     """How the cells were measured and compared."""
     settings: Any = records[0].settings
     data = records[0].provenance.dataset
-    rates = {level.cell.rate for each in found for level in each.levels}
+    rates = {level.extras["rate"] for each in found for level in each.levels}
     at = f" at a rate of {rates.pop():g}" if len(rates) == 1 else ""
     return [
         f"Perceptrons with ReLU and torch's default initialisation learn "
@@ -348,11 +334,12 @@ def _method(records: Sequence[Record], found: Sequence[Sweep], reference: str) -
 def numbers(found: Sweep) -> dict[str, Any]:
     """The levels of a device and their verdicts, for programs."""
     steps = {each.name: accuracy.verdict_numbers(each.seen, each.word) for each in found.steps}
+    told = numbers_by_name(found.levels)
     return {
         **accuracy.detectable(found.runs, found.reference.cell.key),
         "reference": found.reference.name,
-        "levels": {level.name: numbers_of(level) for level in found.whole},
-        "lost": {level.name: level.lost for level in found.levels if level.lost},
+        "levels": told["arms"],
+        "lost": told["lost"],
         **({"steps": steps} if steps else {}),
     }
 
@@ -419,12 +406,15 @@ def differences(title: str, shown: Sequence[Arm], against: str, name: str) -> li
 
 def _difference(arm: Arm) -> Row:
     """An arm by its difference; the reference by its accuracy."""
-    label = arm.label.partition(" (")[0]
+    arm = replace(arm, label=arm.label.partition(" (")[0], lost=arm.lost.removesuffix(" runs"))
     if arm.role == Role.ANCHOR and arm.value:
-        text = f"{100 * arm.value.value:.1f} %, reference"
-        return Row(label, Interval(0.0, 0.0, 0.0), text, tone=arm.tone, strong=True)
-    text = arm.lost.removesuffix(" runs") if arm.lost else arm.told.replace(" points", "")
-    return Row(label, arms.scaled(arm.seen, 100) if arm.seen else None, text, tone=arm.tone)
+        return arm.row(seen=Interval(0.0, 0.0, 0.0), text=_reached(arm.value), strong=True)
+    text = arm.told.replace(" points", "")
+    return arm.row(seen=arm.seen and arms.scaled(arm.seen, 100), text=text)
+
+
+def _reached(seen: Interval) -> str:
+    return f"{100 * seen.value:.1f} %, {Role.ANCHOR}"
 
 
 def _tick(share: float) -> str:
@@ -434,13 +424,12 @@ def _tick(share: float) -> str:
 def _row(arm: Arm, seeds: Iterable[float]) -> Row:
     if arm.value is None:
         return Row(arm.label, None, arm.lost)
-    mean = 100 * arm.value.value
-    is_reference = arm.role == Role.ANCHOR
+    mean, is_reference = 100 * arm.value.value, arm.role == Role.ANCHOR
+    # The seeds take the place of the interval, which of a few of them can leave 0 … 100.
     return arm.row(
-        # The seeds take the place of the interval, which of a few of them can leave 0 … 100.
         seen=Interval(mean, mean, mean),
         dots=[100 * seed for seed in seeds],
-        text=f"{mean:.1f} %, reference" if is_reference else arm.told,
+        text=_reached(arm.value) if is_reference else arm.told,
         strong=is_reference,
     )
 
@@ -450,19 +439,17 @@ def seeds(level: Level) -> list[float]:
     return [] if level.lost else [float(share) for share in level.cell.runs["test_accuracy"]]
 
 
-def _curves(found: Sweep, name: str, devices: Sequence[str]) -> list[Shown]:
+def _curves(found: Sweep, name: str, on: str) -> list[Shown]:
     """Validation accuracy by epoch, mean over seeds, one line per level; none of one or one."""
-    lines = [_line(level) for level in found.whole]
+    lines = []
+    for level in found.whole:
+        means = [100 * float(mean) for mean in np.mean(level.cell.curves, axis=0)]
+        epochs = [*map(float, range(1, len(means) + 1))]
+        lines.append(Line(level.label, epochs, [Interval(mean, mean, mean) for mean in means]))
     if min(len(lines), len(lines[0].x)) < 2:
         return []
-    title = f"{say.on(found.device, devices)}Learning curves by {name}"
+    title = f"{on}Learning curves by {name}"
     axis = Axis("validation accuracy in %, mean over seeds", _tick)
     drawn = figure.lines(lines, Axis("epoch", ticks=lines[0].x), axis)
     ends = "; ".join(f"{line.name}: {line.seen[-1].value:.1f} %" for line in lines)
     return [Shown(title, f"{title}. After the last epoch: {ends}.", drawn)]
-
-
-def _line(level: Level) -> Line:
-    means = [100 * float(mean) for mean in np.mean(level.cell.curves, axis=0)]
-    epochs = [float(epoch) for epoch in range(1, len(means) + 1)]
-    return Line(level.label, epochs, [Interval(mean, mean, mean) for mean in means])

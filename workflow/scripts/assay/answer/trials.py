@@ -22,10 +22,8 @@ def frame(
 ) -> pd.DataFrame:
     """One row per trial with all that is a plain number or word, then one per verdict.
 
-    Args:
-        records: Of a question. A record without trials is a row of its own, with its reason.
-        verdicts: Rows of comparisons, such as of :func:`assay.answer.arms.flat`.
-        add: More of a trial than its plain results, such as numbers from deep within.
+    A record without trials is a row of its own, with its reason. More can be added of a trial, such
+    as numbers from deep within its results.
     """
     rows = [row for each in records for row in _rows(each, add)]
     return pd.DataFrame([*rows, *map(dict, verdicts)])
@@ -73,14 +71,9 @@ def checks(records: Iterable[Record], check: str) -> list[Trial]:
 def cited(
     path: Path, columns: Sequence[str], positive: str, names: str, known: Container[str]
 ) -> pd.DataFrame:
-    """A cited table, such as of published figures.
+    """A cited table, such as of published figures: a CSV file with these columns, no cell empty.
 
-    Args:
-        path: A CSV file, no cell of which is empty.
-        columns: What it must have.
-        positive: The column whose values are above 0.
-        names: The column whose values are known.
-        known: All that these may be.
+    Values of one column are positive, and those of another are known names.
 
     Raises:
         SystemExit: It is missing or is not that table; the message names it.

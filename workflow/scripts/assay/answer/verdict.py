@@ -60,11 +60,6 @@ class Comparison(Interval):
         """The smallest distance from ``neutral`` that is called a difference."""
         return max(self.margin, self.noise)
 
-    @property
-    def fields(self) -> dict[str, float | None]:
-        """What a table holds of it besides value and interval."""
-        return {"p": self.p, "bound": self.bound, "margin": self.margin}
-
 
 def paired(result: Mapping[str, Any], target: str, margin: float = MARGIN) -> Comparison:
     """A target of a paired trial against its anchor, as a ratio of times per unit of work.
@@ -167,7 +162,8 @@ def ends(name: str, seen: Interval | None, unit: str = "") -> dict[str, float | 
 
 def row(seen: Comparison) -> dict[str, float | None]:
     """What a table for programs holds of a comparison."""
-    return ends("ratio" if seen.neutral else "difference", seen) | seen.fields
+    told = {"p": seen.p, "bound": seen.bound, "margin": seen.margin}
+    return ends("ratio" if seen.neutral else "difference", seen) | told
 
 
 def told(seen: Comparison, word: Word) -> str:

@@ -89,16 +89,12 @@ def steady(seen: Iterable[Mapping[str, tuple[float, float]]]) -> str:
     ends: dict[str, list[float]] = {}
     for each in seen:
         for name, both in each.items():
-            ends.setdefault(name, []).extend(both)
+            ends.setdefault(name, []).extend(1e3 * seconds for seconds in both)
     told = [
-        f"{YARDSTICKS[name]} took {_milliseconds(min(both))} to {_milliseconds(max(both))} ms"
+        f"{YARDSTICKS[name]} took {say.short(min(both))} to {say.short(max(both))} ms"
         for name, both in ends.items()
     ]
     return say.listed(sorted(told, reverse=True))
-
-
-def _milliseconds(seconds: float) -> str:
-    return say.short(1e3 * seconds)
 
 
 def joined(values: Iterable[str]) -> str:
@@ -139,8 +135,6 @@ def _moment(text: str) -> datetime | None:
 
 def disturbance(seen: Sequence[Circumstances]) -> Disturbance:
     """What other programs disturbed, each once though several questions may read its record."""
-    found = {
-        (each.record, each.what): each for circumstances in seen for each in circumstances.disturbed
-    }
+    found = {(e.record, e.what): e for circumstances in seen for e in circumstances.disturbed}
     counts = {path: count for each in seen for path, count in each.measurements.items()}
     return Disturbance([*found.values()], sum(counts.values()))
