@@ -473,8 +473,8 @@ def test_what_other_programs_cost_is_one_line_with_what_to_do(build: Build) -> N
     )
     text = Elements(build([answer(circumstances=seen)]).make()).words
     assert (
-        "Disturbed: 2 of 258 measurements lost to other programs (firefox took 0.6 of a core, "
-        "snakemake 0.1). Close them and run make again." in text
+        "Disturbed: 2 of 258 measurements lost (firefox took 0.6 of a core, snakemake 0.1). "
+        "Close them and run make again." in text
     )
     assert "a.json n 8; n 9" in text
 
@@ -497,7 +497,7 @@ def test_what_was_judged_beside_a_neighbour_is_told_and_not_called_lost(build: B
     seen = circumstances(disturbed=[disturbed("n 8", lost=False, dd=0.5)])
     text = Elements(build([answer(circumstances=seen)]).make()).words
     assert "1 of 3 measurements made beside other programs (dd took 0.5 of a core), with" in text
-    assert "lost to other programs" not in text
+    assert "measurements lost" not in text
 
 
 def test_where_nothing_disturbed_nothing_is_said(build: Build) -> None:

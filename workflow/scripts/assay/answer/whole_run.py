@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from assay.answer import say
 from assay.answer.model import Circumstances, Disturbed
 
-NAMED = 3  # neighbours that a notice names, at most
+NAMED = 2  # neighbours that a notice names, at most
 YARDSTICKS = {"product_s": "the same product", "copy_s": "the same copy"}
 
 
