@@ -740,16 +740,17 @@ def test_links_are_relative_paths_that_exist(build: Build) -> None:
 
 
 def test_every_record_stands_once_under_its_study(tmp_path: Path) -> None:
-    folders = ["r", "lab/results", "x/run/results", "y/run/results"]
-    records = [f"{folder}/records/a/device-cpu/n-1.json" for folder in folders]
+    folders = ["r/records", "lab/results/records", "x/run/results/records",
+               "y/run/results/records", "references/old"]  # fmt: skip
+    records = [f"{folder}/a/device-cpu/n-1.json" for folder in folders]
     both = [answer(records=records), answer(records=records[:1])]
-    probed = [Path(f"{folder}/records/hardware/device-cpu.json") for folder in folders[2:]]
+    probed = [Path(f"{folder}/hardware/device-cpu.json") for folder in folders[2:4]]
     labelled = [hardware("cpu (run fedcba)"), hardware("cpu (run abcdef)")]
     here = Path("r/report.html")
     seen = page.by_study(both, here, page.named_runs(probed, labelled, here))
     assert {name: [text for _, text in links] for name, links in seen.items()} == {
         name: ["device-cpu/n-1.json"]
-        for name in ("a", "a (lab)", "a (run abcdef)", "a (run fedcba)")
+        for name in ("a", "a (lab)", "a (run abcdef)", "a (run fedcba)", "a (old)")
     }
 
 

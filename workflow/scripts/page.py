@@ -39,7 +39,7 @@ from markupsafe import Markup, escape
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 REPORT = Path(__file__).resolve().parent.parent / "report"
-RECORDS = "records/"  # the folder of a run in which they lie
+OWN = ("", "records")  # where the records of this run lie
 
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\d)")
 SMALLEST, LARGEST = 1e-4, 1e7  # numbers beyond are written as a power of ten
@@ -314,23 +314,30 @@ def by_study(
     found: dict[str, list[tuple[str, str]]] = {}
     for path in dict.fromkeys(path for each in answers for path in each.records):
         where = _seen_from(page, path)
-        before, _, inside = where.rpartition(RECORDS)
-        study, _, text = inside.partition("/")
-        other = (runs.get(before) or other_runs.name(Path(before))) if before else ""
+        folder, study = _placed(where)
+        other = "" if folder in OWN else runs.get(folder) or other_runs.name(Path(folder))
         name = f"{study} ({other})" if other else study
+        text = where.removeprefix(f"{folder}/{study}/")
         # Quoted, so that it is never more than a path.
-        found.setdefault(name if text else "", []).append((quote(where), text or where))
+        found.setdefault(name, []).append((quote(where), text))
     return dict(sorted(found.items()))
 
 
 def named_runs(paths: Sequence[Path], records: Sequence[Record], page: Path) -> dict[str, str]:
     """What other runs are called in labels, by their folder as seen from the page."""
     pairs = zip(paths, map(other_runs.of, records), strict=True)
-    return {_seen_from(page, path).rpartition(RECORDS)[0]: run for path, run in pairs if run}
+    return {_placed(_seen_from(page, path))[0]: run for path, run in pairs if run}
 
 
 def _seen_from(page: Path, path: Path | str) -> str:
     return Path(os.path.relpath(path, page.parent)).as_posix()
+
+
+def _placed(where: str) -> tuple[str, str]:
+    """The folder of a run's records, and the study, of a record; empty where it lies elsewhere."""
+    before, _, _ = where.rpartition("/device-")
+    folder, _, study = before.rpartition("/")
+    return folder, study
 
 
 def gaps(missing: Iterable[Missing], devices: Sequence[str]) -> list[Gap]:
