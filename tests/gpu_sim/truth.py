@@ -42,7 +42,7 @@ SETTINGS = {
 KERNEL_S, PRODUCT_S = 2e-6, 4e-6
 RATE = {"float64": 5e13, "float32": 5e13, "tf32": 4e14, "bfloat16": 8e14, "float16": 8e14}
 MEMORY, L2_BYTES, L2_FASTER = 2 * 2619e6 * 5120 / 8, 50 << 20, 3
-NORM_KERNELS = 3  # of a product's norm: clear, reduce, and keep it in the log
+NORM_KERNELS = 2  # of the norm of a product: reduce, and keep it in the log
 WAITS = {"item": 1000, "list": 1, "buffer": 1, "batched": 1, "graph": 1}
 ANCHOR = 1024
 
