@@ -337,6 +337,18 @@ def test_a_cpu_with_one_thread_is_still_the_reference() -> None:
     assert model.state(alone.cells) == State.NONE
 
 
+def test_a_gpu_whose_results_are_wrong_is_not_said_to_be_missing() -> None:
+    wrong = gpu()
+    for each in wrong:
+        for one in each.trials:
+            one.status, one.reason = Status.REFUSED, "wrong result (transfer)"
+    found = answer.answer([*cpu(), *wrong])
+    assert found.sentence.startswith("No GPU could be compared. Two threads beat one")
+    assert "Refused: gpu." in found.sentence
+    assert found.short.startswith("No GPU could be compared; two threads")
+    assert [cell.lost for cell in found.cells if cell.lost] == ["refused"]
+
+
 def test_a_gpu_alone_has_nothing_to_be_compared_with() -> None:
     found = answer.answer(gpu())
     assert found.sentence == "No CPU was measured beside gpu, so there is nothing to compare."
@@ -349,7 +361,7 @@ def test_a_lost_task_is_named_and_lowers_the_state() -> None:
     for each in records:
         each.trials[1] = Trial(what=each.trials[1].what, status=Status.CONTENDED, reason="busy")
     found = answer.answer(records)
-    assert found.sentence.endswith("Elementwise products: disturbed.")
+    assert found.sentence.endswith("Disturbed: elementwise products.")
     assert model.state(found.cells) == State.PART
     assert set(numbers(found, "resident")) >= {"n", "n_low", "n_high"}
 
@@ -362,7 +374,7 @@ def test_a_lost_first_number_format_is_not_replaced_by_another() -> None:
         lost = Trial(what=product.what, status=Status.CONTENDED, reason="busy")
         each.trials = [lost, other, small]
     found = answer.answer(records)
-    assert "Products: disturbed." in found.sentence
+    assert "Disturbed: products." in found.sentence
     assert "bfloat16" not in found.sentence
     assert numbers(found, "all_threads")["dtype"] == "bfloat16"
     short_enough(found)

@@ -32,6 +32,7 @@ WAYS = {
 ON_CPU, ON_GPU = ("one_thread", "all_threads"), ("resident", "transfer")  # ways to compare
 TASKS = {"product": "products", "elementwise": "elementwise products"}
 TITLE = "Ratio of times against matrix size"
+NO_GPU = "No GPU here"
 
 
 # ---- what was measured --------------------------------------------------------------------------
@@ -194,7 +195,7 @@ def answer(records: list[Record]) -> Findings:
     views = [_view(k, own) for k, own in by_device.items() if any(e.sizes[1:] for e in own)]
     table = trials.frame(records, map(arms.flat, found))
     return Findings(
-        **vars(_tell(found, main, _lost(records, found, main))),
+        **vars(_tell(found, main, _lost(records, found, main), _gpu_told(records))),
         numbers=_numbers(found, crossed),
         why=[
             f"{say.on(each.first.device, by_device)}{say.capital(each.name)}: {each.told}."
@@ -289,23 +290,32 @@ def _crossover_numbers(each: Crossover) -> dict[str, Any]:
 # ---- telling ------------------------------------------------------------------------------------
 
 
-def _tell(found: Sequence[Arm], main: Sequence[Crossover], lost: Sequence[Main]) -> Told:
+def _gpu_told(records: Sequence[Record]) -> str:
+    """What is said where no GPU is compared: that none is here, or only that."""
+    tried = {trial.what.get("anchor") for each in records for trial in each.trials}
+    here = tried - {None, *ON_CPU} or any(each.conditions.gpu for each in records)
+    return "No GPU could be compared" if here else NO_GPU
+
+
+def _tell(
+    found: Sequence[Arm], main: Sequence[Crossover], lost: Sequence[Main], no_gpu: str
+) -> Told:
     """From which size on the GPU, or else all threads, are worth it: products, then little work."""
     gpus = dict.fromkeys(arm.device for arm in found if not on_cpu(arm))
-    no_gpu = [Main("GPU", lost="not available")] if found and not gpus else []
+    absent = [Main("GPU", lost="not available")] if found and no_gpu == NO_GPU else []
     if found and not main:
         why = f"No CPU was measured beside {say.listed(gpus)}"
-        why = why if gpus else "No GPU here, and the CPU in one way only"
+        why = why if gpus else f"{no_gpu}, and the CPU in one way only"
         text = f"{why}, so there is nothing to compare."
-        return Told("Nothing to compare", text, "", [*lost, *no_gpu])
+        return Told("Nothing to compare", text, "", [*lost, *absent])
     by_device = arms.grouped(main, lambda each: each.first.device)
     told = question.joined({device: _tell_of(here) for device, here in by_device.items()})
     short, sentences = [told.short], [told.sentence]
     if main and on_cpu(main[0].first):
-        short.insert(0, "No GPU")
-        sentences.insert(0, "No GPU could be compared." if gpus else "No GPU here.")
-    sentences += [f"{say.capital(each.name)}: {each.lost}." for each in lost if main]
-    cells = [*told.cells, *lost, *no_gpu]
+        short.insert(0, no_gpu.removesuffix(" here"))
+        sentences.insert(0, f"{no_gpu}.")
+    sentences += [model.lost_told(lost)] if lost and main else []
+    cells = [*told.cells, *lost, *absent]
     return Told(say.capital("; ".join(short)), " ".join(sentences), _so(main), cells)
 
 
