@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 from assay.answer import accuracy, arms, inference, model, question, say, trials
 from assay.answer.arms import Arm
+from assay.answer.figure import Axis, Row
 from assay.answer.model import Cell, Content, Main, outcome
 from assay.answer.question import Findings, Shown, Told
 from assay.answer.verdict import Word
@@ -140,6 +141,7 @@ def _kills(found: Mapping[str, Phases]) -> list[Shown]:
 
 ARMS = {"scratch": "from scratch", "copied": "copied", "frozen": "copied, frozen",
         "aliased": "assigned"}  # fmt: skip
+REUSED = "Test accuracy with two reused layers, seed by seed"
 
 
 def reuses(records: Sequence[Record]) -> list[Arm]:
@@ -162,6 +164,27 @@ def reuses(records: Sequence[Record]) -> list[Arm]:
             missing=dict.fromkeys(runs, "learned at no rate"),
         )
     return sorted(found, key=lambda a: (a.device, a.extras["images"], order.index(a.name)))
+
+
+def _seed_by_seed(records: Sequence[Record], found: Sequence[Arm]) -> list[Shown]:
+    """Per device: every arm by the number of images, a dot for each seed."""
+    seeds = {
+        (str(each.axes["device"]), int(images), arm): 100 * own["test_accuracy"]
+        for each in records
+        if "arm" in (runs := accuracy.runs(each))
+        for (images, arm), own in runs.groupby(["images", "arm"])
+        if accuracy.whole({"": own})
+    }
+    by_device = arms.grouped([arm for arm in found if not arm.lost], lambda arm: arm.device)
+    axis = Axis("right images in %, one dot per seed", within=(0, 100))
+    views = []
+    for device, here in by_device.items():
+        groups: dict[str, list[Row]] = {}
+        for arm in here:
+            dots = [*seeds[device, arm.extras["images"], arm.name]]
+            groups.setdefault(arm.group, []).append(arm.row(seen=None, dots=dots))
+        views.append(question.dotted(say.on(device, by_device) + REUSED, groups, axis))
+    return views
 
 
 def _donor(own: pd.DataFrame) -> dict[str, Any]:
@@ -350,7 +373,11 @@ def answer(records: list[Record]) -> Findings:
         caveats=CAVEATS,
         views=[_resume_view(seen, name) for name, seen in resumes.items() if seen[RESUMED]]
         or question.nothing(TITLE),
-        folded=[*_format_view(survived, compared), *_kills(resumes)],
+        folded=[
+            *_seed_by_seed(reused, learned),
+            *_format_view(survived, compared),
+            *_kills(resumes),
+        ],
         table=arms.table(
             learned,
             "two layers",
