@@ -356,9 +356,10 @@ def test_a_machine_names_its_gpus(build: Build) -> None:
 
 def test_other_machines_stand_beside(build: Build) -> None:
     seen = page.machine([hardware(), hardware("cpu (lab)"), hardware("gpu (lab)", [])])
-    assert seen.beside == ["lab: Synthetic 9000, 2 cores, no GPU"]
+    assert seen.beside == ["Beside it: lab: Synthetic 9000, 2 cores, no GPU"]
     alone = page.machine([hardware("cpu (lab)"), hardware("cpu (home)")])
-    assert alone.name == "2 machines beside each other"
+    assert alone.name == "2 runs beside each other"
+    assert alone.beside == ["lab and home: Synthetic 9000, 2 cores, no GPU"]
     assert page.machine_card([hardware("cpu (lab)")], about(), whole_run.summary([circumstances()]))
 
 

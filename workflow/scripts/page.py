@@ -236,14 +236,15 @@ def machine(records: Sequence[Record]) -> Machine:
     cpus = items.of_cpu(own)
     memory = [items.values(each, Item.MEMORY).get("total_bytes") for each in cpus[:1]]
     virtual = next(filter(None, map(items.virtual_machine, cpus)), None)
+    beside = "Beside it: " if own else ""
     alike: dict[str, list[str]] = {}
     for name, seen in by_run.items():
         alike.setdefault(named(seen), []).append(str(name))
     return Machine(
-        name=named(own) if own else say.plural(len(by_run), "machine") + " beside each other",
+        name=named(own) if own else say.plural(len(by_run), "run") + " beside each other",
         facts=[*(items.size(each) for each in memory if each), *filter(None, [virtual])],
         virtual=virtual,
-        beside=[f"{say.few(names)}: {text}" for text, names in alike.items()],
+        beside=[f"{beside}{say.few(names)}: {text}" for text, names in alike.items()],
     )
 
 
@@ -589,6 +590,7 @@ def render(
         "about": about,
         "machine": machine(records),
         "run": run,
+        "took": run.took if any(other_runs.of(each) is None for each in records) else "",
         "energy": energy(records),
         "machine_card": machine_card(records, about, run),
         "card": card,
