@@ -159,14 +159,8 @@ def learned(
 ) -> list[Arm]:
     """Arms that were trained, best test accuracy first, then those of which a run was lost.
 
-    Args:
-        device: Where.
-        runs: The runs of each arm (:func:`assay.answer.accuracy.runs`), by its name.
-        labels: What a reader calls each.
-        reference: With which the others are compared, seed by seed.
-        group: What these arms share.
-        extras: What else is known of an arm, by its name; its test accuracy is added.
-        missing: Why an arm has no runs, by its name.
+    Each by its name: its runs (:func:`assay.answer.accuracy.runs`), what a reader calls it, what
+    else is known of it, and why it has no runs. They are compared with the reference seed by seed.
     """
     standings = accuracy.standings(runs, reference)
 
@@ -284,16 +278,8 @@ def table(
 ) -> Table:
     """One row per arm: what it is, its value, its energy, its comparison and its verdict.
 
-    Args:
-        arms: All of them; the device has a column where there are several.
-        name: What an arm is: the heading of the first column.
-        unit: Of the value.
-        scale: What the value is multiplied by.
-        value: What the value is.
-        told: How it is written, such as a share that stays within 0 and 1; else by its interval.
-        against: What the comparison is with.
-        group: What the arms of a group share: the heading of its column; none where empty.
-        extra: More columns, each with what an arm shows there.
+    The device has a column where there are several, what a group shares where that is named. A
+    value is written by its interval, scaled to its unit, if not told otherwise.
     """
     write = told or (lambda seen: say.interval(seen, scale=scale))
     shown: list[tuple[Column, Show]] = [(Column(name=name), lambda arm: arm.label)]

@@ -73,9 +73,8 @@ def pooled(records: Sequence[Record], between: Mapping[str, Spread]) -> list[Rec
     Every number of a result becomes its geometric mean over the occasions that went well. The
     intervals of times, ratios and bandwidths are widened, and each ratio gets its p-value.
 
-    Args:
-        records: Of any studies; those that differ in the axis ``occasion`` alone belong together.
-        between: The spread between occasions of each study, as the configuration knows it.
+    Records are of any studies; those that differ in the axis ``occasion`` alone belong together. Of
+    each study the spread between occasions is known from the configuration.
     """
     cells: dict[Any, list[Record]] = defaultdict(list)
     for each in records:

@@ -105,16 +105,13 @@ def tabled(
     return of_table(title, model.headed(heads, rows), name)
 
 
+# In words, of whom, the arms that it speaks of, and the words that bear it out.
 Claim = tuple[str, str, Sequence[Arm], Container[Word | None]]
 PUBLISHED = "What was published, and whether it holds here"
 
 
 def published(claims: Iterable[Claim]) -> list[Shown]:
-    """What was published, and whether it holds here, as a table; none without a claim.
-
-    Args:
-        claims: Each in words, of whom, the arms that it speaks of, and the words that bear it out.
-    """
+    """What was published, and whether it holds here, as a table; none without a claim."""
     rows: list[list[model.Content]] = [
         [claim, of, arms.bears_out(found, words), "; ".join(f"{a.label}: {a.told}" for a in found)]
         for claim, of, found, words in claims

@@ -167,10 +167,7 @@ def sweeps(
 ) -> list[Sweep]:
     """The cells of every device on which one was trained with every seed; not yet judged.
 
-    Args:
-        records: Of ``measure_perceptron.py``.
-        place: Where a cell stands on the axis of the question.
-        choose: Picks the reference among the cells that lost no run.
+    The reference is chosen among those that lost no run.
     """
     found = []
     for device, own in trials.by_device(records).items():
@@ -237,19 +234,10 @@ def findings(
     columns: Mapping[str, Show] | None = None,
     others: Sequence[Arm] = (),
 ) -> Findings:
-    """All that a sweep comes to.
+    """All that the sweeps of a question come to, judged, of which each device is told.
 
-    Args:
-        records: Of the question.
-        found: Its sweeps, judged.
-        name: What is varied.
-        tell: What the question says of one device.
-        reference: What the levels are compared with, in words.
-        why: As of :class:`Findings`.
-        method: The same, beyond what all sweeps share.
-        caveats: The same.
-        columns: Of the table, beyond those that all sweeps have.
-        others: More rows of the table.
+    The reference is said in words. The table has these columns beside those that all sweeps have,
+    and rows of the other arms.
     """
     here, title = trials.by_device(records), f"Test accuracy by {name}"
     told = {each.device: tell(each) for each in found}
@@ -289,13 +277,9 @@ def findings(
 
 
 def effect(what: str, level: Level | None, advice: Mapping[Word, str], missing: str = "") -> Told:
-    """What adding something to the network does to the accuracy.
+    """What adding something to the network does to the accuracy, with advice by the verdict.
 
-    Args:
-        what: That something, in words.
-        level: The network that has it; None where there is none.
-        advice: What to do, by the verdict.
-        missing: Why it cannot be compared all the same.
+    It cannot be told where no level has it, or where it is missing for another reason.
     """
     missing = missing or ("not measured" if level is None else level.lost)
     if missing or level is None or level.seen is None or level.word is None:
@@ -389,11 +373,7 @@ def accuracies(
 def differences(title: str, shown: Sequence[Arm], against: str, name: str) -> list[Shown]:
     """Rows of dots: each arm's difference to the reference, and the test images' sampling error.
 
-    Args:
-        title: Of the view; there is none where nothing was compared.
-        shown: Arms of accuracies.
-        against: What the reference is, in words.
-        name: Of the view, on the switch.
+    There is no view where nothing was compared.
     """
     margin = next((100 * arm.seen.margin for arm in shown if arm.seen), None)
     if margin is None:
