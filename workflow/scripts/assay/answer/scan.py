@@ -15,7 +15,6 @@ from assay.probe.working_sets import Cache, Point
 from assay.statistic import Interval
 
 GIGA = 1e-9
-TICKS = 4  # across, about
 LEAST = 2  # points of a line
 
 
@@ -65,10 +64,10 @@ def drawn(
         for cache in caches
         if min(sizes) < cache.size < max(sizes)
     ]
-    # A few powers of two, none at the border, where its name would leave the drawing.
-    first, last = math.ceil(math.log2(min(sizes))), math.ceil(math.log2(max(sizes)))
-    ticks = [2.0**power for power in range(first + 1, last, max(1, (last - first) // TICKS))]
-    x = Axis("working set: all arrays together", items.size, log=True, ticks=ticks)
+    powers = range(math.ceil(math.log2(min(sizes))), math.ceil(math.log2(max(sizes))))
+    x = Axis(
+        "working set: all arrays together", items.size, log=True, ticks=[2.0**k for k in powers]
+    )
     name = f"{say.value(memory, 'GB/s', GIGA)} memory" if memory else ""
     levels = [Mark(GIGA * memory.value, name)] if memory else []
     return figure.lines(lines, x, Axis("GB/s", log=True), marks=marks, levels=levels)
