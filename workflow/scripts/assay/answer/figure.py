@@ -57,12 +57,7 @@ CELL = 30  # letters of a line in a drawn table
 AXIS_LEAST = 130.0  # of rows: where less is left for the dots, labels stand above them
 PLOT_HEIGHT = 200.0  # of lines
 TICKS = 4
-DASHED: dict[str, Any] = {
-    "color": MUTED,
-    "lw": 0.9,
-    "ls": (0, (4, 3)),
-    "zorder": 0,
-}  # the line of a mark
+DASHED: dict[str, Any] = {"color": MUTED, "lw": 0.9, "ls": (0, (4, 3)), "zorder": 0}  # marks
 MARK = "mark: "  # before the title of a mark, in the place of its id, until it is SVG
 SVG = "http://www.w3.org/2000/svg"
 
@@ -398,7 +393,7 @@ def fitting(text: str, size: float, room: float, strong: bool = False) -> float:
     return size * min(1.0, room / max(text_width(text, size, strong), 1.0))
 
 
-def bar(axes: Axes, place: tuple[float, float], size: tuple[float, float], title: str) -> None:
+def bar(axes: Axes, place: Point, size: Point, title: str) -> None:
     """A bar on a :func:`canvas` from its upper left corner, with its value as its title."""
     axes.add_patch(Rectangle(place, *size, color=BLUE, lw=0, gid=MARK + title))
 
@@ -473,7 +468,7 @@ def _set_limits(axes: Axes, which: str, values: Sequence[float], axis: Axis) -> 
     least, most = axis.within
     known = [min(max(each, least), most) for each in values if not math.isnan(each)]
     known = [each for each in known if math.isfinite(each) and (each > 0 or not axis.log)]
-    low, high = (min(known), max(known)) if known else (0.0, 1.0)
+    low, high = (min(known), max(known)) if known else (float(axis.log), 1.0)
     if axis.log:
         room = (high / low) ** 0.06 if high > low else 1.2
         low, high = low / room, high * room
@@ -536,10 +531,8 @@ def svg(drawn: Figure, alternative: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def save(drawn: Figure, path: Path, alternative: str) -> str:
-    """Write a figure as SVG, with its text alternative, and beside it as PNG; returns the SVG."""
+def save(drawn: Figure, path: Path, alternative: str) -> None:
+    """Write a figure as SVG, with its text alternative, and beside it as PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn.savefig(path.with_suffix(".png"), dpi=160, facecolor="white")
-    text = svg(drawn, alternative)
-    write_atomically(path, text)
-    return text
+    write_atomically(path, svg(drawn, alternative))
