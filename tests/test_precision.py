@@ -185,7 +185,7 @@ def test_as_accurate_and_faster_is_told_and_advised():
     assert found.sentence.endswith("Worse: bfloat16 weights.")
     assert len(found.sentence.split()) <= 25
     assert len(found.short.split()) <= 12
-    assert found.so == "Train in bfloat16: as accurate, and faster."
+    assert found.so == "Train with bfloat16: as accurate, and faster."
     assert model.state(found.cells) == State.ANSWERED
 
 
@@ -194,7 +194,7 @@ def test_the_best_known_is_advised_not_the_fastest():
         *(arm(name, 0.85, 0) for name in ("float32", "bfloat16", "bfloat16_weights")),
         timed({"bfloat16": 0.7, "bfloat16_weights": 0.5}),
     )
-    assert found.so.startswith("Train in bfloat16: ")
+    assert found.so.startswith("Train with bfloat16: ")
 
 
 def test_where_no_half_precision_is_faster_float32_stays():
@@ -207,7 +207,7 @@ def test_what_is_faster_for_a_larger_network_alone_is_advised_for_that():
     records = [arm("float32", 0.85, 0), arm("bfloat16", 0.85), timed({"bfloat16": 1.4})]
     records[-1].trials += timed({"bfloat16": 0.5}, width=2048).trials
     assert answered(*records).so == (  # accuracy with 2048 is not known
-        "With 2048 units, train in bfloat16: faster there, and as accurate with 256 units."
+        "With 2048 units, train with bfloat16: faster there, and as accurate with 256 units."
     )
 
 

@@ -207,7 +207,8 @@ def _growth(lines: Mapping[str, Arm]) -> list[Shown]:
     rows = []
     for name, line in lines.items():
         text = f"{say.number(line.value.value, 2)} ×, {line.word}" if line.value else line.lost
-        rows.append(line.row(seen=line.value, text=text, strong=name == HEAD))
+        short = replace(line, label=line.label.removeprefix("best of "))  # one line to a row
+        rows.append(short.row(seen=line.value, text=text, strong=name == HEAD))
     return [question.dotted(TITLE, {"": rows}, axis, line=CLAIM)]
 
 

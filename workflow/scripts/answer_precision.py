@@ -223,10 +223,10 @@ def _so(here: Device) -> str:
         # The best known, not the fastest: weights of 16 bits lose updates.
         best = next((own[n] for n in good if n in own and own[n].word == Word.FASTER), None)
         if best and own is here.step:
-            return f"Train in {best.label}: as accurate, and faster."
+            return f"Train with {best.label}: as accurate, and faster."
         if best:
             alike = f"faster there, and as accurate with {next(iter(here.steps))}"
-            return f"With {group}, train in {best.label}: {alike}."
+            return f"With {group}, train with {best.label}: {alike}."
     words = {own[name].word for own in here.steps.values() for name in HALF if name in own}
     stay = words and words <= {Word.SLOWER, Word.SAME}
     return "Stay with float32: no half precision is faster here." if stay else ""
