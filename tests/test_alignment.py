@@ -308,7 +308,7 @@ def test_a_device_that_is_not_there_is_named():
     gone = {"status": Status.UNAVAILABLE, "reason": "no GPU"}
     absent = make_record("alignment", {"device": "gpu", "n": 1025}, [], **gone)
     found = answer.answer([*records(odd), absent])
-    assert found.sentence.endswith("Gpu: not available.")
+    assert found.sentence.endswith("Not available: gpu.")
     assert model.state(found.cells) == State.PART
 
 
@@ -325,6 +325,11 @@ def test_devices_and_layouts_each_get_their_say():
     assert words(found.sentence) <= 40
     assert [view.name for view in found.views] == ["float32 on cpu", "float32 on gpu"]
     assert "slower" in row(found, "1024, moved by one element")
+
+
+def test_devices_that_show_alike_are_named_together():
+    three = records(odd) + records(odd, device="gpu0") + records(odd, device="gpu1")
+    assert "On gpu0 and gpu1, float32: slower." in answer.answer(three).sentence
 
 
 def with_shapes(law, vector_flops=5e9):

@@ -337,6 +337,16 @@ def test_a_cpu_with_one_thread_is_still_the_reference() -> None:
     assert model.state(alone.cells) == State.NONE
 
 
+def test_the_mark_of_a_crossing_begins_with_its_size() -> None:
+    """Also where it may lie below the smallest size that was compared."""
+    laws: dict[str, Law] = {"one_thread": one_thread, "all_threads": lambda n: 1e-6 + n**3 / 1e11}
+    figure = answer.answer(device("cpu", laws, laws, width=0.1)).views[0].figure
+    assert figure
+    told = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert any(each.endswith(" or less") for each in told)
+    assert not [each for each in told if each.startswith("=")]
+
+
 def test_a_gpu_whose_results_are_wrong_is_not_said_to_be_missing() -> None:
     wrong = gpu()
     for each in wrong:

@@ -122,7 +122,7 @@ def test_a_headline_is_short_and_the_rest_below(text: str, headline: str, below:
 
 def test_a_long_short_answer_keeps_the_first_clause_of_every_device() -> None:
     devices, rest = ["cpu", "gpu0", "gpu1"], "and so on, word by word"
-    text = f"cpu: Yes, twice; {rest}; gpu0 and gpu1: No; {rest}"
+    text = f"cpu: Yes, twice; {rest}; gpu0: No; {rest}; gpu1: No; at all"
     assert say.brief(text, devices) == "cpu: Yes, twice; gpu0 and gpu1: No"
     assert say.brief(f"Yes, twice; {rest}", devices) == f"Yes, twice; {rest}"
     assert say.brief(f"Yes, twice; {rest}; {rest}", ["cpu"]) == "Yes, twice"

@@ -57,7 +57,7 @@ def test_a_headline_is_short_and_the_rest_stands_below(name: str, world: str) ->
 @pytest.mark.parametrize("name", ["loader", "precision", "batch"])
 def test_a_short_answer_and_the_advice_are_short(name: str, world: str) -> None:
     found = answered(name, world)
-    assert len(say.brief(say.once(found.short, DEVICES), DEVICES).split()) <= 24
+    assert len(say.brief(found.short, DEVICES).split()) <= 24
     assert len(say.once(found.so, DEVICES).split()) <= 60
 
 

@@ -217,11 +217,9 @@ def _sentence(mains: Sequence[Arm], absent: Sequence[Main]) -> str:
         return question.NOTHING
     several = len({arm.device for arm in mains}) > 1
     others = arms.grouped(mains[1:] if mains[0].seen else mains, lambda arm: arm.device)
-    rest = [
-        f"{f'on {device}, ' if several else ''}{arms.each_word(here, attrgetter('group'))}."
-        for device, here in others.items()
-    ]
-    rest += [f"{each.name}: {each.lost}." for each in absent]
+    told = arms.grouped(others, lambda on: arms.each_word(others[on], attrgetter("group")))
+    rest = [f"{f'on {say.listed(on)}, ' if several else ''}{text}." for text, on in told.items()]
+    rest += [model.lost_told(absent)] if absent else []
     return " ".join([_claim(mains[0]), *map(say.capital, rest)])
 
 

@@ -6,6 +6,7 @@ Told are the measured sizes between which that size, n*, lies: nothing between t
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -369,7 +370,7 @@ def _view(device: str, mine: Sequence[Crossover]) -> Shown:
         [_line(each, mine) for each in mine],
         Axis("rows and columns of the matrices, n", say.count, log=True, ticks=sizes),
         Axis(up, lambda y: f"{say.short(y)} ×", log=True),
-        marks=[Mark(each.estimate, each.told.removeprefix("from n ")) for each in known[:1]],
+        marks=[Mark(each.estimate, re.sub("^from n (= )?", "", each.told)) for each in known[:1]],
         band=Band(FASTER, 2 - FASTER, ""),
     )
     said = "; ".join(f"{each.name}: {each.told}" for each in mine)

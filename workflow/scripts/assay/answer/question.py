@@ -194,7 +194,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
         question=question,
         **arguments.about,  # title, group, exercise
         **{name: getattr(found, name) for name in kept},
-        short=say.brief(say.once(found.short, devices), devices),
+        short=say.brief(found.short, devices),
         state=state,
         sentence=sentence,
         more=more,

@@ -274,11 +274,12 @@ def _lead(devices: Sequence[str]) -> str:
 
 
 def brief(text: str, devices: Sequence[str]) -> str:
-    """A short answer; if it is long, no more than the first clause of each device's."""
-    if len(text.split()) <= SHORT:
-        return text
+    """A short answer, :func:`once`; if it is long, no more than each device's first clause."""
+    whole = once(text, devices)
+    if len(whole.split()) <= SHORT:
+        return whole
     parts = re.split(rf"; (?={_lead(devices)})", text)
-    return "; ".join(part.partition("; ")[0] for part in parts)
+    return once("; ".join(part.partition("; ")[0] for part in parts), devices)
 
 
 def headline(text: str, devices: Sequence[str]) -> tuple[str, str]:
