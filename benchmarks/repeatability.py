@@ -45,7 +45,8 @@ from assay.record import Record, Status, Trial
 from assay.statistic import Interval
 from assay.timing import trial
 from assay.timing.clock import clock_for
-from assay.timing.product import DTYPES, product
+from assay.timing.dtypes import DTYPES
+from assay.timing.product import product
 from assay.timing.trial import Protocol
 from instrument import repeated
 

@@ -113,17 +113,25 @@ def test_a_wrong_product_is_refused(tmp_path, monkeypatch):
     assert contrast.ALIGNMENT not in seen.trials[0].result["ratios"]
 
 
-def test_a_number_format_that_is_too_slow_is_told_once_with_its_time(tmp_path, monkeypatch):
-    def slow(what, *_):
+@pytest.mark.parametrize(
+    ("beside", "times"), [([], ""), (["float32"], ", 50 times as long as in float32")]
+)
+def test_a_number_format_that_is_too_slow_is_told_with_its_time(
+    tmp_path, monkeypatch, beside, times
+):
+    def compare(what, *_):
+        if what["dtype"] == "float32":
+            result = {"arms": {"anchor": {"time_median_s": 0.013}}, "ratios": {}}
+            return record.Trial(what=what, status=Status.DIVERGED, result=result)
         result = {"call_s": 0.65, "estimate_s": 78.0}
         return record.Trial(what=what, status=Status.SKIPPED, reason="78 s", result=result)
 
-    monkeypatch.setattr(measure.trial, "compare", slow)
-    reasons = {each.reason for each in measured(tmp_path, dtypes=["bfloat16"]).trials}
-    assert reasons == {
-        "a product in bfloat16 takes so long here that 6 rounds of a trial are over its budget of "
-        "20 s"
-    }
+    monkeypatch.setattr(measure.trial, "compare", compare)
+    *_, slow = measured(tmp_path, dtypes=[*beside, "bfloat16"]).trials
+    assert slow.reason == (
+        f"a product in bfloat16 takes 0.65 s here{times}: 6 rounds of a trial are over its budget "
+        "of 40 s"
+    )
 
 
 def test_a_dtype_without_a_kernel_leaves_the_others(tmp_path, monkeypatch):

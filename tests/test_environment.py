@@ -207,6 +207,15 @@ def test_threads_at_work_are_seen_by_their_cpu_time():
         device.use_threads(before)
 
 
+@pytest.mark.parametrize(
+    ("threads", "usable", "alone"), [(4, 4, True), (2, 4, True), (1, 4, False), (1, 1, True)]
+)
+def test_a_job_of_several_threads_has_the_cores(monkeypatch, threads, usable, alone):
+    """With --cores 2 of four a timing takes two; nothing else of ours is on the others."""
+    monkeypatch.setattr(device, "usable_cores", lambda: usable)
+    assert job.has_the_cores(threads) is alone
+
+
 def test_the_yardstick_tells_seconds():
     seen = yardstick.read()
     assert {*seen} == {"product_s", "copy_s"}

@@ -138,11 +138,6 @@ def test_more_coefficients_than_there_are_is_one_sentence(kept):
         LeadingFourier(8, kept)
 
 
-def test_real_features_are_real_and_imaginary_parts_in_turn():
-    seen = layers.real_features(torch.tensor([[1 + 2j, 3 + 4j]]))
-    assert seen.tolist() == [[1, 2, 3, 4]]
-
-
 # ---- shared parameters, and the mistake ----------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """Width, depth, bottleneck, rate: the words follow what is put into made-up records; real jobs."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import answer_bottleneck
@@ -15,6 +16,7 @@ from assay import grid, record
 from assay.answer import model, sweep, verdict
 from assay.answer.model import State
 from assay.learning import training
+from assay.learning.network import parameter_count, perceptron
 from assay.record import DatasetInfo, Status, Trial
 from builders import PROTOCOL, make_record, with_status
 
@@ -38,7 +40,8 @@ def noise(spread, seed):
 def cell(hidden, mean, rate=0.1, validation=None, lost=(), device="cpu", spread=0.0003, **result):
     """A record whose five runs scatter about a mean; those of the lost seeds diverged."""
     widths = [784, *measure.hidden_layers(hidden), 10]
-    described = {"widths": widths, "parameters": measure.parameters(widths)}
+    count = sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(widths))
+    described = {"widths": widths, "parameters": count}
     scores = mean + noise(0.001, seed=0) + noise(spread, seed=sum(widths) + round(1000 * rate))
     best, trials = validation or mean, []
     for seed in range(5):
@@ -418,7 +421,7 @@ def test_a_rate_that_diverges_is_a_record_and_an_answer(tmp_path, data):
 
 
 def test_the_textbooks_network_has_203530_parameters():
-    assert measure.parameters([784, 256, 10]) == 203_530
+    assert parameter_count(perceptron([784, 256, 10], "relu", 0)) == 203_530
 
 
 @pytest.mark.parametrize("text", ["wide", "256-", "1.5", ""])

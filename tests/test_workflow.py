@@ -226,7 +226,8 @@ def test_a_change_of_the_protocol_is_none_to_what_is_not_timed(copied):
     copied.edit("tests/config.yaml", lambda text: text.replace("rounds_most: 8", "rounds_most: 9"))
     planned = copied.planned()
     assert planned["measure_alignment"] == 5
-    assert not {"measure_activation", "measure_placement", "measure_perceptron"} & planned.keys()
+    trained = {"measure_activation", "measure_placement", "measure_perceptron", "measure_precision"}
+    assert not trained & planned.keys()
 
 
 def test_changing_the_spread_between_occasions_answers_again_and_measures_nothing(copied):

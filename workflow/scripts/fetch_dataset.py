@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from assay.device import first_line
 from assay.learning import dataset
 from assay.learning.dataset import FULL, SAMPLE, DatasetError
 from assay.record import DatasetInfo
@@ -63,8 +64,7 @@ def downloaded(scratch: Path, folder: Path | None) -> Path:
         for train in (True, False):
             FashionMNIST(str(scratch), train=train, download=True)
     except (OSError, RuntimeError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise NotHere(f"torchvision could not download it ({first})") from error
+        raise NotHere(f"torchvision could not download it ({first_line(error)})") from error
     finally:
         socket.setdefaulttimeout(before)
     return scratch / "FashionMNIST/raw"

@@ -16,20 +16,18 @@ from assay.record import Status, Trial
 from assay.timing import proof, trial
 from assay.timing.clock import Clock, CudaClock, HostClock, clock_for, cuda_graph_s
 from assay.timing.consumption import Meter, meter
+from assay.timing.dtypes import DTYPES, precisions, require
 from assay.timing.product import (
-    DTYPES,
     LAYOUTS,
     Operands,
     batched_product,
     dense,
     matrix_vector,
     name_kernel,
-    precisions,
     product,
     prove,
-    require,
     settle,
-    too_slow,
+    tell_too_slow,
 )
 from assay.timing.trial import Protocol, Work
 
@@ -72,6 +70,7 @@ def measure(job: Job) -> list[Trial]:
                 break  # at other addresses the product is as slow
     slow = {str(each.what["dtype"]) for each in trials if each.status == Status.SKIPPED}
     trials += _other_shapes(job, slow, protocol, clock)
+    tell_too_slow(trials, protocol)
     for seen in trials:
         if "kernel" in seen.result:  # it was proved
             name, (_, target) = str(seen.what["dtype"]), works(seen.what, job)
@@ -121,8 +120,6 @@ def _trial(
         seen = trial.compare(what, anchor, {TARGET: target}, protocol, clock, seed, counted)
         if seen.status in (Status.OK, Status.CONTENDED):
             _prove(seen, target, clock, seed)
-        if "call_s" in seen.result:  # alike for every size, so that the report says it once
-            seen.reason = too_slow(name, protocol)
         return seen
 
     return proof.attempt(what, measured)

@@ -14,16 +14,8 @@ from assay.job import Job
 from assay.record import Status, Trial
 from assay.timing import contrast, proof, trial
 from assay.timing.clock import Clock, clock_for
-from assay.timing.product import (
-    DTYPES,
-    name_kernel,
-    precisions,
-    product,
-    prove,
-    require,
-    settle,
-    too_slow,
-)
+from assay.timing.dtypes import DTYPES, precisions, require
+from assay.timing.product import name_kernel, product, prove, settle, tell_too_slow
 from assay.timing.trial import ANCHOR, Protocol, Work
 
 
@@ -35,6 +27,7 @@ def measure(job: Job) -> list[Trial]:
     settle(settings["anchor"], protocol, clock)
     names = precisions(settings["dtypes"], place)
     trials = [_trial(name, job, protocol, clock) for name in names]
+    tell_too_slow(trials, protocol)
     for seen in trials:
         found: Any = seen.result.get("proofs", {})
         for n, each in found.items():
@@ -53,8 +46,6 @@ def _trial(name: str, job: Job, protocol: Protocol, clock: Clock) -> Trial:
     def measured() -> Trial:
         require(name, job.device)
         seen = trial.compare(what, anchor, targets, protocol, clock, settings["seed"])
-        if "call_s" in seen.result:
-            seen.reason = too_slow(name, protocol)
         if seen.status in (Status.OK, Status.CONTENDED):
             _prove(seen, name, {str(anchor_n): anchor, **targets}, clock, settings["seed"])
         if seen.status == Status.OK:
@@ -82,18 +73,12 @@ def _add_contrasts(measured: Trial, anchor: int, sizes: Sequence[int], confidenc
     arms: Any = measured.result["arms"]
     ratios: Any = measured.result["ratios"]
     times = {
-        n: _kept(measured, arm, arms[arm]["units_per_call"])
+        n: trial.kept(measured, arm) / arms[arm]["units_per_call"]
         for n, arm in {anchor: ANCHOR, **{n: str(n) for n in sizes}}.items()
     }
     for name, weights in contrast.weights(anchor, sizes).items():
         seen = contrast.of_rounds(times, weights, confidence)
         ratios[name] = {"ratio": seen.value, "ratio_low": seen.low, "ratio_high": seen.high}
-
-
-def _kept(measured: Trial, arm: str, units: float) -> list[float]:
-    """Times per FLOP of an arm, in seconds, in the rounds that count."""
-    rounds: Any = zip(measured.samples[arm], measured.samples["void"], strict=True)
-    return [seconds / units for seconds, void in rounds if not void]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

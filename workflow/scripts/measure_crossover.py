@@ -28,7 +28,8 @@ from assay.job import Job
 from assay.record import Status, Trial
 from assay.timing import proof, trial
 from assay.timing.clock import Block, Clock, CudaClock, EnteringClock, HostClock
-from assay.timing.product import DTYPES, dense, normal, settle
+from assay.timing.dtypes import DTYPES, set_precision
+from assay.timing.product import dense, normal, settle
 from assay.timing.threads import on_threads, threaded
 from assay.timing.trial import Protocol, Work
 from pydantic import JsonValue
@@ -233,7 +234,7 @@ def measure(job: Job) -> list[Trial]:
     """One trial per operation and number format."""
     settings, place = job.settings, job.device
     protocol = Protocol.of_study(settings, place)
-    torch.backends.cuda.matmul.fp32_precision = "ieee"  # float32 means float32
+    set_precision("float32")
     tasks = [
         Task(operation, dtype, job.axes["n"], place)
         for operation, dtypes in settings["operations"].items()

@@ -40,6 +40,7 @@ from assay.record import Status, Trial
 from assay.timing import trial
 from assay.timing.clock import Clock
 from assay.timing.consumption import Meter, meter
+from assay.timing.dtypes import set_precision
 from assay.timing.trial import Protocol, Work
 from pydantic import JsonValue
 from torch import nn
@@ -242,7 +243,7 @@ def operand_sets(
 
 def measure(job: Job) -> list[Trial]:
     """The trial of all rungs of a shape, the proofs before it, and what is not here."""
-    torch.backends.cuda.matmul.fp32_precision = "ieee"  # float32 means float32
+    set_precision("float32")
     torch.backends.cudnn.fp32_precision = "ieee"
     torch.compiler.config.force_disable_caches = True  # compiling is timed, too
     settings, place = job.settings, job.device

@@ -25,7 +25,7 @@ from assay.job import Job
 from assay.learning import dataset, training
 from assay.learning.dataset import CLASSES
 from assay.learning.network import perceptron
-from assay.learning.training import Examples
+from assay.learning.training import TIMED_RATE, Examples
 from assay.record import Status, Trial
 from assay.timing import proof, trial
 from assay.timing.clock import SharedCores
@@ -41,7 +41,6 @@ INDEXED, CONVERTED, AUGMENTED = "indexed", "to_tensor", "augmented"
 ALONE, STEP = "nothing", "step"  # what is beside the loader
 NEW, PAGEABLE = " new", " pageable"  # workers of every pass anew; batches that are not pinned
 TEXTBOOK = 4  # workers of the textbook's loader, and of "four for a GPU": tried on any machine
-RATE = 1e-6  # so small that thousands of timed steps leave the weights about as they are
 AGREEMENT = 1e-6  # largest relative difference of two sums of the same grey values
 
 Batch = Sequence[Tensor]  # images and their classes
@@ -132,7 +131,7 @@ def works(job: Job, conversion: str, beside: str) -> dict[str, Work[Any]]:
     widths = [resident.inputs.shape[1], *settings["hidden"], CLASSES]
 
     def learner() -> Learn:
-        return training.sgd(perceptron(widths, "relu", 0).to(place), RATE)
+        return training.sgd(perceptron(widths, "relu", 0).to(place), TIMED_RATE)
 
     learners = {STEP: learner, ALONE: lambda: lambda _: None}
     return {

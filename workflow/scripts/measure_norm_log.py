@@ -26,6 +26,7 @@ from assay.record import Status, Trial
 from assay.timing import proof, trial
 from assay.timing.clock import HostClock
 from assay.timing.cuda import Queue
+from assay.timing.dtypes import set_precision
 from assay.timing.reads import reads, synchronisations
 from assay.timing.trial import Protocol, Work
 from pydantic import JsonValue
@@ -163,7 +164,7 @@ def first_infinite(n: int, iterations: int, seed: int) -> tuple[int | None, int 
 def measure(job: Job) -> list[Trial]:
     """One trial of all ways, and what cannot or should not be one of them."""
     settings, place = job.settings, job.device
-    torch.backends.cuda.matmul.fp32_precision = "ieee"  # float32 means float32
+    set_precision("float32")
     products, n = settings["products"], settings["n"]
     printed = min(settings["printed"], products)
     # The null device: what a terminal or a notebook does with the lines is not measured.

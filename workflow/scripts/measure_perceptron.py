@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from assay import job
 from assay.job import Job
 from assay.learning import dataset, experiment
 from assay.learning.dataset import CLASSES
-from assay.learning.network import perceptron
+from assay.learning.network import parameter_count, perceptron
 from assay.record import Trial
 from torch import nn
 
@@ -35,11 +34,6 @@ def shape(text: str) -> str:
     return text
 
 
-def parameters(widths: Sequence[int]) -> int:
-    """Number of weights and biases of a perceptron."""
-    return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(widths))
-
-
 def measure(job: Job) -> list[Trial]:
     """One run per seed."""
     settings, rate = job.settings, job.axes["rate"]
@@ -53,8 +47,9 @@ def measure(job: Job) -> list[Trial]:
     trials = [
         experiment.compete(build, rate, seed, data, settings) for seed in experiment.seeds(settings)
     ]
+    count = parameter_count(build(settings["seed"]))
     for trial in trials:
-        trial.result |= {"widths": [*widths], "parameters": parameters(widths)}
+        trial.result |= {"widths": [*widths], "parameters": count}
     return trials
 
 

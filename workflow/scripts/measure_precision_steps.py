@@ -16,12 +16,11 @@ from typing import Any
 import torch
 from assay import contention, job
 from assay.job import Job
-from assay.ladder.pieces import TIMED_RATE
 from assay.ladder.precision import PRECISIONS, require, step_s, wrong
 from assay.learning import dataset, experiment
 from assay.learning.dataset import CLASSES
 from assay.learning.network import perceptron
-from assay.learning.training import Examples
+from assay.learning.training import TIMED_RATE, Examples
 from assay.record import Status, Trial
 from assay.timing import proof, trial
 from assay.timing.clock import HostClock

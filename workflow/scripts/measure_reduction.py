@@ -21,6 +21,7 @@ from assay.modules.layers import IMPLEMENTATIONS, Implementation
 from assay.record import Trial
 from assay.timing import allocation, proof, trial
 from assay.timing.clock import clock_for
+from assay.timing.dtypes import set_precision
 from assay.timing.trial import Protocol, Work
 from torch import Tensor
 
@@ -68,7 +69,7 @@ def measure(job: Job) -> list[Trial]:
     """The checks on the layer, then one trial of all implementations per size."""
     settings, sweep = job.settings, job.axes["sweep"]
     protocol = Protocol.of_study(settings, job.device)
-    torch.backends.cuda.matmul.fp32_precision = "ieee"  # float32 means float32
+    set_precision("float32")
     dtype = getattr(torch, settings["dtype"])
     swept = [
         Sizes(**(settings["base"] | {sweep: size}), dtype=dtype, place=job.device)

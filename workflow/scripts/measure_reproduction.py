@@ -22,12 +22,14 @@ from assay.device import Unavailable
 from assay.job import Job
 from assay.learning import dataset
 from assay.learning.network import perceptron
+from assay.learning.training import TIMED_RATE
 from assay.published import flawed, steps
 from assay.published.bars import activations, initialisers, rates
 from assay.published.figures import AS_PUBLISHED, CORRECTED, Figure, add_ratio, compare, of_method
 from assay.published.steps import BATCH, RATE, Step, widths
 from assay.record import Status, Trial
 from assay.timing.clock import HostClock, clock_for
+from assay.timing.dtypes import set_precision
 from assay.timing.trial import Work
 from pydantic import JsonValue
 from torch import Tensor, nn
@@ -42,7 +44,6 @@ SIDE = 1000  # rows and columns on which CPU and GPU were compared
 NORMS, NORM_SIDE = 1000, 100
 LARGE = (5000, 10_000)  # rows and columns of the products on GPUs
 
-TIMING_RATE = 1e-6  # so small that thousands of timed steps leave the weights about as they are
 COMPARED_STEPS = 5  # in which two implementations must have the same losses
 AGREEMENT = 1e-4  # largest relative difference between them
 
@@ -105,7 +106,7 @@ def steps_alone(job: Job, depth: int) -> Trial:
         return Trial(what=what, status=Status.REFUSED, reason=difference)
     works: dict[str, Work[Any]] = {
         f"{name}, depth {depth}": Work(
-            lambda _, make=make: make(network(), TIMING_RATE), lambda step: step(images, labels)
+            lambda _, make=make: make(network(), TIMED_RATE), lambda step: step(images, labels)
         )
         for name, make in IMPLEMENTATIONS.items()
     }
@@ -242,7 +243,7 @@ def two_gpus(job: Job) -> list[Trial]:
             f"needs an NVIDIA GPU, and this is {place}: a CPU has finished a product when the call "
             "returns, so that a clock which does not wait misses nothing"
         )
-    torch.backends.cuda.matmul.fp32_precision = "ieee"  # float32 means float32
+    set_precision("float32")
     trials = [each for n in LARGE for each in on_gpus(f"{n}², one GPU", n, [place], job)]
     count = torch.cuda.device_count()
     name, n = f"{LARGE[-1]}², two GPUs", LARGE[-1]

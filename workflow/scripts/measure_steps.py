@@ -18,7 +18,7 @@ from assay.job import Job
 from assay.learning import dataset, experiment
 from assay.learning.dataset import CLASSES
 from assay.learning.network import of_activation
-from assay.learning.training import Examples
+from assay.learning.training import TIMED_RATE, Examples
 from assay.record import Trial
 from assay.timing import trial
 from assay.timing.clock import HostClock
@@ -55,7 +55,7 @@ def step(activation: str, hidden: Sequence[int], batch: Examples) -> Work[Any]:
 
     def prepare(generator: torch.Generator) -> Any:
         network = of_activation(activation, widths, 0).to(batch.inputs.device)
-        return network, torch.optim.SGD(network.parameters(), lr=1e-6)
+        return network, torch.optim.SGD(network.parameters(), lr=TIMED_RATE)
 
     def run(operands: Any) -> None:
         network, optimizer = operands

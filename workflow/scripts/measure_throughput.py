@@ -23,7 +23,8 @@ from assay.learning.training import Examples
 from assay.record import Status, Trial
 from assay.timing import proof, trial
 from assay.timing.clock import HostClock
-from assay.timing.product import DTYPES, dense, normal, precisions, settle
+from assay.timing.dtypes import DTYPES, precisions
+from assay.timing.product import dense, normal, settle
 from assay.timing.trial import Protocol, Work
 from pydantic import JsonValue
 

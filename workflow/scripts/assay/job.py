@@ -113,8 +113,7 @@ def run(
     values |= {name: getattr(arguments, name) for name in axes}
     threads = device.use_threads(arguments.threads)
     at_work = threads_at_work(threads)
-    alone = threads == device.usable_cores()
-    steady = yardstick.read() if alone else {}
+    steady = yardstick.read() if has_the_cores(threads) else {}
     before = contention.read()
     trials, status, reason = _measure(arguments, values, data, measure)
     conditions = Conditions(
@@ -237,6 +236,11 @@ def threads_at_work(threads: int) -> float | None:
     seen = contention.between(before, contention.read(), threads=1)
     computed = seen.cpu_per_thread or 0.0
     return computed / (1 - (seen.delay_share or 0.0))
+
+
+def has_the_cores(threads: int) -> bool:
+    """Whether nothing of ours runs beside this job: jobs that do not time have one thread each."""
+    return threads > 1 or device.usable_cores() == 1
 
 
 def is_out_of_memory(error: BaseException) -> bool:

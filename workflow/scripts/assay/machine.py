@@ -150,16 +150,14 @@ def gpu_conditions(device: torch.device) -> dict[str, JsonValue] | None:
     if handle is None:
         return None
     bits = _event_bits(handle)
-    milliwatts = ask(pynvml.nvmlDeviceGetPowerUsage, handle)
     processes = ask(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
-    now = pynvml.nvmlDeviceGetClockInfo
     return {
         "gpu_id": gpu_id(device),
         "name": _part(device) or ask(pynvml.nvmlDeviceGetName, handle),
-        "sm_clock_hz": clock_hz(now, handle, pynvml.NVML_CLOCK_SM),
-        "memory_clock_hz": clock_hz(now, handle, pynvml.NVML_CLOCK_MEM),
+        "sm_clock_hz": sm_clock_hz(device),
+        "memory_clock_hz": clock_hz(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_MEM),
         "temperature_c": ask(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
-        "power_w": None if milliwatts is None else milliwatts / 1e3,
+        "power_w": power_w(device),
         "clocks_event_reasons": None if bits is None else [*_words(bits, REASONS)],
         # One of them is ours. An empty list means that a container hides them.
         "other_compute_processes": len(processes) - 1 if processes else None,
@@ -388,8 +386,11 @@ def cpu_brand(root: Path) -> str:
 
 
 def text(path: Path) -> str:
-    """What stands in a small file; empty where it cannot be read."""
+    """What stands in a small file of the system; empty where it cannot be read.
+
+    Some kernels end it with zeros.
+    """
     try:
-        return path.read_text().strip()
+        return path.read_text(errors="replace").strip("\0 \n")
     except OSError:
         return ""

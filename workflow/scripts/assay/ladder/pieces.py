@@ -23,15 +23,12 @@ from assay import statistic
 from assay.ladder.by_hand import NumpyPerceptron
 from assay.ladder.rungs import Rung
 from assay.ladder.shapes import Kinds
-from assay.learning.training import Examples
+from assay.learning.training import TIMED_RATE, Examples
 from assay.record import Trial
 from assay.timing import trial
 from assay.timing.clock import EnteringClock
 from assay.timing.trial import Work
 
-# Timed steps repeat one batch thousands of times. At a real rate they would learn it by heart, and
-# gradients near zero are denormal numbers, which are slow. The work is the same at any rate.
-TIMED_RATE = 1e-6
 REST_S = 0.01  # after which the threads of a library sleep
 
 Operands = tuple[Any, ...]  # a rung, and the inputs and labels of a batch as it takes them

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from assay.device import Unavailable, first_line
 from assay.learning.training import Examples, Step
-from assay.timing import product, proof
+from assay.timing import dtypes, proof
 
 SCALE = 2.0**16  # a gradient scaler's first factor, as torch has it
 TRIED = 4  # steps by which the time of many is estimated
@@ -65,7 +65,7 @@ class Precision:
 
     def scores(self, network: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
         """The forward pass."""
-        product.set_precision(self.float32)
+        dtypes.set_precision(self.float32)
         with torch.autocast(inputs.device.type, self.products) if self.products else nullcontext():
             scores: torch.Tensor = network(inputs)
         return scores
@@ -118,7 +118,7 @@ def require(name: str, network: nn.Module, batch: Examples) -> None:
     precision, place = PRECISIONS[name], batch.inputs.device
     if name == "tf32" and place.type != "cuda":
         raise Unavailable("TF32 is a format of NVIDIA's GPUs, inside their products")
-    product.require(name, place)
+    dtypes.require(name, place)
     own, taken = copy.deepcopy(network).to(precision.weights), precision.examples(batch)
     try:
         precision.steps(own, 0.0)(taken)

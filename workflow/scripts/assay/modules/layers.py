@@ -282,11 +282,6 @@ def energies(leading: Tensor, features: int) -> Tensor:
     return leading.abs().square() * twice
 
 
-def real_features(leading: Tensor) -> Tensor:
-    """Complex coefficients (batch, kept) as real features (batch, 2·kept): real, imaginary, …."""
-    return torch.view_as_real(leading).flatten(1)
-
-
 # ---- shared parameters --------------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from assay import machine
 from assay.probe.items import known
 
 
@@ -367,8 +368,8 @@ def of_edac(root: Path) -> list[Module]:
     for folder in sorted((root / "sys/devices/system/edac/mc").glob("mc*/*")):
         if not re.fullmatch(r"(dimm|rank)\d+", folder.name):
             continue
-        place, kind = _read(folder / "dimm_location"), _read(folder / "dimm_mem_type")
-        size = _number(_read(folder / "size"))
+        place, kind = machine.text(folder / "dimm_location"), machine.text(folder / "dimm_mem_type")
+        size = _number(machine.text(folder / "size"))
         if not size:
             continue
         if folder.name.startswith("rank"):
@@ -386,14 +387,6 @@ def of_edac(root: Path) -> list[Module]:
             data_bits=64 if known_width else None,
         )
     return [*found.values()]
-
-
-def _read(path: Path) -> str:
-    """A file of the system without what some kernels leave at its end; empty if it is missing."""
-    try:
-        return path.read_text(errors="replace").strip("\0 \n")
-    except OSError:
-        return ""
 
 
 def _number(text: str | None) -> int | None:

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from assay import machine
-from assay.device import Unavailable
+from assay.record import Trial
 from assay.timing import proof, trial
 from assay.timing.clock import Clock
+from assay.timing.dtypes import set_precision
 from assay.timing.kernel import kernel_name
 from assay.timing.trial import Protocol, Work
 
-DTYPES = {
-    "float64": torch.float64,
-    "float32": torch.float32,
-    "tf32": torch.float32,  # float32 in memory, rounded to TF32 inside the tensor cores
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-TF32_CAPABILITY = (8, 0)  # of Ampere, the first with such tensor cores
 PADDING = 64  # elements; a multiple of a cache line and of a GPU's 128 bytes for every dtype
 
 Operands = proof.Product
@@ -108,45 +101,33 @@ def bytes_moved(operands: Operands) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in operands)
 
 
-def precisions(names: Sequence[str], place: torch.device) -> Iterator[str]:
-    """The dtypes of this kind of device, each after torch was told how to multiply float32."""
-    for name in names:
-        if name != "tf32" or place.type == "cuda":
-            set_precision(name)
-            yield name
-
-
-def set_precision(name: str) -> None:
-    """Tell torch how a GPU is to multiply float32: as it is, or rounded to TF32."""
-    torch.backends.cuda.matmul.fp32_precision = "tf32" if name == "tf32" else "ieee"
-
-
-def require(name: str, place: torch.device) -> None:
-    """See to it that a GPU has tensor cores for a dtype; without them torch computes another one.
-
-    Raises:
-        Unavailable: It has none.
-    """
-    if name == "tf32" and place.type == "cuda":
-        properties = torch.cuda.get_device_properties(place)
-        if (properties.major, properties.minor) < TF32_CAPABILITY:
-            raise Unavailable(
-                f"TF32 needs compute capability 8.0, this GPU has "
-                f"{properties.major}.{properties.minor}"
-            )
-
-
 def settle(n: int, protocol: Protocol, clock: Clock) -> None:
     """Multiply n × n matrices until the device has come to rest at its working clock."""
     trial.settle(product(n, torch.float32, clock.device), protocol, clock)
 
 
-def too_slow(name: str, protocol: Protocol) -> str:
-    """The reason why products in a number format are left out, whatever their size."""
-    return (
-        f"a product in {name} takes so long here that {protocol.rounds_least} rounds of a trial "
-        f"are over its budget of {protocol.cap_s:g} s"
-    )
+def tell_too_slow(trials: Sequence[Trial], protocol: Protocol) -> None:
+    """Say of trials that would take too long what a product in their number format takes.
+
+    The reasons name no size, so that a report of many says it once.
+    """
+    for seen in trials:
+        call_s: Any = seen.result.get("call_s")
+        if call_s:
+            exact_s = _float32_s(seen, trials)
+            times = f", {call_s / exact_s:.0f} times as long as in float32" if exact_s else ""
+            seen.reason = (
+                f"a product in {seen.what['dtype']} takes {call_s:.2g} s here{times}: "
+                f"{protocol.rounds_least} rounds of a trial are over its budget of "
+                f"{trial.GRACE * protocol.cap_s:g} s"
+            )
+
+
+def _float32_s(like: Trial, trials: Sequence[Trial]) -> float | None:
+    """Seconds of the anchor's product in float32; None where that was not timed."""
+    what = {**like.what, "dtype": "float32"}
+    arms: Any = next((t.result.get("arms") for t in trials if t.what == what), None)
+    return float(arms[trial.ANCHOR]["time_median_s"]) if arms else None
 
 
 @dataclass(frozen=True)
@@ -172,7 +153,7 @@ def prove(work: Work[Operands], n: int, name: str, clock: Clock, seed: int) -> P
     Args:
         work: The product.
         n: Length of the sums in it.
-        name: The number format, a key of :data:`DTYPES`.
+        name: The number format, a key of :data:`assay.timing.dtypes.DTYPES`.
         clock: The clock of its device.
         seed: Seed of the operands.
     """
