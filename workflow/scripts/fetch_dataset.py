@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 from assay.device import first_line
+from assay.environment import without_folders
 from assay.learning import dataset
 from assay.learning.dataset import FULL, SAMPLE, DatasetError
 from assay.record import DatasetInfo
@@ -42,7 +43,7 @@ def configured(scratch: Path, folder: Path | None) -> Path:
         raise NotHere("dataset.folder is not set")
     place = Path(os.path.expanduser(folder))  # pathlib raises where there is no such home
     if not place.is_dir():
-        raise NotHere(f"dataset.folder: there is no folder {folder}")
+        raise NotHere("dataset.folder: there is no such folder")
     inside = [place / each for each in (".", "FashionMNIST/raw", "raw")]
     return next((each for each in inside if any(each.glob("train-images-*"))), place)
 
@@ -157,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 raise SystemExit(
                     f"Fashion-MNIST could not be had, and dataset.fallback is none: {why}."
                 )
-            embedded(arguments.output, FULL, why)
+            embedded(arguments.output, FULL, without_folders(why))
     except DatasetError as error:
         raise SystemExit(str(error)) from error
 

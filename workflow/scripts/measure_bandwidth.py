@@ -30,7 +30,6 @@ LINE = 64 // BYTES  # elements of a cache line: arrays are whole lines
 STEP = 256 // BYTES  # elements between the places of an array; an allocation is aligned so, or less
 ROOM = 2**20 // BYTES  # elements more than the largest working set, to move it about
 SCALAR = 0.5
-BEYOND_CACHE = 4  # times the largest cache: here the speed is that of memory
 
 Arrays = list[torch.Tensor]
 
@@ -272,7 +271,8 @@ def refused_if_impossible(curve: Trial, peak: float, cache: int) -> Trial:
     rates = [
         point["bandwidth_bytes_per_s"]
         for point in points
-        if point["status"] == Status.OK and point["working_set_bytes"] >= BEYOND_CACHE * cache
+        if point["status"] == Status.OK
+        and point["working_set_bytes"] >= working_sets.BEYOND_CACHE * cache
     ]
     proof.refuse(curve, proof.beyond_peak(max(rates, default=None), peak, "GB/s from memory"))
     return curve

@@ -25,7 +25,6 @@ from pydantic import JsonValue
 
 ARRAYS = 2  # a copy reads one and writes one
 MEMORY_SHARE = 1 / 4  # of the free memory, at most
-BEYOND_CACHE = 4  # the largest working set is at least this many times the largest cache
 ALLOWS = (Item.CPU_BUS, Item.GPU_BANDWIDTH)  # rows that say how fast memory can be at most
 ONE_ELEMENT = ARRAYS * 4  # bytes: a copy that is nothing but overhead
 
@@ -65,7 +64,7 @@ def copied_sizes(smallest: int, largest: int, cache: int, free: int | None) -> l
         cache: Bytes of the largest cache.
         free: Bytes of free memory, None if unknown; a quarter of it is the limit.
     """
-    most = max(largest, BEYOND_CACHE * cache)
+    most = max(largest, working_sets.BEYOND_CACHE * cache)
     if free is not None:
         most = min(most, int(free * MEMORY_SHARE))
     return working_sets.sizes(smallest, int(most))

@@ -26,7 +26,7 @@ os.environ["OPENBLAS_THREAD_TIMEOUT"] = "20"
 
 import numpy as np
 import torch
-from assay import job, machine
+from assay import environment, job, machine
 from assay.job import Job
 from assay.ladder import counting, shapes
 from assay.ladder.pieces import LibraryClock, parts, start, step, taken, taking, using, works
@@ -88,7 +88,7 @@ def first_step(
     except RuntimeError as error:
         if name not in ("fused", "compiled", "graph") or job.is_out_of_memory(error):
             raise
-        text = " ".join(str(error).split())
+        text = environment.without_folders(" ".join(str(error).split()))
         compiler = "C++ compiler" in text or "CppCompileError" in text
         return 0.0, f"no C++ compiler that works: {text[:200]}" if compiler else text[:200]
     if batch.inputs.device.type != "cpu":

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-LABEL = "[a-z0-9_]+"
 NUMBERED = ("cuda", "xpu")  # kinds of which a machine may have several
 FAILED = "the GPU failed, nothing was kept"  # begins the reason of a record that is unavailable so
 

@@ -128,11 +128,12 @@ def _matches(name: str, patterns: Mapping[str, str]) -> bool:
 
 def told(variables: Mapping[str, str]) -> dict[str, str]:
     """The variables that stay and can change numbers, without the folders in their values."""
-    return {
-        name: re.sub(r"[^\s:=,;]*/(?=.)", "", variables[name])
-        for name in TOLD
-        if variables.get(name)
-    }
+    return {name: without_folders(variables[name]) for name in TOLD if variables.get(name)}
+
+
+def without_folders(text: str) -> str:
+    """A text in which files have no folders, whose names may be a person's: for the record."""
+    return re.sub(r"[^\s:=,;]*/(?=.)", "", text)
 
 
 def start_again(threads: int) -> None:

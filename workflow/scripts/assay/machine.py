@@ -28,7 +28,6 @@ from assay.device import control_groups
 T = TypeVar("T")
 
 PROJECT = "torch-assay"  # salts the machine id
-CGROUPS = Path("/sys/fs/cgroup")
 UNIVERSAL_MAC = 0b11 << 40  # bits that are clear in an address given out by a manufacturer
 
 # NVML's clocks-event reasons (nvml.h), in words. Only those of SLOWDOWN spoil a measurement: a

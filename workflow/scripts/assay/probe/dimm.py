@@ -55,12 +55,8 @@ STANDARDS = {
     "LPDDR5": Standard((16, 32), 3200, 11000),
 }
 UNNAMED = Standard((16, 32, 64), 100, 11000)  # where the table does not say which type it is
-WITH_CORRECTION = {
-    72: 64,
-    80: 64,
-    40: 32,
-    36: 32,
-}  # bits of error correction counted among the data
+# Widths in which bits of error correction are counted among the data, and what is left.
+WITH_CORRECTION = {72: 64, 80: 64, 40: 32, 36: 32}
 OLD_CHANNELS = 2  # at most so many low-power channels are listed as if they had 64 bits, as before
 MODULES_MOST = 3  # in one channel
 

@@ -18,9 +18,9 @@ from assay.probe import items
 from assay.probe.items import Item
 from assay.record import Record
 
-STEEP = (
-    1 / 4
-)  # a fall by this power of two in a doubling of the working set (16 %) belongs to a knee
+BEYOND_CACHE = 4  # times the largest cache: from there on the speed is that of memory
+# A fall by this power of two in a doubling of the working set (16 %) belongs to a knee.
+STEEP = 1 / 4
 FALL = 1.2  # and the whole knee must fall by this factor
 
 
