@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from assay import device, grid, job, record
 from assay.record import Status, Trial
 from builders import make_record
@@ -74,6 +75,12 @@ def test_a_lost_cell_gets_one_occasion_after_the_last(tmp_path):
     asked = json.dumps({"own": [where], "others": [], "studies": ["alignment"]})
     find_lost.main(["--grid", asked, "--output", str(listing)])
     assert grid.listed(listing) == [pattern.format(device="cpu", n=65, occasion=3)]
+
+
+def test_all_that_is_timed_but_the_probe_of_the_hardware_can_have_one_more():
+    studies = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["studies"]
+    timed = {name: each["axes"] for name, each in studies.items() if "between_occasions" in each}
+    assert {name for name, axes in timed.items() if "occasion" not in axes} == {"hardware"}
 
 
 def test_a_study_without_occasions_is_not_measured_again_by_itself(tmp_path):

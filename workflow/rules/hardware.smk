@@ -1,7 +1,7 @@
 """What is in the machine, and how fast its memory is."""
 
 RECORDS["hardware"] = "<results>/records/hardware/device-{device}.json"
-RECORDS["bandwidth"] = "<results>/records/bandwidth/device-{device}.json"
+RECORDS["bandwidth"] = "<results>/records/bandwidth/device-{device}/occasion-{occasion}.json"
 
 
 use rule measure_alone as measure_hardware with:
@@ -25,6 +25,6 @@ use rule measure_alone as measure_bandwidth with:
     output:
         RECORDS["bandwidth"],
     log:
-        "<logs>/bandwidth/device-{device}.log",
+        "<logs>/bandwidth/device-{device}/occasion-{occasion}.log",
     params:
         settings=settings("bandwidth"),

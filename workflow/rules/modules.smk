@@ -10,7 +10,9 @@ RECORDS["fourier"] = "<results>/records/fourier/device-{device}/selection-{selec
 RECORDS["resume"] = "<results>/records/resume/device-{device}.json"
 RECORDS["transfer"] = "<results>/records/transfer/device-{device}/images-{images}.json"
 # Files are written from the CPU, whatever devices there are.
-RECORDS["formats"] = "<results>/records/formats/device-cpu/format-{format}.json"
+RECORDS["formats"] = (
+    "<results>/records/formats/device-cpu/format-{format}/occasion-{occasion}.json"
+)
 RECORDS["placement"] = "<results>/records/placement/device-{device}.json"
 
 
@@ -117,7 +119,7 @@ rule measure_formats:
     output:
         RECORDS["formats"],
     log:
-        "<logs>/formats/device-cpu/format-{format}.log",
+        "<logs>/formats/device-cpu/format-{format}/occasion-{occasion}.log",
     conda:
         "../../envs/torch.yaml"
     threads: alone()
@@ -125,7 +127,7 @@ rule measure_formats:
         settings=settings("formats"),
     shell:
         """
-        python {input.script:q} --format {wildcards.format:q} \
+        python {input.script:q} --format {wildcards.format:q} --occasion {wildcards.occasion:q} \
             --threads 1 --settings {params.settings:q} --output {output:q} >{log:q} 2>&1
         """
 

@@ -19,7 +19,9 @@ RECORDS["precision_steps"] = (
 )
 RECORDS["throughput"] = "<results>/records/throughput/device-{device}/occasion-{occasion}.json"
 RECORDS["scaling"] = "<results>/records/scaling/device-{device}/batch-{batch}.json"
-RECORDS["reproduction"] = "<results>/records/reproduction/device-{device}/exercise-{exercise}.json"
+RECORDS["reproduction"] = (
+    "<results>/records/reproduction/device-{device}/exercise-{exercise}/occasion-{occasion}.json"
+)
 
 
 use rule measure as measure_activation with:
@@ -184,6 +186,6 @@ use rule measure_alone as measure_reproduction with:
     output:
         RECORDS["reproduction"],
     log:
-        "<logs>/reproduction/device-{device}/exercise-{exercise}.log",
+        "<logs>/reproduction/device-{device}/exercise-{exercise}/occasion-{occasion}.log",
     params:
         settings=settings("reproduction"),

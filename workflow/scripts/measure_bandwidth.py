@@ -280,7 +280,7 @@ def refused_if_impossible(curve: Trial, peak: float, cache: int) -> Trial:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure the device that the command line names."""
-    job.run("bandwidth", {}, measure, argv)
+    job.run("bandwidth", {"occasion": int}, measure, argv)
 
 
 if __name__ == "__main__":

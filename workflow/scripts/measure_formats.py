@@ -275,7 +275,8 @@ def measure(job: Job) -> list[Trial]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job that the command line describes."""
-    job.run("formats", {"format": job.one_of(FORMATS)}, measure, argv)
+    axes = {"format": job.one_of(FORMATS), "occasion": int}
+    job.run("formats", axes, measure, argv)
 
 
 if __name__ == "__main__":

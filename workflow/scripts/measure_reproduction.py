@@ -293,7 +293,7 @@ def measure(job: Job) -> list[Trial]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job that the command line describes."""
-    axes = {"exercise": job.one_of(EXERCISES)}
+    axes = {"exercise": job.one_of(EXERCISES), "occasion": int}
     job.run("reproduction", axes, measure, argv, read_data=dataset.read)
 
 

@@ -246,6 +246,7 @@ class Bandwidth(Timed):
         overheads: Overheads
         transfer_bytes: int = means("bytes copied between host and device", ge=4096)
 
+    axes: Occasions
     settings: Settings
 
 
@@ -575,7 +576,7 @@ class PrecisionSteps(Timed):
 class Reproduction(Timed):
     """Published answers, run as they were and corrected."""
 
-    class Axes(AxesBlock):
+    class Axes(Occasions):
         exercise: Several[Exercise] = means("exercises with a published answer")
 
     class Settings(SettingsBlock):
@@ -771,7 +772,7 @@ class Transfer(Study):
 class Formats(Timed):
     """Formats of a saved network, and what can go wrong with each."""
 
-    class Axes(AxesBlock):
+    class Axes(Occasions):
         format: Several[
             Literal["state_dict", "module", "class_in_dict", "torchscript", "export", "safetensors"]
         ] = means("formats to compare; files are written from the CPU")
