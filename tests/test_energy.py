@@ -124,10 +124,10 @@ def test_what_only_root_may_read_is_told(
     zone("intel-rapl:0", 5)
     read = Path.read_text
 
-    def refused(path: Path, *options: Any) -> str:
+    def refused(path: Path, *options: Any, **named: Any) -> str:
         if path.name == "energy_uj":
             raise PermissionError
-        return read(path, *options)
+        return read(path, *options, **named)
 
     monkeypatch.setattr(Path, "read_text", refused)
     with pytest.raises(Unavailable, match=r"only root may read .* docs/method\.md says how"):

@@ -10,9 +10,7 @@ RECORDS["fourier"] = "<results>/records/fourier/device-{device}/selection-{selec
 RECORDS["resume"] = "<results>/records/resume/device-{device}.json"
 RECORDS["transfer"] = "<results>/records/transfer/device-{device}/images-{images}.json"
 # Files are written from the CPU, whatever devices there are.
-RECORDS["formats"] = (
-    "<results>/records/formats/device-cpu/format-{format}/occasion-{occasion}.json"
-)
+RECORDS["formats"] = "<results>/records/formats/device-cpu/format-{format}/occasion-{occasion}.json"
 RECORDS["placement"] = "<results>/records/placement/device-{device}.json"
 
 
