@@ -195,7 +195,7 @@ def test_every_operation_on_one_thread_and_on_all(here: Record) -> None:
                 point[f"bandwidth{end}_bytes_per_s"] for end in ("_low", "", "_high")
             )
             assert low <= middle <= high
-            assert 1e7 < middle < 1e13
+            assert 1e5 < middle < 1e13
         assert trial.result["overhead_s"] > 0
         lengths = {len(column) for column in trial.samples.values()}
         assert lengths == {trial.result["rounds"]}
