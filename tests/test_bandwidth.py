@@ -210,9 +210,10 @@ def test_threads_are_as_before_afterwards() -> None:
 
 def test_this_machine_is_answered(here: Record, tmp_path: Path) -> None:
     found = told(tmp_path, [here])
-    assert found.sentence.startswith("Memory gives ")
+    known = found.sentence.startswith("Memory gives ")
+    assert known or found.sentence.startswith("Cannot tell what memory gives: between ")  # is busy
     assert len(found.sentence.split()) <= 25
-    assert found.state == State.ANSWERED
+    assert found.state == (State.ANSWERED if known else State.UNKNOWN)
     assert "nan" not in found.model_dump_json().lower()
     table = pd.read_csv(tmp_path / "table.csv")
     assert len(table) == 7 * len(here.trials)
@@ -583,6 +584,7 @@ def test_a_rate_not_known_within_a_factor_of_two_is_none() -> None:
     assert found.short == "Cannot tell"
     assert found.sentence.startswith("Cannot tell what memory gives: between ")
     assert found.so == ""
+    assert "memory" not in str([text.get_text() for text in found.views[0].figure.axes[0].texts])
 
 
 def test_no_scan_but_products(tmp_path: Path) -> None:

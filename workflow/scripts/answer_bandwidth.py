@@ -231,10 +231,14 @@ def _beyond(device: Device) -> str:
     return told if size < CLEARLY * cache.size else ""
 
 
+def _is_vague(rate: Interval) -> bool:
+    return rate.high > VAGUE * rate.low
+
+
 def _tell(device: Device) -> Told:
     """What memory gives, and what to do: only where the bandwidth was seen to fall to that."""
     roof, rate = device.roof, device.rate
-    vague = Word.UNKNOWN if rate and rate.high > VAGUE * rate.low else None
+    vague = Word.UNKNOWN if rate and _is_vague(rate) else None
     memory = [Main("memory", vague, lost="" if roof else "not measured")]
     cells = [*(memory if roof or not device.lost else []), *device.lost]
     cells = [replace(cell, name=device.where.replace(": ", " ") + cell.name) for cell in cells]
@@ -313,7 +317,7 @@ def _scan(device: Device) -> Shown | None:
     points = {each.operation: each.points for each in curves}
     rates = [scan.interval(each.memory) for each in curves if each.memory]
     most = max(rates, key=lambda rate: rate.value, default=None)
-    drawn = scan.drawn(points, device.caches, most)
+    drawn = scan.drawn(points, device.caches, None if most and _is_vague(most) else most)
     title = with_threads(device.where + TITLE, curves[-1].threads if curves else None)
     return drawn and Shown(title, f"{title}: {scan.described(points)}", drawn, name=device.label)
 
