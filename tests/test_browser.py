@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from assay.answer.model import Missing, State
 from assay.record import Status
 from gallery import CHROMIUM, DRIVER, MISSING, View, chromium, look
+from PIL import Image
 from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -172,6 +175,21 @@ def test_a_figure_fits_on_a_phone_and_its_letters_stay_large(opened: Chrome) -> 
         assert figure.size["width"] * 13 / 380 >= 11
     boxes = opened.find_elements(By.CSS_SELECTOR, ".scroll")
     assert all(box.size["width"] <= PHONE for box in boxes)
+
+
+def test_no_line_stands_beside_a_table_that_ends(opened: Chrome) -> None:
+    """On a display that draws three pixels for two, neither."""
+    find = """
+        const table = [...document.querySelectorAll('.views .table')].find(
+            e => e.checkVisibility() && e.firstElementChild.offsetWidth + 20 < e.offsetWidth);
+        const box = table.getBoundingClientRect();
+        return {x: box.right - 10 + scrollX, y: box.y + scrollY, width: 12, height: box.height};
+    """
+    clip = opened.execute_script(find) | {"scale": 1.5}
+    shot = {"captureBeyondViewport": True, "clip": clip}
+    seen = opened.execute_cdp_cmd("Page.captureScreenshot", shot)["data"]
+    with Image.open(io.BytesIO(base64.b64decode(seen))) as picture:
+        assert len(picture.convert("RGB").getcolors()) == 1
 
 
 def test_every_figure_has_a_text_alternative(opened: Chrome) -> None:
