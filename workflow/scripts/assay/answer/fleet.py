@@ -15,7 +15,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,10 +135,13 @@ def weighted_median(values: Floats, weights: Floats) -> Floats:
 
     Where half of the weight lies on either side, it is the middle between the two next values.
     """
-    held = np.where(weights > 0, values, 0.0)
-    options: Any = {"axis": -1, "weights": weights, "method": "inverted_cdf"}
-    sides = [sign * np.quantile(sign * held, 0.5, **options) for sign in (1.0, -1.0)]
-    return np.asarray(np.mean(sides, axis=0))
+    order = np.argsort(np.where(weights > 0, values, np.inf), axis=-1)
+    heavy = np.cumsum(np.take_along_axis(weights, order, axis=-1), axis=-1)
+    half = heavy[..., -1:] / 2
+    sides = [np.argmax(reached, axis=-1)[..., None] for reached in (heavy >= half, heavy > half)]
+    places = np.concatenate([np.take_along_axis(order, side, axis=-1) for side in sides], axis=-1)
+    middle: Floats = np.take_along_axis(values, places, axis=-1).mean(axis=-1)
+    return middle
 
 
 def distances_of_others(values: Floats) -> Floats:
@@ -148,7 +150,8 @@ def distances_of_others(values: Floats) -> Floats:
     one, other = np.triu_indices(count, 1)
     distances = np.abs(values[..., one] - values[..., other])
     order = np.argsort(distances, axis=-1)
-    ranks = np.argsort(order, axis=-1)
+    ranks = np.empty_like(order)
+    np.put_along_axis(ranks, order, np.broadcast_to(np.arange(len(one)), order.shape), axis=-1)
     mine = np.empty((count, count), dtype=int)  # which distances are a value's own
     mine[one, other] = mine[other, one] = np.arange(len(one))
     mine = mine[~np.eye(count, dtype=bool)].reshape(count, count - 1)
