@@ -229,7 +229,7 @@ METHOD = [
     "at both ends. One thread and all threads of a CPU are measured in the same rounds, the "
     "threads being set and woken before the time starts. Results were checked against float64. An "
     "elementwise product of n = 1 is one element: its time is the launch.",
-    f"Faster means a ratio of times under 1 less {verdict.MARGIN:.0%}. From where on that is so "
+    f"Faster means a ratio of times under {1 - verdict.MARGIN:g}. From where on that is so "
     "lies between the last measured size at which it is not the verdict, and the next.",
 ]
 APART = (
