@@ -120,7 +120,8 @@ def test_where_einsum_is_fastest_the_next_is_told():
 def test_where_nothing_can_be_told_nothing_is_advised():
     found = answer.answer([swept(cell(8, times=dict.fromkeys(TIMES, 1.0), noise=0.05))])
     assert len(found.numbers["fastest"][0]["names"]) == 6
-    assert "Cannot tell: n = 8." in found.sentence
+    assert "Cannot tell: quadratic layers at n = 8." in found.sentence
+    assert found.short == "Cannot tell"
     assert found.so == ""
     assert model.state(found.cells) == State.UNKNOWN
 

@@ -241,7 +241,10 @@ def _tell(records: Sequence[Record], raced: Sequence[Race], compared: Sequence[A
         short.append(f"{contest.label} Fourier coefficients {BEATS[contest.word]} random")
         told.append(f"{short[-1]}.")
     if unknown := [cell.name for cell in cells if not cell.lost and not cell.told]:
-        told.append(f"Cannot tell: {say.listed(unknown)}.")
+        names = (each.replace("n =", "quadratic layers at n =") for each in unknown)
+        told.append(f"Cannot tell: {say.listed(names)}.")
+    if unknown and not short:
+        short.append("cannot tell")
     sentence = " ".join(filter(None, [*told, model.lost_told(cells)]))
     return Told(say.capital("; ".join(short)), sentence, so, cells)
 
