@@ -75,7 +75,7 @@ def submit(workflow: Workflow, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def finish(running: subprocess.Popen[str], seconds: float = 400) -> str:
+def finish(running: subprocess.Popen[str], seconds: float = 900) -> str:
     """Everything that was printed, once it ended."""
     try:
         return running.communicate(timeout=seconds)[0]

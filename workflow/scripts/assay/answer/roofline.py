@@ -30,6 +30,7 @@ class Curve:
 
     operation: str
     threads: int | None  # None on an accelerator
+    overhead_s: float  # of a call on one element
     points: list[Point]  # those that could be measured, smallest first
     largest: int  # bytes of the largest working set that was asked for
 
@@ -62,6 +63,7 @@ def curve(trial: Trial) -> Curve:
     return Curve(
         what["operation"],
         what.get("threads"),
+        result["overhead_s"],
         [scan.point(each) for each in result["points"] if each["status"] == Status.OK],
         max(each["working_set_bytes"] for each in result["points"]),
     )
