@@ -21,7 +21,7 @@ from typing import Any
 import pandas as pd
 from assay.answer import arms, model, question, say, trials, verdict
 from assay.answer.inference import difference
-from assay.answer.model import Cell, Main, Table
+from assay.answer.model import Cell, Main, Table, outcome
 from assay.answer.question import Findings, Shown, Told
 from assay.answer.verdict import unpaired
 from assay.record import Record, Status, Trial
@@ -52,7 +52,10 @@ class Said(StrEnum):
     NOT_ASKED = "not asked for"
 
 
-RUN = {Said.REPRODUCED: "✓", Said.NOT: "✗", Said.UNKNOWN: "!"}  # the published method was run
+RUN = (Said.REPRODUCED, Said.NOT, Said.UNKNOWN)  # the published method was run
+# Whether it came out wrong again, in a table's words.
+AGAIN = {Said.REPRODUCED: "✗ yes", Said.NOT: "✓ no", Said.UNKNOWN: "! cannot tell",
+         Said.CANNOT: "not run", Said.NOT_ASKED: "not asked for"}  # fmt: skip
 
 # ---- figures -------------------------------------------------------------------------------------
 
@@ -390,7 +393,7 @@ def _three(shown: Sequence[Row], devices: Sequence[str]) -> Table:
     rows = [
         {"figure": each.contrast.label, "device": each.device if len(devices) > 1 else None}
         | dict(zip(heads, map(each.contrast.told, each.figures), strict=True))
-        | {"verdict": Cell(text=each.said, sign=RUN.get(each.said, ""), reason=each.why)}
+        | {"wrong again?": outcome(AGAIN[each.said], each.why)}
         for each in shown
     ]
     return model.tabled(rows)
