@@ -43,9 +43,10 @@ def announce():
 def shortened(record):
     """Leave out of what is told of a job our library, and of many files all but a few."""
     if getattr(record, "event", None) == LogEvent.JOB_INFO:
-        own = [path for path in record.input if "/assay/" not in path]
+        own = [path for path in getattr(record, "input", None) or () if "/assay/" not in path]
         record.input = own[:SHOWN] + ([f"{len(own) - SHOWN} more"] if len(own) > SHOWN else [])
-        record.reason = textwrap.shorten(record.reason, REASON, placeholder=" …")
+        reason = getattr(record, "reason", None) or ""
+        record.reason = textwrap.shorten(reason, REASON, placeholder=" …")
     return True
 
 
