@@ -273,7 +273,7 @@ def refuse_mixed(paths: Sequence[Path], records: Sequence[Record]) -> None:
             raise record.RecordError(f"{what}: {named}. Delete those of one and run again.")
 
 
-def notices(records: Iterable[Record]) -> list[str]:
+def notices(records: Sequence[Record]) -> list[str]:
     """What a reader must know first: that the data are not those that were asked for."""
     found = []
     for each in records:
@@ -284,7 +284,7 @@ def notices(records: Iterable[Record]) -> list[str]:
                 f"and could not be had ({data.reason})."
             )
         found += [*_conditions(each.conditions)]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *idle_threads(records)]))
 
 
 def _conditions(seen: record.Conditions) -> Iterator[str]:
@@ -295,12 +295,24 @@ def _conditions(seen: record.Conditions) -> Iterator[str]:
     if seen.environment:
         named = [f"{name}={value}" for name, value in seen.environment.items()]
         yield f"Measured with {say.listed(named)} in the shell, which can change numbers."
-    used, at_work = seen.threads_used, seen.threads_at_work
-    if seen.threads_asked and used < seen.threads_asked:
+    if seen.threads_asked and seen.threads_used < seen.threads_asked:
         threads = say.plural(seen.threads_asked, "thread")
-        yield f"Some jobs were given {threads} and could use {used}."
-    if at_work is not None and at_work < IDLE * used:
-        yield f"Some jobs had {used} threads, and by CPU time {at_work:.1f} of them computed."
+        yield f"Some jobs were given {threads} and could use {seen.threads_used}."
+
+
+def idle_threads(records: Iterable[Record]) -> Iterator[str]:
+    """Of which jobs' threads not all compute, as where they are bound to one core.
+
+    By the middle reading of a machine's jobs: a burst of something else moves a single one.
+    """
+    seen: dict[tuple[str, int], list[float]] = {}
+    for each in records:
+        if (at_work := each.conditions.threads_at_work) is not None:
+            where = each.provenance.machine_id, each.conditions.threads_used
+            seen.setdefault(where, []).append(at_work)
+    for (_, used), readings in seen.items():
+        if (usual := median(readings)) < IDLE * used:
+            yield f"Jobs had {used} threads, and by CPU time {usual:.1f} of them computed."
 
 
 def idle(table: Table, records: Iterable[Record]) -> list[str]:
