@@ -272,6 +272,21 @@ def test_the_placebo_does_not_sharpen_what_the_seeds_could_have_shown() -> None:
     assert resolution in found(without, noisy).why
 
 
+def test_without_any_accuracy_no_batch_is_advised() -> None:
+    seen = found(throughput(10))
+    assert seen.so == ""
+    assert seen.short.startswith("Speed: between batch 64 and 256; ")
+
+
+def test_a_smaller_batch_that_learns_more_is_told() -> None:
+    small, start = scaling(32, constant=0.87, linear=0.85), "A smaller batch learns more"
+    (told,) = [t for t in found(small, REFERENCE, LARGE).why if t.startswith(start)]
+    assert told.startswith(f"{start} from as many samples: 32, same rate 0.1, +")
+    assert told.endswith("] points.")
+    worse = scaling(32, constant=0.8)
+    assert not any(t.startswith(start) for t in found(worse, REFERENCE, LARGE).why)
+
+
 def test_where_a_larger_batch_costs_at_every_rate_the_reference_is_advised() -> None:
     """A start of 100 samples: 90 % of the best speed is beyond the reference."""
     large = scaling(2048, constant=0.75, linear=0.5, square_root=0.80)

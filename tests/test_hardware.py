@@ -352,6 +352,20 @@ def test_contended_copies_leave_a_reason_and_a_bound(tmp_path: Path) -> None:
     assert lost == [["copy from memory", "disturbed", "3 of 20 rounds could be kept"]]
 
 
+@pytest.mark.parametrize(("cache", "bits"), [(0, 34), (2**26, 26), (2**28, None), (2**29, None)])
+def test_what_a_cache_can_have_held_does_not_widen_the_bus(cache: int, bits: int | None) -> None:
+    """In little memory a working set may be no larger than the cache: its speed tells no bus."""
+    copies = Trial(
+        what={"item": Item.WORKING_SETS, "working_set_bytes": 2**28},
+        samples={"anchor": [0.005]},
+        result={"rounds": 1},
+    )
+    caches = [{"level": 3, "type": "unified", "size_bytes": cache // 2, "instances": 2}]
+    rows = trials({Item.CPU: {"brand": "X"}, Item.CACHES: {"caches": caches}})
+    made = [*rows, measure_hardware.bandwidth(copies, 12.8e9), copies]
+    assert items.least_bits(make_record("hardware", {"device": "cpu"}, made)) == bits
+
+
 # ---- parts ---------------------------------------------------------------------------------------
 
 

@@ -669,6 +669,20 @@ def test_a_faster_way_of_the_framework_is_advised() -> None:
     assert found.sentence.startswith("Neither is faster")
 
 
+@pytest.mark.parametrize(("fused", "advised"), [(0.9, False), (0.795, False), (0.6, True)])
+def test_no_way_of_the_framework_is_advised_that_from_scratch_beats(
+    fused: float, advised: bool
+) -> None:
+    """A machine on which the framework is slower."""
+    seen = made_up("depth-1", 0.8)
+    timed: Any = seen.trials[0].result
+    timed["arms"]["fused"] = arm(fused * 1e-3)
+    timed["ratios"]["fused"] = ratio(fused, 0.005)
+    found = answer.answer([seen])
+    assert found.sentence.startswith("From scratch is faster")
+    assert bool(found.so) == advised
+
+
 def test_a_lost_complex_network_is_named_and_lowers_the_state() -> None:
     axes = {"device": "cpu", "shape": "recurrent-1"}
     lost: dict[str, Any] = {"status": Status.CONTENDED, "reason": "busy", "settings": SETTINGS}

@@ -189,7 +189,7 @@ def words_of(table):
 def test_the_wrong_number_that_appears_here_too_is_reproduced():
     found = answer.answer([sizes(cold=8)])
     assert verdicts(found)["sizes", "1024 / the other sizes"] == "reproduced"
-    assert "1 of 1 published figures come out wrong again" in found.sentence
+    assert "1 of 1 published claims come out wrong again" in found.sentence
     assert found.so
     row = next(row for row in found.table.rows if "1024 / the other sizes" in row[0])
     assert [cell.text for cell in row[1:]] == [
@@ -207,6 +207,13 @@ def test_the_wrong_number_that_does_not_appear_is_not_claimed():
     assert verdicts(found)["sizes", "1024 / the other sizes"] == "not reproduced here"
     assert "0 of 1" in found.sentence
     assert found.so == ""
+
+
+def test_a_method_that_errs_in_another_way_is_not_called_right():
+    found = answer.answer([sizes(cold=0.25)])
+    assert verdicts(found)["sizes", "1024 / the other sizes"] == "not reproduced here"
+    row = next(row for row in found.table.rows if "1024 / the other sizes" in row[0])
+    assert (row[-1].sign, row[-1].text) == ("!", "otherwise")
 
 
 def test_what_needs_a_gpu_says_so_and_shows_what_the_time_implies():

@@ -231,6 +231,14 @@ def test_the_same_says_within_what():
     assert found.so == "Stay with one hidden layer."
 
 
+def test_depth_does_not_claim_a_reference_that_it_may_lack():
+    found = answer_depth.answer([cell("256", 0.87, lost=[0]), cell("none", 0.84)])
+    assert found.numbers["cpu"]["reference"] == "0"
+    assert "The reference is the network with one hidden layer (else what comes closest)." in (
+        found.method
+    )
+
+
 def test_intervals_of_few_seeds_stay_within_a_hundred_per_cent():
     found = answer_bottleneck.answer([cell("256-1", 0.5, spread=3), cell("256", 0.87)])
     shown = next(row for row in found.table.rows if row[0] == "1")[1]

@@ -195,7 +195,8 @@ def _tell(here: Device) -> Told:
         but = f"but cannot be told from {say.few(unknown, 1)}"
         first = f"{best.label} works best in validation, {but}: {reached}"
     else:
-        first = f"{best.label} {'was best in validation' if better else 'works best'}: {reached}"
+        ahead = worse and not better  # where all are the same, none works best
+        first = f"{best.label} {'works best' if ahead else 'was best in validation'}: {reached}"
         told["The same"] = by_word[Word.SAME]
     more = [f" {heading}: {say.few(names, 1)}." for heading, names in told.items() if names]
     counts = {word.value: len(names) for word, names in by_word.items()} | {"lost": len(lost)}

@@ -168,13 +168,20 @@ class Device:
         return next((arm for arm in own if arm.word in AS_GOOD), None)
 
     @property
+    def smaller(self) -> Arm | None:
+        """The one that is most ahead of the reference, of smaller batches found better."""
+        below = (arm for arm in self.accuracies if arm.extras["batch"] < self.reference)
+        better = [arm for arm in below if arm.word == Word.BETTER]
+        return max(better, key=lambda arm: arm.relative, default=None)
+
+    @property
     def number(self) -> int | None:
         """The batch to take; None where that cannot be told.
 
         The first one at the best speed, but none beyond those of which accuracy is known to hold.
         """
         most = self.good.extras["batch"] if self.good else self.reference
-        return self.step.enough and min(self.step.enough, most or self.step.enough)
+        return min(self.step.enough, most) if self.step.enough and most else None
 
     @property
     def placebo(self) -> tuple[str, str]:
@@ -312,16 +319,17 @@ def _numbers(here: Device) -> dict[str, Any]:
 
 
 def _why(here: Device) -> list[str]:
-    """The other curves and what bandwidth predicts, what the seeds could show, the placebo."""
+    """The other curves and what bandwidth predicts, a better batch, the seeds, the placebo."""
     others = [
         f"{curve.first.group} {curve.told}{_predicted(here, curve)}"
         for curve in here.curves
         if curve is not here.step
     ]
-    return [
-        *([f"{say.share(NEAR)} of the best speed: {'; '.join(others)}."] if others else []),
-        *accuracy.notes(here.runs, *here.placebo, "the reference"),
-    ]
+    told = [f"{say.share(NEAR)} of the best speed: {'; '.join(others)}."] if others else []
+    if (better := here.smaller) and better.seen:
+        more = f"{better.label}, {say.points(better.seen)} points"
+        told.append(f"A smaller batch learns more from as many samples: {more}.")
+    return [*told, *accuracy.notes(here.runs, *here.placebo, "the reference")]
 
 
 def _predicted(here: Device, curve: Curve) -> str:

@@ -203,7 +203,7 @@ def _donors(found: Sequence[Arm]) -> list[str]:
         f"Assigned weights lie in the donor's memory ({known[own.get('storage')]}), its biases "
         f"come along ({known[own.get('biases')]}): untrained, it falls from "
         f"{_percent(own['donor_accuracy_before'])} to {_percent(own['donor_accuracy_after'])} of "
-        "its own classes."
+        "its own classes at worst."
         for own in sorted(changed, key=lambda own: own["donor_accuracy_after"])[:1]
     ]
 

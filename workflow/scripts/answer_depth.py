@@ -31,7 +31,7 @@ def answer(records: list[Record]) -> Findings:
         sweep.judged(sweep.sweeps(records, lambda hidden, _: len(hidden), one_layer)),
         "hidden layers",
         tell,
-        reference="the network with one hidden layer",
+        reference="the network with one hidden layer (else what comes closest)",
         why=[
             "Published, for comparison: about 85 % of the test images with one hidden layer after "
             "10 epochs (D2L 1.0).",

@@ -172,7 +172,7 @@ def answer(records: list[Record]) -> Findings:
         caveats=[
             "A public answer prints pci_bus_id as the bus width: that is where the card sits on "
             "the PCI bus, not how wide its memory is.",
-            "A bound on a bus's width holds if no cache held the working set.",
+            "A bound on a bus's width holds if no cache held more than is reported.",
         ],
         switch="Machine",
         views=[
@@ -202,7 +202,7 @@ METHOD = [
     "Each row asks its sources in a fixed order; the first that answers is named beside the value.",
     "CPU memory bus: distinct populated channels × data width of a module (not its total width, "
     "which counts the bits of error correction). Where nobody tells, it is at least as wide as the "
-    "fastest single copy takes on the fastest memory there is.",
+    "fastest single copy, less what a cache can hold, takes on the fastest memory there is.",
     "GPU: what torch and the driver's library tell, matched by the card's identity; link, clocks "
     "and heat are read while the card computes.",
 ]

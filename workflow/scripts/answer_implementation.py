@@ -304,10 +304,17 @@ def _tell(side: Side) -> Told:
 
 
 def _so(side: Side) -> str:
-    """What to write: the framework where it is faster, and its fastest way where one is."""
-    shape = side.lead.extras["shape"] if side.lead else None
-    ways = [a for a in side.found if a.name in FRAMEWORK and a.extras["shape"] == shape]
-    if faster := [arm for arm in ways if arm.word == Word.FASTER]:
+    """What to write: the framework where it is faster, and its fastest way where one is.
+
+    Where from scratch is faster than nn.Module, that way must be faster than both.
+    """
+    lead = side.lead
+    if lead is None or lead.seen is None:
+        return ""
+    ahead = lead.seen.low if lead.word == Word.FASTER else math.inf
+    ways = [arm for arm in side.found if arm.name in FRAMEWORK and arm.word == Word.FASTER]
+    ways = [arm for arm in ways if arm.extras["shape"] == lead.extras["shape"]]
+    if faster := [arm for arm in ways if arm.seen and arm.seen.high < ahead]:
         best = min(faster, key=lambda arm: float(arm.extras["time_s"]))
         return f"Use nn.Module with {FRAMEWORK[best.name]} for a {kind(best)}."
     words = {arm.word for arm in side.mains if arm.seen}

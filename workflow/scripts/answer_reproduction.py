@@ -266,6 +266,13 @@ class Row:
     said: Said = Said.NOT_ASKED
     lost: str = ""
     why: str = ""
+    errs: bool = False  # whether the published method came out wrong here, to whichever side
+
+    @property
+    def again(self) -> Cell:
+        """Whether it came out wrong again, as it was published."""
+        otherwise = self.said == Said.NOT and self.errs
+        return outcome("! otherwise" if otherwise else AGAIN[self.said], self.why)
 
 
 def said(contrast: Contrast, claim: Figure, reproduced: Figure, corrected: Figure) -> Said:
@@ -305,8 +312,9 @@ def rows(table: pd.DataFrame, found: Sequence[Run]) -> list[Row]:
 
 def _row(contrast: Contrast, run: Run) -> Row:
     figures = [*map(contrast.seen, run.figures)]
-    word = said(contrast, *figures)
-    return Row(contrast, run.device, figures, word, *run.lacking(word))
+    word, (_, here, right) = said(contrast, *figures), figures
+    errs = bool(here and right and _side(contrast, here, right))
+    return Row(contrast, run.device, figures, word, *run.lacking(word), errs)
 
 
 # ---- the answer ----------------------------------------------------------------------------------
@@ -335,7 +343,7 @@ def answer(records: list[Record]) -> Findings:
 
 
 def _tell(compared: Sequence[Row], devices: Sequence[str]) -> Told:
-    """How many published figures come out wrong here, too, and which cannot be told."""
+    """How many published claims come out wrong here, too, and which cannot be told."""
     asked = [each for each in compared if each.said != Said.NOT_ASKED]
     cells = [Main(each.contrast.title, lost=each.lost) for each in asked]
     words = {d: [e.said for e in compared if e.device == d and e.said in RUN] for d in devices}
@@ -344,7 +352,7 @@ def _tell(compared: Sequence[Row], devices: Sequence[str]) -> Told:
     again = say.listed(f"{say.listed(d)}: {n}" if len(same) > 1 else n for n, d in same.items())
     told = "No published method was run here."
     if devices:
-        told = f"By their own methods, {again} published figures come out wrong again."
+        told = f"By their own methods, {again} published claims come out wrong again."
     wrong = any(Said.REPRODUCED in own for own in words.values())
     return Told(
         f"{again} wrong again" if devices else "Not measured",
@@ -393,7 +401,7 @@ def _three(shown: Sequence[Row], devices: Sequence[str]) -> Table:
     rows = [
         {"figure": each.contrast.label, "device": each.device if len(devices) > 1 else None}
         | dict(zip(heads, map(each.contrast.told, each.figures), strict=True))
-        | {"wrong again?": outcome(AGAIN[each.said], each.why)}
+        | {"wrong again?": each.again}
         for each in shown
     ]
     return model.tabled(rows)

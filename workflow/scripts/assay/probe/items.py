@@ -5,6 +5,7 @@ Nothing here looks at a machine; :mod:`assay.probe.system` and :mod:`assay.probe
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -257,11 +258,19 @@ def cpu_bus(record: Record) -> str:
 def least_bits(record: Record) -> int | None:
     """How wide a CPU's memory bus is at least, by its fastest copy; None where nothing tells.
 
-    The bound holds even where the copies were disturbed: whatever was copied had to pass.
+    The bound holds even where the copies were disturbed: whatever was copied had to pass, but for
+    what the largest of the reported caches may have held.
     """
-    copies = row(record, Item.BANDWIDTH)
-    bound: Any = copies.result.get("bus_width_at_least_bits") if copies else None
-    return int(bound) if bound else None
+    copies, scan = row(record, Item.BANDWIDTH), row(record, Item.WORKING_SETS)
+    seen: Any = copies.result if copies else {}
+    if scan is None or "fastest_bytes_per_s" not in seen:
+        return None
+    caches = values(record, Item.CACHES).get("caches", [])
+    cache = max((each["size_bytes"] * (each["instances"] or 1) for each in caches), default=0)
+    copied: Any = scan.what["working_set_bytes"]
+    passed = seen["fastest_bytes_per_s"] * (1 - cache / copied)
+    bits = math.ceil(8 * passed / (1e6 * seen["at_transfer_rate_mts"]))
+    return bits if bits > 0 else None
 
 
 def virtual_machine(record: Record) -> str | None:
