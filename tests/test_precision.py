@@ -197,6 +197,15 @@ def test_the_best_known_is_advised_not_the_fastest():
     assert found.so.startswith("Train with bfloat16: ")
 
 
+def test_what_is_advised_stands_in_the_headline_whatever_that_is_of():
+    found = answered(
+        *(arm(name, 0.85, 0) for name in ("float32", "bfloat16", "bfloat16_weights")),
+        timed({"bfloat16": 1.4, "bfloat16_weights": 0.5}),
+    )
+    assert found.sentence.endswith("longer. As accurate and faster: bfloat16 weights.")
+    assert found.so == "Train with bfloat16 weights: as accurate, and faster."
+
+
 def test_where_no_half_precision_is_faster_float32_stays():
     found = answered(arm("float32", 0.85, 0), arm("bfloat16", 0.85), timed({"bfloat16": 1.4}))
     assert "a step takes 40.0 % [38.6, 41.4] longer" in found.sentence

@@ -75,6 +75,12 @@ class Device:
         return [self.arms[name] for name in HALF if name in self.arms]
 
     @property
+    def gains(self) -> list[str]:
+        """Half precision as accurate as float32 and faster in the network that was trained."""
+        good = [arm.name for arm in self.half if arm.word in AS_GOOD]
+        return [name for name in good if name in self.step and self.step[name].word == Word.FASTER]
+
+    @property
     def cells(self) -> list[Main]:
         """What the headline rests on: accuracy and step of every half precision."""
         found = [arm.main for arm in self.half] or [Main("half precision", Word.UNKNOWN)]
@@ -200,8 +206,10 @@ def tell(here: Device) -> Told:
     doubt = "Cannot tell whether " if chosen.word == Word.UNKNOWN else ""
     trains = f"{doubt}{label} train{'' if label.endswith('s') else 's'} {how} float32"
     lost = dict.fromkeys(cell.name for cell in here.cells if cell.lost)
+    others = [arm for arm in here.half if arm is not chosen]
     headings = {
-        "Worse": [a.label for a in here.half if a is not chosen and a.word == Word.WORSE],
+        "As accurate and faster": [arm.label for arm in others if arm.name in here.gains],
+        "Worse": [arm.label for arm in others if arm.word == Word.WORSE],
         "Not compared": [name for name in lost if name != label],
     }
     rest = "".join(f" {heading}: {say.few(own, 1)}." for heading, own in headings.items() if own)
