@@ -8,17 +8,19 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
+
+OWN_LOOPS = "torch (no BLAS library)"
 
 
 def kernel_name(call: Callable[[], Any], device: torch.device) -> str | None:
     """Name of the kernel that a call runs longest; None where nothing tells.
 
-    On a CPU the library says it in verbose mode (oneDNN, MKL); if neither speaks, the work was
-    done by torch's own loops or another BLAS, and torch's operator is named.
+    On a CPU the library says it in verbose mode (oneDNN, MKL). Where neither speaks, torch's own
+    loops did the work; a torch without MKL (Arm's, Apple's) has another BLAS, which never speaks.
     """
     return _profiled(call, device) if device.type != "cpu" else _verbose(call)
 
@@ -42,25 +44,28 @@ def _profiled(call: Callable[[], Any], device: torch.device) -> str | None:
     return str(longest.name) if longest else None
 
 
-def _verbose(call: Callable[[], Any]) -> str:
-    onednn = torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON)
-    mkl = torch.backends.mkl.verbose(torch.backends.mkl.VERBOSE_ON)
+def _verbose(call: Callable[[], Any]) -> str | None:
+    mkl = torch.backends.mkl
     with tempfile.TemporaryFile() as output:
-        with _stdout_to(output.fileno()), onednn, mkl:
+        with _stdout_to(output.fileno()), ExitStack() as speaking:
+            for library in (torch.backends.mkldnn, mkl):
+                if library.is_available():  # asked to speak, one that is not there raises
+                    speaking.enter_context(library.verbose(library.VERBOSE_ON))
             call()
         output.seek(0)
-        return name_in_verbose_output(output.read().decode(errors="replace"))
+        name = name_in_verbose_output(output.read().decode(errors="replace"))
+    return name or (OWN_LOOPS if mkl.is_available() else None)
 
 
-def name_in_verbose_output(text: str) -> str:
-    """The kernel in the verbose output of oneDNN or MKL, else torch's own loop."""
+def name_in_verbose_output(text: str) -> str | None:
+    """The kernel in the verbose output of oneDNN or MKL; None where neither speaks."""
     for line in text.splitlines():
         # onednn_verbose,v1,primitive,exec,cpu,matmul,brg_matmul:avx512_core_bf16,undef,…
         if line.startswith("onednn_verbose") and ",exec,cpu," in line:
             return "oneDNN " + line.split(",exec,cpu,", 1)[1].split(",")[1]
         if match := re.match(r"MKL_VERBOSE (\w+)\(", line):
             return f"MKL {match[1]}"
-    return "torch (no BLAS library)"
+    return None
 
 
 @contextmanager
