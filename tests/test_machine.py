@@ -404,6 +404,15 @@ def test_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.free_memory(CPU) == 0
 
 
+def test_memory_of_a_gpu_that_torch_keeps_for_the_next_trial_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = {"mem_get_info": (1000, 8000), "memory_reserved": 6000, "memory_allocated": 2000}
+    for name, answer in told.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, answer=answer: answer)
+    assert machine.free_memory(torch.device("cuda:0")) == 5000
+
+
 # ---- identity ------------------------------------------------------------------------------------
 
 

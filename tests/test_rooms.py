@@ -130,6 +130,7 @@ ASKS_FOR_IT = {
     "max_memory_allocated",
     "mem_get_info",
     "memory_allocated",
+    "memory_reserved",
     "reset_peak_memory_stats",
     "set_rng_state",
     "synchronize",

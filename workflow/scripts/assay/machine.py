@@ -311,7 +311,9 @@ class MemoryLimit:
 def free_memory(device: torch.device) -> int | None:
     """Bytes that can still be allocated; None for a device that does not tell."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        # What torch was given back it keeps: the driver calls it used, and the next one gets it.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     if device.type not in ("cpu", "mps"):  # mps works in the machine's own memory
         return None
     limits = own_memory_limits()
