@@ -104,6 +104,18 @@ def test_what_is_not_there_says_why_in_one_line(name):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("error", [RuntimeError, torch.cuda.DeferredCudaCallError])
+def test_a_gpu_that_does_not_start_is_unavailable(monkeypatch, error):
+    def start(*_, **__):
+        raise error("CUDA call failed lazily at initialization\n\nCUDA call was invoked at: …")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch, "ones", start)
+    with pytest.raises(device.Unavailable, match=r"cannot use cuda:1 here: CUDA call .*tion$"):
+        device.reach("cuda:1")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_the_checks_of_a_gpu_say_that_there_is_none() -> None:
     command = [sys.executable, ROOT / "tests/gpu/check.py"]

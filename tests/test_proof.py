@@ -22,6 +22,7 @@ CPU = torch.device("cpu")
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate …"), Status.OUT_OF_MEMORY),
         (MemoryError(), Status.OUT_OF_MEMORY),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), Status.OUT_OF_MEMORY),
+        (OSError(12, "Cannot allocate memory"), Status.OUT_OF_MEMORY),  # of a fork
         (RuntimeError("CUDA error: out of memory\nCUDA kernel errors …"), Status.OUT_OF_MEMORY),
         (
             RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"),

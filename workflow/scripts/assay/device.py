@@ -263,7 +263,12 @@ def reach(name: str) -> torch.device:
             )
     try:
         torch.ones(1, device=device).add_(1).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (
+        RuntimeError,
+        AssertionError,
+        NotImplementedError,
+        torch.cuda.DeferredCudaCallError,  # NVML counts more GPUs than CUDA lets torch use
+    ) as error:
         raise Unavailable(f"torch cannot use {name} here: {first_line(error)}") from None
     return device
 

@@ -29,9 +29,10 @@ from assay.record import Conditions, DatasetInfo, Provenance, Record, Status, Tr
 PACKAGES = ("torch", "numpy", "scipy", "pydantic", "psutil", "nvidia-ml-py", "snakemake")
 ROOT = Path(__file__).resolve().parents[3]
 OCCASION = "occasion"  # the axis of a study that measures its cells more than once
-# How allocators call it: the CPU's, CUDA's runtime, cuBLAS's and cuDNN's.
+# How allocators call it: the CPU's, the system's, CUDA's runtime, cuBLAS's and cuDNN's.
 NO_MEMORY = (
     "can't allocate memory",
+    "cannot allocate memory",
     "out of memory",
     "DataLoader worker (pid",  # killed: for want of memory, or of that which it shares with us
     "CUBLAS_STATUS_ALLOC_FAILED",
@@ -168,7 +169,7 @@ def _measure(
         trials = measure(Job(axes, _on_occasion(arguments.settings, axes), place, data))
     except device.Unavailable as missing:
         return [], Status.UNAVAILABLE, str(missing)
-    except (MemoryError, RuntimeError, TypeError) as error:
+    except (MemoryError, OSError, RuntimeError, TypeError) as error:
         first = device.first_line(error)
         if is_missing_dtype(error):
             return [], Status.UNAVAILABLE, first

@@ -93,7 +93,7 @@ def attempt(what: dict[str, JsonValue], measure: Callable[[], Trial]) -> Trial:
         return measure()
     except Unavailable as missing:
         return Trial(what=what, status=Status.UNAVAILABLE, reason=str(missing))
-    except (MemoryError, RuntimeError, TypeError) as error:
+    except (MemoryError, OSError, RuntimeError, TypeError) as error:
         if status := missing_status(error):
             return Trial(what=what, status=status, reason=first_line(error))
         raise
