@@ -14,6 +14,8 @@ from itertools import chain, repeat
 from types import SimpleNamespace
 from typing import Any
 
+import measure_alignment
+import measure_crossover
 import pytest
 import torch
 from assay import contention, device, machine
@@ -238,6 +240,16 @@ def test_all_arms_of_a_trial_are_timed_by_one_clock_which_is_named(
     ratios: Any = seen.result["ratios"]
     assert ratios["target"]["ratio"] == pytest.approx(kernels / 10, rel=0.03)
     assert seen.result["clock"] == name
+
+
+@pytest.mark.usefixtures("without_a_gpu")
+def test_what_only_stands_beside_a_trial_does_not_cost_it(
+    simulated: Callable[..., Simulation],
+) -> None:
+    """More kernels than the queue holds: the trial is the host's, and other clocks are silent."""
+    call = simulated().kernels(3000)
+    assert measure_alignment._launch_times(call, CudaClock(GPU)) == {}
+    assert measure_crossover.device_times(work(call), GPU, 1e-3, seed=1) == {}
 
 
 @pytest.mark.usefixtures("without_a_gpu")

@@ -14,7 +14,14 @@ from assay import job
 from assay.job import Job
 from assay.record import Status, Trial
 from assay.timing import proof, trial
-from assay.timing.clock import Clock, CudaClock, HostClock, clock_for, cuda_graph_s
+from assay.timing.clock import (
+    Clock,
+    CudaClock,
+    HostClock,
+    NotAhead,
+    clock_for,
+    cuda_graph_s,
+)
 from assay.timing.consumption import Meter, meter
 from assay.timing.dtypes import DTYPES, precisions, require
 from assay.timing.product import (
@@ -142,8 +149,14 @@ def _prove(measured: Trial, target: Work[Operands], clock: Clock, seed: int) -> 
 
 
 def _launch_times(call: Callable[[], Any], clock: CudaClock) -> dict[str, float | None]:
-    """What a host sees and what a CUDA graph needs, beside the device time of the trial."""
-    block = clock.calibrate(call, LAUNCH_BLOCK_S)
+    """What a host sees and what a CUDA graph needs, beside the device time of the trial.
+
+    Nothing where the device's clock cannot time the call: the trial is the host's then.
+    """
+    try:
+        block = clock.calibrate(call, LAUNCH_BLOCK_S)
+    except NotAhead:
+        return {}
     return {
         "host_visible_s": HostClock(clock.device).time(call, block),
         "cuda_graph_s": cuda_graph_s(call, block, clock),

@@ -27,7 +27,14 @@ from assay import job, machine
 from assay.job import Job
 from assay.record import Status, Trial
 from assay.timing import proof, trial
-from assay.timing.clock import Block, Clock, CudaClock, EnteringClock, HostClock
+from assay.timing.clock import (
+    Block,
+    Clock,
+    CudaClock,
+    EnteringClock,
+    HostClock,
+    NotAhead,
+)
 from assay.timing.dtypes import DTYPES, set_precision
 from assay.timing.product import dense, normal, settle
 from assay.timing.threads import on_threads, threaded
@@ -339,10 +346,16 @@ def _add_throughput(measured: Trial, task: Task) -> None:
 def device_times(
     work: Work[Any], place: torch.device, block_s: float, seed: int
 ) -> dict[str, JsonValue]:
-    """What the other clocks say: the device's own, and one that does not wait for the device."""
+    """What the other clocks say: the device's own, and one that does not wait for the device.
+
+    Nothing where the device's own cannot time the call.
+    """
     call = partial(work.run, work.prepare(torch.Generator(device=place).manual_seed(seed)))
     own = CudaClock(place)
-    block = own.calibrate(call, block_s)
+    try:
+        block = own.calibrate(call, block_s)
+    except NotAhead:
+        return {}
     device = [own.time(call, block) for _ in range(REPEATS)]
     launch = []
     for _ in range(REPEATS):
