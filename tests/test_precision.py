@@ -90,6 +90,12 @@ def lost(name, made, data, rate=0.1):
     return precision.rounded_away(own, made.to(own.weights), own.examples(data), rate)
 
 
+def test_a_format_that_computes_something_else_is_not_called_slow_instead(monkeypatch):
+    monkeypatch.setattr(measure_steps, "wrong", lambda *_: "wrong loss")
+    seen = measure_steps.try_out({}, "bfloat16", small(), batch(), most_s=0.0)
+    assert (seen.status, seen.reason) == (Status.REFUSED, "wrong loss")
+
+
 def test_float32_loses_no_gradient_and_hardly_an_update():
     seen = lost("float32", small(), batch())
     assert seen["signals"] == seen["gradients"] == [0.0, 0.0]

@@ -76,7 +76,7 @@ def try_out(
             before = waits.read()
             taken_s = step_s(*operands)
             waited_s = contention.longest_wait(before, waits.read()) or 0.0
-        if taken_s > most_s:
+        if seen.status == Status.OK and taken_s > most_s:
             seen.status, seen.result = Status.SKIPPED, {"disturbed": waited_s > WAITED * taken_s}
             seen.reason = f"a step takes {taken_s:.2g} s, more than {SLOW} × as long as float32's "
             seen.reason += "and over its share of studies.precision_steps.settings.cap_s"
