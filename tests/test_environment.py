@@ -86,6 +86,13 @@ def test_what_is_told_names_no_folder():
     assert told == {"LD_PRELOAD": "libjemalloc.so.2:b.so"}
 
 
+def test_what_is_told_can_be_written_whatever_bytes_the_shell_has():
+    variables = {"LD_LIBRARY_PATH": os.fsdecode("/opt/caf\xe9".encode("latin-1"))}
+    assert json.dumps(environment.told(variables), ensure_ascii=False).encode() == (
+        b'{"LD_LIBRARY_PATH": "caf?"}'
+    )
+
+
 def started(variables, program, *arguments):
     """What a program prints that is started by hand in a shell with these variables."""
     done = subprocess.run(

@@ -132,8 +132,11 @@ def told(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def without_folders(text: str) -> str:
-    """A text in which files have no folders, whose names may be a person's: for the record."""
-    return re.sub(r"[^\s:=,;]*/(?=.)", "", text)
+    """A text in which files have no folders, whose names may be a person's: for the record.
+
+    What is no UTF-8, which the shell lets through, could not be written there.
+    """
+    return re.sub(r"[^\s:=,;]*/(?=.)", "", text).encode(errors="replace").decode()
 
 
 def start_again(threads: int) -> None:
