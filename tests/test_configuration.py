@@ -83,6 +83,7 @@ IMPLEMENTATION = "studies.implementation.settings"
         ("compare.references", "true", ["compare.references", "--configfile"]),
         ("protocol.rounds_least", 5, ["protocol.rounds_least", "5", "6"]),
         ("protocol.rounds_most", 10, ["protocol.rounds_most is 10", "rounds_least, 20"]),
+        ("protocol.confidence", 0.999, ["loader.settings.rounds_least is 10", "confidence 0.999"]),
         (SIZES, [], [SIZES, "empty"]),
         (SIZES, [1024, 1024], [SIZES, "twice"]),
         (SIZES, [1024, 1.5], [f"{SIZES}[1]", "1.5", "integer"]),

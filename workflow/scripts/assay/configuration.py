@@ -204,6 +204,19 @@ class Configuration(Block):
         return self
 
     @model_validator(mode="after")
+    def _the_least_rounds_make_an_interval(self) -> Self:
+        """That of a median leaves out what lies beyond all rounds: else it would be infinite."""
+        loader = self.studies.loader.settings.rounds_least
+        least = {"protocol": self.protocol.rounds_least, "studies.loader.settings": loader}
+        for key, rounds in least.items():
+            if 0.5 ** (rounds - 1) > 1 - self.protocol.confidence:
+                raise ValueError(
+                    f"{key}.rounds_least is {rounds}, too few for an interval at "
+                    f"protocol.confidence {self.protocol.confidence}."
+                )
+        return self
+
+    @model_validator(mode="after")
     def _own_axes_are_those_of_the_studies(self) -> Self:
         for name, question in self.questions.items():
             read = [getattr(self.studies, study) for study in question.studies]
