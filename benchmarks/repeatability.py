@@ -229,13 +229,14 @@ def _print_headlines(runs: Sequence[Run]) -> None:
 
 
 def between_occasions(records: Iterable[Record]) -> Iterator[str]:
-    """Per study, and per number format, by how much occasions differ beyond their rounds."""
+    """Per study, and per number format or exercise, by how much occasions differ beyond rounds."""
     cells: dict[str, dict[str, list[Trial]]] = defaultdict(lambda: defaultdict(list))
     for each in records:
         axes = {name: value for name, value in each.axes.items() if name != occasion.AXIS}
         for one in each.trials:
             same = repr((sorted(axes.items()), sorted(one.what.items())))
-            for group in {each.study, f"{each.study} {one.what.get('dtype', '')}".strip()}:
+            kind = one.what.get("dtype", each.axes.get("exercise", ""))
+            for group in {each.study, f"{each.study} {kind}".strip()}:
                 cells[group][same].append(one)
     for group, trials in sorted(cells.items()):
         seen = {kind: own_spread(kind, [*trials.values()]) for kind in ("ratio", "time")}

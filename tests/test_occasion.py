@@ -151,6 +151,20 @@ def test_a_number_format_can_have_a_spread_of_its_own() -> None:
         assert narrow < 1.01 < 1.04 < wide
 
 
+def test_a_published_answer_can_have_a_spread_of_its_own() -> None:
+    known = {"reproduction": {"ratio": 0.03, "time": 0, "devices": {"ratio": 0.4, "time": 0}}}
+    corrected = paired(1.1).model_copy(update={"what": {"method": "corrected"}})
+    records = [
+        make_record("reproduction", {"device": "cpu", "exercise": name}, [corrected])
+        for name in ("framework", "devices")
+    ]
+    narrow, wide = (
+        each.trials[0].result["ratios"]["target"]["ratio_high"] / 1.1
+        for each in occasion.pooled(records, known)
+    )
+    assert narrow < 1.1 < 2 < wide
+
+
 def test_the_control_shares_its_anchors_minute() -> None:
     """Nothing is added to it, or noise would be made up that the machine does not show."""
     seen = only([cell(8, [paired(1.1)])], {"alignment": {"ratio": 0.1, "time": 0.1}})

@@ -216,6 +216,19 @@ def test_a_method_that_errs_in_another_way_is_not_called_right():
     assert (row[-1].sign, row[-1].text) == ("!", "otherwise")
 
 
+@pytest.mark.parametrize(("low", "cell"), [(0.999, "✓ no"), (0.6, "! cannot tell")])
+def test_a_method_is_called_right_only_where_it_is_known_to_be(low, cell):
+    """Wide intervals that touch tell nothing."""
+    seen = sizes(cold=1)
+    right = {"value": 1.0, "low": low, "high": 1 / low}
+    seen.trials[1].result["figures"]["1024 / the other sizes"] = right
+    found = answer.answer([seen])
+    assert verdicts(found)["sizes", "1024 / the other sizes"] == "not reproduced here"
+    rows = [*found.table.rows, *found.views[0].table.rows]
+    told = {model.written(row[-1]) for row in rows if "1024 / the other sizes" in row[0]}
+    assert told == {cell}
+
+
 def test_what_needs_a_gpu_says_so_and_shows_what_the_time_implies():
     found = answer.answer([unavailable()])
     rows = [row for row in found.numbers["contrasts"] if row["exercise"] == "two_gpus"]

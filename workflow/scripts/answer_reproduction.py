@@ -54,8 +54,8 @@ class Said(StrEnum):
 
 RUN = (Said.REPRODUCED, Said.NOT, Said.UNKNOWN)  # the published method was run
 # Whether it came out wrong again, in a table's words.
-AGAIN = {Said.REPRODUCED: "✗ yes", Said.NOT: "✓ no", Said.UNKNOWN: "! cannot tell",
-         Said.CANNOT: "not run", Said.NOT_ASKED: "not asked for"}  # fmt: skip
+AGAIN = {Said.REPRODUCED: "✗ yes", Said.UNKNOWN: "! cannot tell", Said.CANNOT: "not run",
+         Said.NOT_ASKED: "not asked for"}  # fmt: skip
 
 # ---- figures -------------------------------------------------------------------------------------
 
@@ -266,13 +266,7 @@ class Row:
     said: Said = Said.NOT_ASKED
     lost: str = ""
     why: str = ""
-    errs: bool = False  # whether the published method came out wrong here, to whichever side
-
-    @property
-    def again(self) -> Cell:
-        """Whether it came out wrong again, as it was published."""
-        otherwise = self.said == Said.NOT and self.errs
-        return outcome("! otherwise" if otherwise else AGAIN[self.said], self.why)
+    again: str = AGAIN[Said.NOT_ASKED]  # whether the method came out wrong again, for a table
 
 
 def said(contrast: Contrast, claim: Figure, reproduced: Figure, corrected: Figure) -> Said:
@@ -312,9 +306,17 @@ def rows(table: pd.DataFrame, found: Sequence[Run]) -> list[Row]:
 
 def _row(contrast: Contrast, run: Run) -> Row:
     figures = [*map(contrast.seen, run.figures)]
-    word, (_, here, right) = said(contrast, *figures), figures
-    errs = bool(here and right and _side(contrast, here, right))
-    return Row(contrast, run.device, figures, word, *run.lacking(word), errs)
+    word = said(contrast, *figures)
+    again = _again(contrast, *figures[1:]) if word == Said.NOT else AGAIN[word]
+    return Row(contrast, run.device, figures, word, *run.lacking(word), again)
+
+
+def _again(contrast: Contrast, reproduced: Interval, corrected: Interval) -> str:
+    """Whether a method that does not err as published errs otherwise, or is known to be right."""
+    if _side(contrast, reproduced, corrected):
+        return "! otherwise"
+    apart = max(reproduced.high - corrected.low, corrected.high - reproduced.low)
+    return "✓ no" if apart <= contrast.margin * corrected.value else "! cannot tell"
 
 
 # ---- the answer ----------------------------------------------------------------------------------
@@ -401,7 +403,7 @@ def _three(shown: Sequence[Row], devices: Sequence[str]) -> Table:
     rows = [
         {"figure": each.contrast.label, "device": each.device if len(devices) > 1 else None}
         | dict(zip(heads, map(each.contrast.told, each.figures), strict=True))
-        | {"wrong again?": each.again}
+        | {"wrong again?": outcome(each.again, each.why)}
         for each in shown
     ]
     return model.tabled(rows)

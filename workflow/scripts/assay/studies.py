@@ -177,7 +177,7 @@ class Tuned(Training):
 
 
 class Spread(Block):
-    """The same of one number format, by its name."""
+    """The same of one number format, or published answer, by its name."""
 
     ratio: float = means("of a ratio within a trial", ge=0)
     time: float = means("of a time", ge=0)

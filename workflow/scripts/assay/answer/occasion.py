@@ -40,7 +40,7 @@ NORMAL_MIDDLE_HALF = 1.349  # standard deviations that the middle half of normal
 KNOWN_FREEDOM = 20  # what other machines showed is a hint, not this machine's measurement
 
 # Standard deviation of a logarithm between occasions, of ``ratio`` and ``time``; the same by the
-# name of a number format that has its own.
+# name of a number format, or of an exercise with a published answer, that has its own.
 Spread = Mapping[str, Any]
 
 
@@ -52,10 +52,10 @@ def known() -> dict[str, Spread]:
     return {study: block.get("between_occasions", {}) for study, block in config["studies"].items()}
 
 
-def spread(between: Mapping[str, Spread], study: str, dtype: Any) -> Spread:
-    """The spread of a number format within a study: its own, or else the study's."""
+def spread(between: Mapping[str, Spread], study: str, kind: Any) -> Spread:
+    """The spread of a number format, or exercise, within a study: its own, or else the study's."""
     of_study = between.get(study, {})
-    own: Spread = of_study.get(dtype, of_study)
+    own: Spread = of_study.get(kind, of_study)
     return own
 
 
@@ -86,7 +86,7 @@ def pooled(records: Sequence[Record], between: Mapping[str, Spread]) -> list[Rec
             groups[_Group.of(occasions[0], repeated[0])].append(repeated)
     steady = wander(records)
     components = {
-        group: _components(repeated, spread(between, group.study, group.dtype), group, steady)
+        group: _components(repeated, spread(between, group.study, group.kind), group, steady)
         for group, repeated in groups.items()
     }
     return [_record(occasions, trials[key], components) for key, occasions in cells.items()]
@@ -150,11 +150,12 @@ class _Group(NamedTuple):
 
     study: str
     device: Any
-    dtype: Any
+    kind: Any  # the number format, or the exercise of a published answer
 
     @classmethod
     def of(cls, each: Record, trial: Trial) -> _Group:
-        return cls(each.study, each.axes.get("device"), trial.what.get("dtype"))
+        kind = trial.what.get("dtype", each.axes.get("exercise"))
+        return cls(each.study, each.axes.get("device"), kind)
 
 
 def _by_what(occasions: Sequence[Record]) -> list[list[Trial]]:
