@@ -193,6 +193,21 @@ def test_occasions_that_differ_widen_the_interval() -> None:
     assert half([*calm, (1.08, 1.12)]) < half(moving) / 2
 
 
+def test_one_noisy_trial_does_not_take_away_what_is_known() -> None:
+    """Its rounds explain ten times what occasions differ by, and say nothing of other cells."""
+    calm = [
+        cell(n, [paired(value)], when) for n in range(8) for when, value in enumerate((1.09, 1.11))
+    ]
+    noisy = [cell(9, [paired(1.1, error=0.1)], when) for when in (0, 1)]
+    between = {"alignment": {"ratio": 0.013}}
+    alone, beside = (
+        occasion.pooled(records, between)[0].trials[0].result["ratios"]
+        for records in (calm, [*calm, *noisy])
+    )
+    reaches = [math.log(seen["target"]["ratio_high"] / 1.1) for seen in (alone, beside)]  # type: ignore[call-overload, index]
+    assert reaches[1] > 0.7 * reaches[0]
+
+
 def test_bandwidths_of_every_point_and_figures_of_paired_trials_are_widened() -> None:
     points = [
         {"working_set_bytes": 2**14, "status": "ok", **bandwidth(1e10)},

@@ -172,16 +172,17 @@ def component(kind: str, repeated: Sequence[Sequence[Trial]], known: Spread) -> 
 
     The variance of the occasions of an estimate contains that of their rounds, which is taken off;
     the estimates of a trial share its occasion and count as one. An energy, of which nothing is
-    known from elsewhere, moves like a time.
+    known from elsewhere, moves like a time. Where rounds explain more than all that was seen, as
+    those of one noisy trial may, this run says nothing against what is known but its share.
     """
     before = known.get("time" if kind == "energy" else kind, 0.0)
-    total, freedom = KNOWN_FREEDOM * before**2, KNOWN_FREEDOM
+    total, freedom = 0.0, KNOWN_FREEDOM
     for trials in map(_good, repeated):
         own = [*_excesses(kind, trials)] if len(trials) > 1 else []
         if own:
             total += (len(trials) - 1) * fmean(own)
             freedom += len(trials) - 1
-    return Component(max(0.0, total / freedom), freedom)
+    return Component((KNOWN_FREEDOM * before**2 + max(0.0, total)) / freedom, freedom)
 
 
 def _good(trials: Sequence[Trial]) -> list[Trial]:
