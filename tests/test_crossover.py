@@ -265,6 +265,52 @@ def test_noise_cannot_tell_and_widens_the_interval() -> None:
     assert (seen["n_low"], seen["n_high"]) == (None, None)  # beyond the sizes, on both sides
 
 
+def test_from_where_on_it_is_faster_is_told_though_it_may_be_so_before() -> None:
+    """At n = 1 the ratio is under the limit, but may as well be over it."""
+    laws: dict[str, Law] = {"one_thread": one_thread, "all_threads": faster}
+    records = device("cpu", laws, laws)
+    for trial in records[0].trials:
+        trial.result["ratios"]["all_threads"] = ratio(0.97, 0.1)  # type: ignore[index, call-overload]
+    found = answer.answer(records)
+    assert "beat one for float32 products from n = 2 or less." in found.sentence
+    assert [cell.word for cell in found.cells if not cell.lost] == [None, None]
+    assert (numbers(found, "all_threads")["n_high"], found.so) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("sure", "says"), [((), "at no size for certain up to"), ((64,), "only at 64 for certain")]
+)
+def test_a_size_at_which_nothing_can_be_told_is_not_counted_out(
+    sure: tuple[int, ...], says: str
+) -> None:
+    """It is slower at the largest size, yet at n = 8 it may well be faster."""
+    laws: dict[str, Law] = {"one_thread": one_thread, "all_threads": slower}
+    records = device("cpu", laws, laws)
+    for each in records:
+        for trial in each.trials:
+            if each.axes["n"] in (8, *sure):
+                value = 0.9 if each.axes["n"] == 8 else 0.5
+                trial.result["ratios"]["all_threads"] = ratio(value, 0.15)  # type: ignore[index, call-overload]
+    found = answer.answer(records)
+    assert f"two threads beat one {says.partition(' up to')[0]}" in found.short
+    assert f"for float32 products {says}" in found.sentence
+    short_enough(found, sentence=28)
+
+
+def test_a_gpu_of_another_run_stands_beside_the_cpu_of_that_run() -> None:
+    """Which has half the speed, so that its GPU is worth it earlier."""
+    lab = [*device("cpu (lab)", *[{"one_thread": slower}] * 2), *gpu()]
+    for each in lab[len(SIZES) :]:
+        each.axes["device"] = "gpu (lab)"
+    found = answer.compared([*cpu(), *lab])
+    beside = {
+        arm.extras["against_device"] for arm in found if arm.device == "gpu (lab)" and arm.seen
+    }
+    assert beside == {"cpu (lab)"}
+    here = answer.compared([*cpu(), *lab[len(SIZES) :]])  # that run measured no CPU
+    assert {arm.extras["against_device"] for arm in here if arm.seen} == {"cpu"}
+
+
 def test_no_more_is_told_than_the_sizes_allow() -> None:
     """From n = 1 and n = 1024 alone, a line through five decades is no estimate."""
     ends = [each for each in cpu() if each.axes["n"] in (1, 1024)]

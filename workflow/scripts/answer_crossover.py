@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from assay.answer import arms, figure, model, question, say, trials, verdict
+from assay.answer import arms, figure, model, other_runs, question, say, trials, verdict
 from assay.answer.arms import Arm
 from assay.answer.figure import Axis, Band, Line, Mark
 from assay.answer.inference import bracket, ends
@@ -76,13 +76,18 @@ def _arm(each: Record, trial: Trial, name: str) -> Arm:
 
 
 def _beside_cpu(arm: Arm, found: Sequence[Arm]) -> Arm:
-    """What a GPU does beside the first CPU, on as many threads as are faster, at the same task."""
-    cell = (arm.group, arm.label)
-    same = [each for each in found if each.name in ON_CPU and (each.group, each.label) == cell]
+    """What a GPU does beside the first CPU, on as many threads as are faster, at the same task.
+
+    That is one of the GPU's own run, if it measured any.
+    """
+    cpus = [each for each in found if each.name in ON_CPU]
+    run = other_runs.run_of(arm.device)
+    cpus = [each for each in cpus if other_runs.run_of(each.device) == run] or cpus
+    cell = (cpus[0].device if cpus else "", arm.group, arm.label)
+    same = [each for each in cpus if (each.device, each.group, each.label) == cell]
     if arm.name not in ON_GPU or not same:
         return arm
-    timed = (each for each in same if each.device == same[0].device)
-    other = min(timed, key=lambda each: float(each.extras["time_s"]))  # one thread, where small
+    other = min(same, key=lambda each: float(each.extras["time_s"]))  # one thread, where small
     noise = max(arm.extras["noise"], other.extras["noise"])
     seen = verdict.unpaired(arm.value, other.value, noise=noise)
     return _against(arm, seen, other.device, other.name, other.extras["how"])
@@ -131,7 +136,7 @@ class Crossover:
     def doubtful(self) -> bool:
         """Whether it cannot be told if there is a size from which on it is faster."""
         low, high = self.ends
-        return math.isinf(high) if self.case == "crosses" else low != high
+        return low < high == math.inf
 
     @property
     def told(self) -> str:
@@ -139,13 +144,22 @@ class Crossover:
         low, high = self.ends
         if self.doubtful:
             return Word.UNKNOWN.value
-        if self.case == "crosses":
-            between = f"between {say.count(low)} and" if low else "="
-            return f"from n {between} {say.count(high)}{'' if low else ' or less'}"
-        if self.case == "always":
+        if math.isinf(low):
+            return self._never
+        if not high:
             return f"at every size from {self.sizes[0]}"
+        between = f"between {say.count(low)} and" if low else "="
+        return f"from n {between} {say.count(high)}{'' if low else ' or less'}"
+
+    @property
+    def _never(self) -> str:
+        """At which sizes it is faster where it is not at the last: others may be, too."""
         only = [arm.label for arm in self.arms if arm.word == Word.FASTER]
-        return f"only at {say.few(only)}" if only else f"at no size up to {self.sizes[-1]}"
+        possible = sum(seen.low < FASTER for seen in self.seen)
+        sure = " for certain" if possible > len(only) else ""
+        if only:
+            return f"only at {say.few(only)}{sure}"
+        return f"at no size{sure} up to {self.sizes[-1]}"
 
     @property
     def name(self) -> str:
