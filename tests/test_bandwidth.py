@@ -578,12 +578,14 @@ def test_rates_are_no_better_known_than_their_occasion(tmp_path: Path) -> None:
 
 
 def test_a_rate_not_known_within_a_factor_of_two_is_none() -> None:
-    moved = occasion.pooled([cpu()], {"bandwidth": {"time": 0.5}})
+    every = [cpu(), *products("cpu", "alignment", 1)]
+    moved = occasion.pooled(every, {"bandwidth": {"time": 0.5}})
     found = answer.answer(moved)
     assert model.state(found.cells) == State.UNKNOWN
     assert found.short.startswith("Cannot tell: between ")
     assert found.sentence.startswith("Cannot tell what memory gives: between ")
     assert found.so == ""
+    assert "n ≥" not in " ".join(found.why)
     assert "memory" not in str([text.get_text() for text in found.views[0].figure.axes[0].texts])
 
 

@@ -572,6 +572,7 @@ def by_batch(law: Callable[[int], float]) -> list[Record]:
     ("law", "truth"),
     [
         (lambda n: 1.2 * n**0.03, "holds"),
+        (lambda n: 1.2 * n**0.0125, "does not hold"),  # by a tenth
         (lambda n: 1.2 * n**-0.03, "does not hold"),
         (lambda n: 1.3, "does not hold"),
         (lambda n: 1.2 if n in (8, 1024) else 1.6, "cannot tell"),
@@ -630,6 +631,14 @@ def test_the_growth_with_the_batch_is_one_of_the_family() -> None:
     assert seen
     assert seen.value == pytest.approx(2048**0.03)
     assert answer.advantage(found[:4]) is None
+
+
+def test_the_growth_is_known_no_better_than_equal_steps_are() -> None:
+    """It grows by a quarter, while one of the twins may differ by a half."""
+    records = by_batch(lambda n: 1.2 * n**0.03)
+    timed: Any = records[0].trials[0].result
+    timed["ratios"]["twin"] = ratio(1, 0.5, p=0.5)
+    assert verdict(records, "mini-batches") == "cannot tell"
 
 
 def test_devices_are_judged_apart() -> None:

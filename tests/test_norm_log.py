@@ -243,6 +243,17 @@ def test_the_short_answer_rests_on_the_same_way_as_the_headline() -> None:
     assert model.state(found.cells) == State.PART
 
 
+def test_one_way_that_is_faster_shows_that_reading_back_costs_time() -> None:
+    """Also where the other looks faster still, of which nothing can be told."""
+    mixed = made_up("cpu", CPU_MS | {"buffer": 21.0, "batched": 25.0})
+    result = mixed.trials[0].result["ratios"]["list"]  # type: ignore[index, call-overload]
+    result |= {"ratio": 0.8, "ratio_low": 0.6, "ratio_high": 1.07, "p": 0.1}  # type: ignore[operator]
+    found = answer.answer([mixed])
+    assert found.short == "Costs time; preallocated buffer −16.0 %"
+    assert found.sentence.startswith("Reading back each of 1000 norms costs time: a preallocated")
+    assert found.so == "Use a preallocated buffer."
+
+
 def test_a_gpu_has_a_graph_and_counted_synchronisations() -> None:
     counts = {"item": 1000, "list": 1, "buffer": 1, "print": 9000, "batched": 1, "graph": 1}
     found = answer.answer([made_up("cpu", CPU_MS), made_up("gpu", GPU_MS, synchronisations=counts)])

@@ -464,6 +464,12 @@ def test_a_smaller_size_that_gains_less_is_not_hidden_by_the_largest() -> None:
     check_budgets(found)
 
 
+def test_a_smaller_size_of_which_nothing_can_be_told_is_said_to_be_such() -> None:
+    found = answer.answer(records(trial(256, 1.1, width=0.3), trial(1024, 1.98)))
+    assert found.sentence.endswith("almost linear, and 1.10 at n = 256 (cannot tell).")
+    check_budgets(found)
+
+
 def test_a_pair_that_either_gpu_measured_is_told_once() -> None:
     other = trial(1024, 1.97)
     other.result["lanes"] = other.result["lanes"][::-1]

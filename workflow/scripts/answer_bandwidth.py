@@ -261,11 +261,11 @@ def _tell(device: Device) -> Told:
 
 
 def _limits(device: Device) -> str:
-    """From which size on arithmetic limits a product."""
+    """From which size on arithmetic limits a product, if it can be told what memory gives."""
     limits = []
     for dtype, best in device.best.items():
         limits.append(f"{dtype} {say.quantity(best.value, 'FLOP/s')}")
-        if device.rate:
+        if device.rate and not _is_vague(device.rate):
             least = best.value / device.rate.value * 3 * ITEM_BYTES[dtype] / 2
             limits[-1] += f" (n ≥ {math.ceil(least)})"
     start = "Best products, and from which size on arithmetic limits them, not memory: "

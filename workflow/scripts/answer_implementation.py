@@ -115,14 +115,15 @@ def trend(found: Sequence[Arm], axis: str) -> Slope | None:
 def advantage(found: Sequence[Arm]) -> Comparison | None:
     """What a slope over all batches comes to: the ratio's growth from the smallest to the largest.
 
-    None where there is no slope.
+    None where there is no slope. Its noise is that of the worst trial.
     """
     mine, line = along(found, "batch"), trend(found, "batch")
     if line is None:
         return None
     doublings = math.log2(mine[-1].extras["batch"] / mine[0].extras["batch"])
     grown = exponential(arms.scaled(line, doublings))
-    return Comparison(grown.value, grown.low, grown.high, p=line.p)
+    noise = max(arm.seen.noise for arm in mine if arm.seen)
+    return Comparison(grown.value, grown.low, grown.high, p=line.p, noise=noise)
 
 
 # ---- the claims --------------------------------------------------------------------------------
@@ -138,9 +139,9 @@ def claims(found: Sequence[Arm], records: Sequence[Record]) -> dict[str, Cell]:
     told = {"not significant for simple networks": _insignificant(plain, limit)}
     for family, name in COMPLEX.items():
         own = largest(found, family)
-        told[f"substantial for {name} networks"] = _substantial(own, limit, limit)
+        told[f"substantial for {name} networks"] = _substantial(own, limit)
     return told | {
-        "mini-batches add to the advantage": _substantial(grew, limit, least=1.0),
+        "mini-batches add substantially to the advantage": _substantial(grew, limit),
         "a framework converges faster": _converges(records),
     }
 
@@ -155,11 +156,11 @@ def _insignificant(own: Arm | None, limit: float) -> Cell:
     return model.outcome(truth, because)
 
 
-def _substantial(own: Arm | None, limit: float, least: float) -> Cell:
-    """Whether the framework gains at least so much; not, if less than a substantial factor."""
+def _substantial(own: Arm | None, limit: float) -> Cell:
+    """Whether the framework gains a substantial factor; not, if it certainly gains less."""
     if own is None or own.seen is None:
         return model.outcome(OPEN, "not measured from scratch, or at fewer than three sizes")
-    gains = own.word == Word.SLOWER and own.seen.low > least
+    gains = own.word == Word.SLOWER and own.seen.low > limit
     truth = HOLDS if gains else FAILS if own.seen.high < limit else OPEN
     because = f"{say.told(own.seen, own.word)}; substantial is more than {say.change(limit)}"
     return model.outcome(truth, because)

@@ -97,9 +97,12 @@ def answer(records: list[Record]) -> Findings:
 
 
 def _tell(here: Sequence[Arm]) -> Told:
-    """Whether reading each result back costs anything beside keeping the log on the device."""
+    """Whether reading each result back costs anything beside keeping the log on the device.
+
+    It does if any way to keep it is faster; else the fastest one tells.
+    """
     kept = [arm for arm in here if arm.name in LOOP and arm.seen]
-    best = min(kept, key=lambda arm: arm.seen.value, default=None)
+    best = min(kept, key=lambda arm: (arm.word != Word.FASTER, arm.seen.value), default=None)
     costs = {None: "Cannot tell", Word.UNKNOWN: "Cannot tell", Word.FASTER: "Costs time"}.get(
         best and best.word, "Costs nothing"
     )

@@ -186,13 +186,17 @@ def _tell_of(lead: Arm, found: Sequence[Arm]) -> Told:
     same = [arm for arm in found if (arm.device, arm.group) == (lead.device, lead.group)]
     least, meaning = min(same, key=lambda arm: arm.extras["speedup"]), _meaning(lead)
     alike = least.extras["scaling"] == lead.extras["scaling"]
-    more = "" if alike else f", and {say.value(least.value)} at {least.label}"
+    more = "" if alike else f", and {say.value(least.value)} at {least.label}{_doubt(least)}"
     sentence = f"{say.capital(_speedup(lead))}, {meaning}{more}."
     return Told(f"{say.capital(meaning)}, {_of(lead)}", sentence, "", [])
 
 
+def _doubt(arm: Arm) -> str:
+    return " (cannot tell)" if arm.word == Word.UNKNOWN else ""
+
+
 def _speedup(arm: Arm) -> str:
-    doubt = " (cannot tell)" if arm.word == Word.UNKNOWN and arm.extras["role"] == STAND_IN else ""
+    doubt = _doubt(arm) if arm.extras["role"] == STAND_IN else ""
     return f"{arm.extras['pair']}: {say.interval(arm.value)} times as fast at {arm.label}{doubt}"
 
 
