@@ -272,8 +272,9 @@ def test_the_placebo_does_not_sharpen_what_the_seeds_could_have_shown() -> None:
     assert resolution in found(without, noisy).why
 
 
-def test_without_any_accuracy_no_batch_is_advised() -> None:
-    seen = found(throughput(10))
+@pytest.mark.parametrize("trained", [[], [with_status(REFERENCE, Status.DIVERGED, 0)]])
+def test_without_any_accuracy_no_batch_is_advised(trained: list[Record]) -> None:
+    seen = found(throughput(10), *trained)
     assert seen.so == ""
     assert seen.short.startswith("Speed: between batch 64 and 256; ")
 

@@ -180,8 +180,9 @@ class Device:
 
         The first one at the best speed, but none beyond those of which accuracy is known to hold.
         """
-        most = self.good.extras["batch"] if self.good else self.reference
-        return min(self.step.enough, most) if self.step.enough and most else None
+        known = self.good or next((a for a in self.accuracies if a.role == Role.ANCHOR), None)
+        enough = self.step.enough
+        return min(enough, known.extras["batch"]) if enough and known else None
 
     @property
     def placebo(self) -> tuple[str, str]:
