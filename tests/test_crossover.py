@@ -485,6 +485,10 @@ def test_the_files_of_an_answer(tmp_path: Path) -> None:
     assert len(lines) == 1 + ways
     assert (tmp_path / "figure.png").stat().st_size > 10_000
     assert len(seen.table.rows) == ways
+    assert {row[2].rpartition(", ")[2] for row in seen.table.rows} >= {
+        "one thread",
+        "all 2 threads",
+    }
     assert len(seen.views) == 2
 
 

@@ -221,17 +221,17 @@ def answer(records: list[Record]) -> Findings:
         caveats=CAVEATS,
         views=views or question.nothing(TITLE),
         table=arms.table(
-            sorted(found, key=lambda arm: (arm.device, arm.group, arm.extras["n"])),
+            [
+                replace(arm, group=f"{arm.group}, {arm.extras['how']}")
+                for arm in sorted(found, key=lambda arm: (arm.device, arm.group, arm.extras["n"]))
+            ],
             "n",
             unit="µs",
             scale=1e6,
             value="time of a call",
             against="ratio of times",
             group="task",
-            extra={
-                "way": lambda arm: arm.extras["how"],
-                "against": lambda arm: arm.extras.get("against"),
-            },
+            extra={"against": lambda arm: arm.extras.get("against")},
         ),
         # A row per way of a trial, and one per trial that was lost.
         frame=table[table["status"] != Status.OK.value].dropna(axis=1, how="all"),
