@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 import pytest
-from assay.answer.model import Missing, State
+from assay.answer.model import Column, Missing, State, Table
 from assay.record import Status
 from gallery import CHROMIUM, DRIVER, MISSING, View, chromium, look
 from PIL import Image
@@ -30,6 +30,10 @@ LIGHT, DARK, PHONE = View("light", 1280, "light"), View("dark", 1280, "dark"), 3
 MISSED = [
     Missing(what=f"gpu, n {n}", status=Status.UNAVAILABLE, reason="needs a GPU") for n in range(9)
 ]
+RATES = Table(
+    columns=[Column(name="rate"), Column(name="verdict")],
+    rows=[["none", "worse"], ["0.1", None], ["1", "reference"], ["0.03", "cannot tell"]],
+)
 
 # Every text that is seen, with the contrast between its colour and what lies behind it.
 CONTRASTS = """
@@ -77,7 +81,14 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     shown = [view("cpu", svg=None, table=matrix()), view("gpu", svg=None, table=matrix())]
     answers = [
         answer(missing=MISSED),
-        answer("registration", snippet=None, views=shown, state=State.ANSWERED, group="Blocks"),
+        answer(
+            "registration",
+            snippet=None,
+            views=shown,
+            state=State.ANSWERED,
+            group="Blocks",
+            table=RATES,
+        ),
         hostile_answer(),
     ]
     site = Site(tmp_path_factory.mktemp("site") / "my results", answers, [hardware()])
@@ -263,6 +274,12 @@ def test_search_finds_cards_and_lines(opened: Chrome) -> None:
         "registration",
         "hostile",
     ]
+    click(opened, "#state-answered")
+    assert one(opened, "#found").text == "1 found"
+    assert attributes(opened, "option:not([hidden])[data-state=answered]", "value") == [
+        "registration"
+    ]
+    click(opened, "#state-all")
     field.clear()
     field.send_keys(" ")
     assert len(seen(opened, ".card[data-state]")) == 3
@@ -299,8 +316,8 @@ def test_the_switch_shows_one_view_at_a_time(opened: Chrome) -> None:
     assert first.get_attribute("id") != second.get_attribute("id")
 
 
-def column(browser: Chrome, number: int) -> list[str]:
-    cells = f"#alignment-numbers tbody tr > :nth-child({number})"
+def column(browser: Chrome, number: int, card: str = "alignment") -> list[str]:
+    cells = f"#{card}-numbers tbody tr > :nth-child({number})"
     return [each.text for each in browser.find_elements(By.CSS_SELECTOR, cells)]
 
 
@@ -314,6 +331,18 @@ def test_columns_sort_by_value_both_ways_and_blanks_stay_last(opened: Chrome) ->
     opened.execute_script("arguments[0].click()", heads[0])
     assert column(opened, 1) == sorted(column(opened, 1))
     assert attributes(opened, "#alignment-numbers th", "aria-sort")[0] == "ascending"
+
+
+def test_words_that_are_numbers_sort_as_such_and_blanks_among_words_stay_last(
+    opened: Chrome,
+) -> None:
+    unfold(opened)
+    for number, ends in ((0, ["0.03", "none"]), (1, ["0.03", "0.1"]), (1, ["1", "0.1"])):
+        click(opened, f"#registration-numbers th:nth-child({number + 1}) button")
+        seen = column(opened, 1, "registration")
+        assert [seen[0], seen[-1]] == ends
+    click(opened, "#registration-numbers th button")
+    assert column(opened, 1, "registration") == ["0.03", "0.1", "1", "none"]
 
 
 def test_enlarge(opened: Chrome) -> None:

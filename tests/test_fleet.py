@@ -362,17 +362,3 @@ def test_the_whole_answer_has_a_figure_and_a_table(tmp_path: Path) -> None:
     assert seen.state == State.ANSWERED
     assert "29 other nodes" in (tmp_path / "figure.svg").read_text()
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 1 + 30 * 4
-
-
-def test_a_node_with_several_devices_is_named_with_each() -> None:
-    made = [
-        make_record("norm_log", {"device": f"{label} ({run})"}, [])
-        for run in ("a", "b")
-        for label in ("gpu0", "gpu1")
-    ]
-    made += [make_record("norm_log", {"device": "cpu (c)"}, [])]
-    assert nodes.called(made) == {
-        "gpu0 (a)": "gpu0 (a)", "gpu1 (a)": "gpu1 (a)", "gpu0 (b)": "gpu0 (b)",
-        "gpu1 (b)": "gpu1 (b)", "cpu (c)": "c",
-    }  # fmt: skip
-    assert other_runs.of(made[-1]) == "c"

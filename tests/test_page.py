@@ -161,7 +161,7 @@ def answer(question: str = "alignment", **changes: Any) -> Answer:
         "table": Table(
             columns=[
                 Column(name="size"),
-                Column(name="time", unit="ms", digits=3),
+                Column(name="time", unit="ms"),
                 Column(name="against 1024"),
                 Column(name="verdict"),
             ],
@@ -209,7 +209,7 @@ def hostile_answer(question: str = "hostile") -> Answer:
         ],
         folded=[view(title=bad, alternative=bad)],
         table=Table(
-            columns=[Column(name=bad, unit=bad), Column(name=bad, unit=bad, digits=3)],
+            columns=[Column(name=bad, unit=bad), Column(name=bad, unit=bad)],
             rows=[
                 [bad, 1.0],
                 [bad, bad],
@@ -229,6 +229,7 @@ class Site:
         self.results, self.answers = results, answers
         self.rehearsal: dict[str, int] = {}  # seeds by question
         self.left_out: list[str] = []  # titles
+        self.again = "python workflow/again.py"
         self.page, self.card = results / "report.html", results / "card.svg"
         self.hardware = [
             results / f"records/hardware/device-{each.axes['device']}.json" for each in records
@@ -255,7 +256,7 @@ class Site:
     def arguments(self) -> list[str]:
         names = [each.question for each in self.answers]
         about = {"preset": "quick", "command": COMMAND, "questions": names, "protocol": PROTOCOL}
-        about |= {"rehearsal": self.rehearsal, "left_out": self.left_out}
+        about |= {"rehearsal": self.rehearsal, "left_out": self.left_out, "again": self.again}
         answers = [str(self.results / f"answers/{name}.json") for name in names]
         given = ["--output", str(self.page), "--about", yaml.safe_dump(about)]
         given += ["--card", str(self.card)] if self.card.exists() else []
@@ -263,7 +264,8 @@ class Site:
 
     def put_card(self) -> None:
         """The machine card that its own rule would have drawn."""
-        figure.save(figure.nothing("a card"), self.card, "float32 1 TFLOP/s")
+        drawn = figure.nothing("a card")
+        figure.save(drawn, self.card, figure.svg(drawn, "float32 1 TFLOP/s"))
 
     def make(self) -> str:
         """Make the page."""
@@ -446,7 +448,8 @@ def test_the_states_are_counted_and_every_line_has_its_own(build: Build) -> None
     made = Elements(build(answers).make())
     for state, sign in page.STATES.items():
         assert f"{sign} 1 {state.value}" in made.words
-        assert made.values("data-state").count(page.slug(state)) == 3  # list, contents, card
+        # list, contents, select, card
+        assert made.values("data-state").count(page.slug(state)) == 4
     assert "4 questions" in made.words
 
 
@@ -472,12 +475,15 @@ def test_what_other_programs_cost_is_one_line_with_what_to_do(build: Build) -> N
         measurements={"records/a.json": 3, "records/b.json": 255},
         disturbed=[disturbed("n 8", firefox=0.2, snakemake=0.1), disturbed("n 9", firefox=0.6)],
     )
-    text = Elements(build([answer(circumstances=seen)]).make()).words
-    assert (
-        "Disturbed: 2 of 258 measurements lost (firefox took 0.6 of a core, snakemake 0.1). "
-        "Close them and run make again." in text
-    )
+    site = build([answer(circumstances=seen)])
+    text = Elements(site.make()).words
+    said = "Disturbed: 2 of 258 measurements lost (firefox took 0.6 of a core, snakemake 0.1). "
+    assert f"{said}Close them and run make again." in text
     assert "a.json n 8; n 9" in text
+    site.again = ""  # other runs alone: nothing is measured here
+    text = Elements(site.make()).words
+    assert f"{said}Which ones?" in text
+    assert "make again" not in text
 
 
 def test_what_was_disturbed_stands_under_its_study() -> None:
@@ -634,11 +640,13 @@ def test_reasons_that_differ_in_numbers_alone_are_one() -> None:
     ]
     missing.append(Missing(what="n 11", status=Status.SKIPPED, reason="no kernel for cuda_1 2.1.0"))
     missing.append(Missing(what="n 12", status=Status.SKIPPED, reason="no kernel for cuda_1 2.1.1"))
+    missing.append(Missing(what="seed 1", status=Status.DIVERGED, reason="diverged in step 3"))
     seen = page.gaps(missing, ["cpu"])
     assert [(each.reason, each.what) for each in seen] == [
         ("20 rounds would take 39 to 102.5 s, over 8 s", ["n 8", "n 9", "n 10"]),
         ("no kernel for cuda_1 2.1.0", ["n 11"]),  # versions are no counts
         ("no kernel for cuda_1 2.1.1", ["n 12"]),
+        ("in step 3", ["seed 1"]),  # its status stands before it
     ]
 
 
@@ -815,9 +823,10 @@ def test_a_figure_brings_nothing_but_its_drawing() -> None:
     given = view(
         alternative="A & B",
         svg='<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        'viewBox="0 0 9 9" onload="alert(1)"><script>alert(1)</script><style>*{color:red}</style>'
+        'viewBox="0 0 9 9" onload="alert(1)" ONCLICK="alert(1)"><script>alert(1)</script>'
+        "<style>*{color:red}</style>"
         '<foreignObject/><a href="https://example.org"/><image xlink:href="https://example.org/x"/>'
-        '<rect id="r" style="fill: url(https://example.org/x)"/><use xlink:href="#r"/>'
+        '<rect id="r" style="fill: URL(https://example.org/x)"/><use xlink:href="#r"/>'
         "<text>a<tspan>b</tspan></text></svg>",
     )
     text = page.inline(given, "q")

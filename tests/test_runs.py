@@ -54,6 +54,12 @@ def test_a_label_tells_its_run_whatever_that_is_called(name):
     assert other_runs.run_of(f"gpu_0 ({name})") == name
 
 
+def test_where_there_is_little_room_a_run_stands_for_its_only_device():
+    names = other_runs.called(["cpu", "cpu (lab)", "cpu (farm)", "gpu (farm)"])
+    text = "cpu: yes; cpu (lab): no; gpu (farm): no"
+    assert other_runs.renamed(text, names) == "cpu: yes; lab: no; gpu (farm): no"
+
+
 def test_a_record_by_hand_is_this_runs(tmp_path):
     path = tmp_path / "anywhere.json"
     record.write(path, make_record("norm_log", {"device": "cpu"}, []))

@@ -80,6 +80,7 @@ def test_what_was_lost_is_counted_once_and_its_neighbour_named(results):
     said = "1 of 6 measurements lost to other programs (firefox took 0.6 of a core)."
     assert said in " ".join(text.split())
     assert "  python workflow/again.py\n" in text
+    assert "Close what else runs" not in told(results, "--again", "")  # a comparison of runs
 
 
 def test_nothing_is_said_of_losses_where_there_are_none(results):
@@ -148,7 +149,7 @@ def test_a_run_begins_with_its_minutes(monkeypatch):
     to_do = {"measure_alignment": [2, 2], "answer": [1]}
     said = live.plan.opening(CONFIG, to_do, 2)
     handler.emit(record(said, to_do=to_do, config=CONFIG, cores=2, slower=1))
-    assert printed.getvalue() == "1 questions, 2 measuring jobs: about 2.0 min on 2 cores\n"
+    assert printed.getvalue() == "1 question, 2 measuring jobs: about 2.0 min on 2 cores\n"
 
 
 def test_a_machine_that_starts_torch_slowly_is_told_more_minutes():

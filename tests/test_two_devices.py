@@ -482,6 +482,17 @@ def test_a_pair_that_either_gpu_measured_is_told_once() -> None:
     assert "gpu1 (lab): Two GPUs: 1.97" in answer.answer(far).sentence
 
 
+def test_stand_ins_of_several_machines_are_told_apart() -> None:
+    """None has two GPUs, and their halves of a CPU are not alike."""
+    found = answer.answer(
+        [*records(stand_in(8, 1.6), device="cpu"), *records(stand_in(8, 1.9), device="cpu (lab)")]
+    )
+    assert "cpu: As a stand-in, two halves of the CPU's cores: 1.600 [" in found.sentence
+    assert "cpu (lab): As a stand-in, two halves of the CPU's cores: 1.900 [" in found.sentence
+    assert found.short == "Two GPUs not measured"
+    assert [each.partition(": ")[0] for each in found.why] == ["cpu", "cpu (lab)"]
+
+
 def test_stand_ins_are_labelled_everywhere_and_answer_nothing() -> None:
     missing = Trial(
         what={"pair": "two GPUs", "role": "question", "n": 1024, "dtype": "float32"},

@@ -84,13 +84,10 @@ def job_s(config: Mapping[str, Any], rule: str) -> float:
     return float(OTHERS_S.get(rule) or study.get("expected_s", 0))
 
 
-def plan(
+def minutes(
     config: Mapping[str, Any], jobs: Mapping[str, Sequence[int]], cores: int, slower: float = 1
-) -> Iterator[tuple[str, int, float]]:
-    """Name, measuring jobs and expected minutes of each question, then of all the rest.
-
-    A job takes its share of the cores for as long as it runs: one that times takes them all. A
-    shared study counts once: at the question of its own name, or else at the first that reads it.
+) -> float:
+    """Expected minutes of jobs. Each has its share of the cores: one that times takes them all.
 
     Args:
         config: The merged configuration.
@@ -98,16 +95,27 @@ def plan(
         cores: How many there are for all jobs together.
         slower: Times as long as a job takes here, see :func:`slowness`.
     """
+    core_s = sum(sum(each) * job_s(config, rule) for rule, each in jobs.items())
+    return slower * core_s / cores / 60
+
+
+def plan(
+    config: Mapping[str, Any], jobs: Mapping[str, Sequence[int]], cores: int, slower: float = 1
+) -> Iterator[tuple[str, int, float]]:
+    """Name, measuring jobs and expected minutes of each question, then of all the rest.
+
+    A shared study counts once: at the question of its own name, or else at the first that reads it.
+    The arguments are those of :func:`minutes`.
+    """
     seen: set[str] = set()
     for question in config["ask"]:
         reads = config["questions"][question]["studies"]
         studies = [s for s in reads if s == question or s not in {*config["ask"], *seen}]
         seen.update(studies)
         each = {f"measure_{study}": jobs.get(f"measure_{study}", ()) for study in studies}
-        core_s = sum(sum(n) * job_s(config, rule) for rule, n in each.items())
-        yield question, sum(map(len, each.values())), slower * core_s / cores / 60
-    core_s = sum(len(jobs.get(rule, ())) * job_s(config, rule) for rule in OTHERS_S)
-    yield "answers, page", 0, slower * (core_s / cores + SNAKEMAKE_S) / 60
+        yield question, sum(map(len, each.values())), minutes(config, each, cores, slower)
+    rest = {rule: jobs.get(rule, ()) for rule in OTHERS_S}
+    yield "answers, page", 0, minutes(config, rest, cores, slower) + slower * SNAKEMAKE_S / 60
 
 
 def opening(
@@ -115,12 +123,17 @@ def opening(
 ) -> str:
     """What a run begins with: ``24 questions, 161 measuring jobs: about 23.0 min on 2 cores``.
 
-    The arguments are those of :func:`plan`.
+    The arguments are those of :func:`minutes`.
     """
-    measuring = sum(len(n) for rule, n in jobs.items() if rule.startswith("measure_"))
-    core_s = slower * sum(sum(n) * job_s(config, rule) for rule, n in jobs.items())
-    what = f"{len(jobs.get('answer', ()))} questions, {measuring} measuring jobs"
-    return f"{what}: about {core_s / cores / 60:.1f} min on {cores} cores"
+    measuring = sum(len(each) for rule, each in jobs.items() if rule.startswith("measure_"))
+    questions = counted(len(jobs.get("answer", ())), "question")
+    about = f"{minutes(config, jobs, cores, slower):.1f} min on {counted(cores, 'core')}"
+    return f"{questions}, {counted(measuring, 'measuring job')}: about {about}"
+
+
+def counted(number: int, name: str) -> str:
+    """How many of something: ``1 core``, ``2 cores``."""
+    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def usable(asked: str) -> int:
@@ -179,8 +192,9 @@ def main() -> None:
         said["with a GPU"] = again.said(*arguments, *ONE_GPU)
     table([[*plan(config, threads(each), cores, slower)] for each in said.values()], [*said])
     jobs = counts(said["minutes"])
-    print(f"Besides, {jobs.get('answer', 0)} answers and {jobs.get('page', 0)} page.")
-    print(f"Minutes with {cores} cores, from what jobs took on two cores without a GPU;")
+    answers, pages = jobs.get("answer", 0), jobs.get("page", 0)
+    print(f"Besides, {counted(answers, 'answer')} and {counted(pages, 'page')}.")
+    print(f"Minutes with {counted(cores, 'core')}, from what jobs took on two cores without a GPU;")
     print(f"here a start of torch, and so all, takes {slower:.2f} times as long.")
     if len(said) > 1:
         print("With a GPU: its jobs are taken for as long as a CPU's; no real one was timed yet.")

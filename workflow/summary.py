@@ -101,7 +101,7 @@ def lines(
     Args:
         results: Its folder.
         asked: The questions that it asks.
-        again: The command that measures again what was lost.
+        again: The command that measures again what was lost; empty where nothing can be.
         failed: Whether it stopped before its end.
         paint: Gives a text a colour.
         width: Columns of the terminal.
@@ -119,8 +119,9 @@ def lines(
             yield f"Not answered: {', '.join(missing)}."
     if sentence := lost(answers):
         yield paint(textwrap.fill(sentence, width), YELLOW)
-        yield "Close what else runs, then measure that again, and nothing else:"
-        yield f"  {again}"
+        if again:
+            yield "Close what else runs, then measure that again, and nothing else:"
+            yield f"  {again}"
     page = results / "report.html"
     if not failed and is_newest(page, (results / "answers").glob("*.json")):
         yield f"The report: {page.resolve().as_uri()}"

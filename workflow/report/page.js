@@ -23,25 +23,25 @@ addEventListener('afterprint', () => {
   for (const part of folded) part.open = false;
 });
 
-// Tables are sorted by their headings: by value where a cell has one; blanks stay last.
+// Tables are sorted by their headings: numbers by value, before words; blanks stay last.
 const key = (row, column) => {
   const cell = row.cells[column];
-  return 'value' in cell.dataset ? Number(cell.dataset.value) : cell.textContent.trim();
+  const text = cell.dataset.value ?? cell.textContent.trim();
+  return isNaN(text) ? text : Number(text);
 };
-const compare = (a, b, way) => {
-  if (typeof a !== typeof b) return typeof a === 'number' ? -1 : 1;
-  return way * (typeof a === 'number' ? a - b : a.localeCompare(b, 'en', {numeric: true}));
-};
+const rank = key => typeof key === 'number' ? 0 : key === '–' ? 2 : 1;
+const compare = (a, b, way) => rank(a) - rank(b)
+  || way * (rank(a) ? a.localeCompare(b, 'en', {numeric: true}) : a - b);
 for (const head of all('table.sortable thead th')) {
   const button = document.createElement('button');
   button.type = 'button';
   button.append(...head.childNodes);
   head.append(button);
   button.addEventListener('click', () => {
-    const way = head.getAttribute('aria-sort') === 'ascending' ? -1 : 1;
+    const way = head.ariaSort === 'ascending' ? -1 : 1;
     const table = head.closest('table');
-    for (const other of all('th[aria-sort]', table)) other.removeAttribute('aria-sort');
-    head.setAttribute('aria-sort', way === 1 ? 'ascending' : 'descending');
+    for (const other of all('th[aria-sort]', table)) other.ariaSort = null;
+    head.ariaSort = way === 1 ? 'ascending' : 'descending';
     const rows = [...table.tBodies[0].rows];
     rows.sort((a, b) => compare(key(a, head.cellIndex), key(b, head.cellIndex), way));
     table.tBodies[0].append(...rows);
@@ -52,15 +52,14 @@ for (const head of all('table.sortable thead th')) {
 const cards = all('main .card[data-state]');
 const field = one('#search');
 const texts = new Map(cards.map(card => [card, card.textContent.toLowerCase()]));
-field.addEventListener('input', () => {
+one('.bar').addEventListener('input', () => {
   const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
-  let count = 0;
   for (const card of cards) {
     const hit = words.every(word => texts.get(card).includes(word));
     for (const each of [card, ...all(`[data-card="${card.id}"]`)]) each.hidden = !hit;
-    count += hit;
   }
-  one('#found').textContent = words.length ? `${count} found` : '';
+  const found = cards.filter(card => card.getClientRects().length).length;
+  one('#found').textContent = words.length ? `${found} found` : '';
 });
 addEventListener('keydown', event => {
   if (event.key !== '/' || event.ctrlKey || event.metaKey) return;
@@ -75,8 +74,8 @@ const links = new Map(all('.contents a').map(link => [link.hash.slice(1), link])
 const watch = new IntersectionObserver(entries => {
   for (const {target, isIntersecting} of entries) {
     if (!isIntersecting) continue;
-    for (const link of links.values()) link.removeAttribute('aria-current');
-    links.get(target.id).setAttribute('aria-current', 'true');
+    for (const link of links.values()) link.ariaCurrent = null;
+    links.get(target.id).ariaCurrent = 'true';
     jump.value = target.id;
   }
 }, {rootMargin: '-20% 0px -75% 0px'});

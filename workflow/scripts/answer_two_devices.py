@@ -133,11 +133,14 @@ def answer(records: list[Record]) -> Findings:
     measured = [arm for arm in found if arm.seen]
     by_device = arms.grouped(measured, lambda arm: arm.device)
     views = [_view(device, own) for device, own in by_device.items() if len(own) > 1]
-    known = {arm.group: arm.extras["lanes"] for arm in measured if arm.extras["lanes"]}
+    known = {(a.device, a.group): a.extras["lanes"] for a in measured if a.extras["lanes"]}
     return Findings(
         **vars(_tell(records, found)),
         numbers={"speedups": [arms.flat(arm) for arm in measured]},
-        why=[f"{say.capital(pair)}: {lanes}." for pair, lanes in known.items()],
+        why=[
+            f"{say.on(device, by_device)}{say.capital(pair)}: {lanes}."
+            for (device, pair), lanes in known.items()
+        ],
         method=_method(records),
         caveats=CAVEATS,
         views=views or question.nothing(TITLE, "Fewer than two sizes were measured"),
@@ -167,9 +170,11 @@ def _tell(records: Sequence[Record], found: Sequence[Arm]) -> Told:
     measured, lost = [arm for arm in found if arm.seen], [cell for cell in cells if cell.lost]
     leads, others = (largest(measured, role) for role in (QUESTION, STAND_IN))
     if not leads:
-        short = "; ".join(["Two GPUs not measured", *(f"{STAND_IN} {_of(a)}" for a in others[:1])])
+        alone = others if len(others) == 1 else []
+        short = "; ".join(["Two GPUs not measured", *(f"{STAND_IN} {_of(arm)}" for arm in alone)])
         reasons = say.listed(dict.fromkeys(cell.lost for cell in lost))
-        shown = [f"As a {STAND_IN}, {_speedup(arm)}." for arm in others]
+        devices = [arm.device for arm in others]
+        shown = [f"{say.on(a.device, devices)}As a {STAND_IN}, {_speedup(a)}." for a in others]
         return Told(short, " ".join([f"Two GPUs: {reasons}.", *shown]), "", cells)
     told = question.joined({arm.device: _tell_of(arm, measured) for arm in leads})
     words, so = {arm.word for arm in leads}, ""

@@ -280,7 +280,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     except record.RecordError as error:
         raise SystemExit(str(error)) from error
     made = card(answers, arguments.preset, arguments.gpus)
-    figure.save(drawn(made), arguments.output, made.spoken)
+    picture = drawn(made)
+    figure.save(picture, arguments.output, figure.svg(picture, made.spoken))
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ class About(BaseModel):
 
     preset: str
     command: str  # of the full default run
-    again: str = ""  # command that measures again what a neighbour spoilt
+    again: str = ""  # command that measures again what a neighbour spoilt; none if nothing can be
     questions: list[str]  # the questions asked, in the order of the page
     rehearsal: dict[str, int] = {}  # seeds of questions that the default run asks with more
     left_out: list[str] = []  # titles of questions that only the default run asks
@@ -349,7 +349,7 @@ def gaps(missing: Iterable[Missing], devices: Sequence[str]) -> list[Gap]:
     return [
         Gap(
             model.lost(status),
-            in_one([each.reason for each in same]),
+            in_one([each.reason for each in same]).removeprefix(f"{model.lost(status)} "),
             [without_device(each.what, devices) for each in same],
         )
         for (status, _), same in grouped.items()
@@ -374,15 +374,12 @@ def in_one(reasons: Sequence[str]) -> str:
 
 def grid(table: Table) -> Grid:
     """A table with every cell ready to be shown, and sorted."""
-    rows = [
-        [shown(cell, column.digits) for cell, column in zip(row, table.columns, strict=True)]
-        for row in table.rows
-    ]
+    rows = [[*map(shown, row)] for row in table.rows]
     columns = [[row[i] for row in rows] for i in range(len(table.columns))]
     return Grid(table.columns, [*map(_numeric, columns)], rows)
 
 
-def shown(given: object, digits: int | None = None) -> Shown:
+def shown(given: object) -> Shown:
     """A cell: numbers with their digits, verdicts with their sign, one dash for nothing."""
     match given:
         case Cell():
@@ -391,19 +388,19 @@ def shown(given: object, digits: int | None = None) -> Shown:
         case int():
             return Shown(text=say.count(given), value=given)
         case float():
-            return Shown(text=_number(given, digits or say.PLAIN), value=given)
+            return Shown(text=_number(given), value=given)
         case str():
             sign = _sign(given)
             return Shown(text=given or say.DASH, sign=sign, kind=KINDS.get(sign, ""))
     return Shown(text=say.DASH)
 
 
-def _number(value: float, digits: int) -> str:
+def _number(value: float) -> str:
     if value and not SMALLEST <= abs(value) < LARGEST:
-        mantissa, power = f"{value:.{digits - 1}e}".split("e")
+        mantissa, power = f"{value:.{say.PLAIN - 1}e}".split("e")
         mantissa = mantissa.replace("-", "−")
         return f"{mantissa} × 10{str(int(power)).translate(RAISED)}"
-    return say.number(value, digits)
+    return say.number(value)
 
 
 def _sign(text: str) -> str:
@@ -484,6 +481,7 @@ def _cleaned(element: ElementTree.Element, name: str, used: Set[str]) -> Element
 
 def _harmless(key: str, value: str) -> bool:
     """Whether an attribute draws, and no more: it runs nothing and refers to nothing outside."""
+    key, value = key.lower(), value.lower()  # as a browser reads them
     if key == "href":
         return value.startswith("#")
     if key == "transform" and value.startswith("rotate(-0 "):

@@ -531,8 +531,8 @@ def svg(drawn: Figure, alternative: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def save(drawn: Figure, path: Path, alternative: str) -> None:
-    """Write a figure as SVG, with its text alternative, and beside it as PNG."""
+def save(drawn: Figure, path: Path, text: str) -> None:
+    """Write a figure as the :func:`svg` that was made of it, and beside it as PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn.savefig(path.with_suffix(".png"), dpi=160, facecolor="white")
-    write_atomically(path, svg(drawn, alternative))
+    write_atomically(path, text)

@@ -46,7 +46,6 @@ class Column(_Model):
 
     name: str
     unit: str | None = None
-    digits: int | None = None  # significant digits; None for text and counts
 
 
 class Table(_Model):
@@ -122,7 +121,6 @@ class Circumstances(_Model):
     delay_share: float | None  # most that a job waited for a core, of its CPU time
     yardsticks: dict[str, tuple[float, float]] = {}  # least and most seconds, on one machine
     occasions: int = 1  # on how many occasions a cell was measured, at most
-    seconds: float = 0.0  # how long all jobs took together
     rounds: int  # rounds of all paired trials
     rounds_void: int  # rounds among them that contention or a clock spoilt
     measurements: dict[str, int]  # by path of a record, which questions may share

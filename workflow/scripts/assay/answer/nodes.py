@@ -7,7 +7,6 @@ devices of one model; how they are judged is told in :mod:`assay.answer.fleet`.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -86,7 +85,8 @@ class Fleet:
 
 def fleets(records: Sequence[Record]) -> list[Fleet]:
     """The nodes of each kind, all of them and their parts judged as one family."""
-    models, names = kinds(records), called(records)
+    models = kinds(records)
+    names = other_runs.called(models)
     seen = times(records, models)
     asked, words, bounds = judged(seen)
     seen = _off_the_middle(seen)
@@ -133,13 +133,6 @@ def _model(each: Record) -> str:
     if brand := cpu.get("brand"):
         return f"{brand}, {items.plural(cpu.get('usable_cores'), 'core')}"
     return str((each.conditions.gpu or {}).get("name") or "")
-
-
-def called(records: Sequence[Record]) -> dict[str, str]:
-    """What each device is called: its run where that has no other, else its label."""
-    runs = {str(each.axes["device"]): other_runs.of(each) for each in records}
-    devices = Counter(runs.values())
-    return {label: run if run and devices[run] == 1 else label for label, run in runs.items()}
 
 
 # ---- what they took ------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ too: ``cpu (lab)``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from assay import record
@@ -93,6 +94,20 @@ def run_of(label: str) -> str | None:
     """The name of the other run that a label is of; None for the run at hand."""
     found = re.fullmatch(r".+? \((.+)\)", label)  # a folder's name may hold brackets, too
     return found[1] if found else None
+
+
+def called(labels: Iterable[str]) -> dict[str, str]:
+    """What each device is called where there is little room: its run if that has no other."""
+    runs = {label: run_of(label) for label in labels}
+    devices = Counter(runs.values())
+    return {label: run if run and devices[run] == 1 else label for label, run in runs.items()}
+
+
+def renamed(text: str, names: Mapping[str, str]) -> str:
+    """A text with the names of :func:`called` in the place of labels."""
+    for label, name in names.items():
+        text = text.replace(label, name)
+    return text
 
 
 def on_several_machines(records: Iterable[Record]) -> list[str]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -58,11 +59,15 @@ class Shown:
             return figure.matrix(self.table)
         return self.figure or figure.nothing(self.alternative)
 
+    @cached_property
+    def svg(self) -> str:
+        """As SVG, which file and page share."""
+        return figure.svg(self.drawn(), self.alternative)
+
     def view(self) -> View:
         """As the page needs it."""
-        svg = figure.svg(self.figure, self.alternative) if self.figure else None
         parts = {"name": self.name, "title": self.title, "alternative": self.alternative}
-        return View(**parts, svg=svg, table=self.table)
+        return View(**parts, svg=self.svg if self.figure else None, table=self.table)
 
 
 @dataclass(frozen=True)
@@ -188,13 +193,14 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
     views = shared(found.views)
     state = model.state(found.cells)
     devices = trials.devices(pooled)
+    names = other_runs.called(devices)
     sentence, more = say.headline(say.once(found.sentence, devices), devices)
     kept = ("numbers", "caveats", "switch", "table")
     complete = Answer(
         question=question,
         **arguments.about,  # title, group, exercise
         **{name: getattr(found, name) for name in kept},
-        short=say.brief(found.short, devices),
+        short=say.brief(other_runs.renamed(found.short, names), [*names.values()]),
         state=state,
         sentence=sentence,
         more=more,
@@ -209,7 +215,7 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
         circumstances=circumstances(*other_runs.at_hand(arguments.records, records)),
         records=[path.as_posix() for path in arguments.records],
     )
-    figure.save(views[0].drawn(), arguments.figure, views[0].alternative)
+    figure.save(views[0].drawn(), arguments.figure, views[0].svg)
     record.write_atomically(arguments.table, found.frame.to_csv(index=False))
     record.write_atomically(arguments.answer, complete.model_dump_json(indent=1) + "\n")
 
@@ -379,7 +385,6 @@ def circumstances(paths: Sequence[Path], records: Sequence[Record]) -> Circumsta
         delay_share=max((share for share in shares if share is not None), default=None),
         yardsticks=yardsticks(records),
         occasions=max([*Counter(map(occasion.cell, records)).values(), 1]),
-        seconds=sum(each.duration_s for each in provenances),
         rounds=sum(result.get("rounds", 0) for result in results),
         rounds_void=sum(result.get("rounds_void", 0) for result in results),
         measurements={path: max(1, len(each.trials)) for path, each in named},
