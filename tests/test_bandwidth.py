@@ -582,7 +582,7 @@ def test_a_rate_not_known_within_a_factor_of_two_is_none() -> None:
     moved = occasion.pooled(every, {"bandwidth": {"time": 0.5}})
     found = answer.answer(moved)
     assert model.state(found.cells) == State.UNKNOWN
-    assert found.short.startswith("Cannot tell: between ")
+    assert found.short.startswith("Cannot tell; between ")
     assert found.sentence.startswith("Cannot tell what memory gives: between ")
     assert found.so == ""
     assert "n ≥" not in " ".join(found.why)

@@ -413,3 +413,11 @@ def test_quantities_in_words(key: str, value: Any, expected: tuple[str, str]) ->
 )
 def test_sizes_are_binary(count: float, expected: str) -> None:
     assert items.size(count) == expected
+
+
+def test_machines_are_named_as_in_other_answers() -> None:
+    here, there = board_with_bus(), board_with_bus()
+    there.axes["device"] = "cpu (lab)"
+    found = answer_hardware.answer([here, there])
+    assert found.sentence.startswith("cpu: The memory bus of the CPU has 128 bits")
+    assert "; cpu (lab): Memory bus: CPU 128 bits" in found.short

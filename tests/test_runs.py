@@ -251,6 +251,20 @@ def test_runs_of_which_nothing_can_be_asked_are_named(tmp_path):
         compare.main([str(tmp_path / "lab"), f"--output={tmp_path / 'both'}"])
 
 
+def test_runs_that_learned_from_different_data_are_not_compared_in_that(tmp_path):
+    config = {"questions": {"width": {"studies": ["perceptron"]}, "a": {"studies": ["alignment"]}}}
+    folders = [tmp_path / name / "results/records" for name in ("quick", "default")]
+    for folder, digest in zip(folders, "ab", strict=True):
+        made = make_record("perceptron", {"device": "cpu"}, [])
+        made.provenance.dataset = record.DatasetInfo(
+            name="fashion-mnist", asked="fashion-mnist", source="s", reason=None, digest=digest
+        )
+        record.write(folder / "perceptron/device-cpu.json", made)
+        put(folder, study="alignment")
+    assert compare.apart(config, ["width", "a"], folders) == ["width"]
+    assert compare.apart(config, ["width", "a"], folders[:1]) == []
+
+
 def test_a_folder_without_records_is_named(tmp_path):
     command = [sys.executable, ROOT / "workflow/compare.py", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -76,6 +76,23 @@ def measured(
     return any(all(cell.get(name) in axes[name] for name in axes) for cell in cells)
 
 
+def apart(config: Mapping[str, Any], names: Sequence[str], folders: Sequence[Path]) -> list[str]:
+    """Those of the questions for which the runs learned from different data: no comparison.
+
+    Raises:
+        record.RecordError: A record cannot be read; the message names it.
+    """
+    studies = {name: config["questions"][name]["studies"] for name in names}
+    return [name for name, own in studies.items() if len(learned(own, folders)) > 1]
+
+
+def learned(studies: Sequence[str], folders: Sequence[Path]) -> set[str]:
+    """The data that studies learned from, as the first record of each in each run tells for all."""
+    firsts = [grid.beside(folder, study)[:1] for study in studies for folder in folders]
+    found = [record.read(Path(path)).provenance.dataset for first in firsts for path in first]
+    return {each.digest for each in found if each}
+
+
 def unpacked(archive: Path, to: Path) -> Path:
     """The folder of an archived run's records, under a name that is the archive's.
 
@@ -111,14 +128,18 @@ def main(argv: Sequence[str] | None = None) -> None:
             for run in arguments.runs
         ]
         questions = asked(defaults, folders)
+        left_out = apart(defaults, questions, folders)
     except (FileNotFoundError, record.RecordError) as error:
         raise SystemExit(str(error)) from error
     if not questions:
         named = ", ".join(map(str, arguments.runs))
         raise SystemExit(f"{named}: no question has all its records there. Finish a run first.")
+    if left_out:
+        told = "Left out, because these runs learned from different data"
+        print(f"{told}: {', '.join(left_out)}.", flush=True)
     config = {
         "preset": "comparison",
-        "ask": questions,
+        "ask": [name for name in questions if name not in left_out],
         "devices": [],
         "records": [folder.resolve().as_posix() for folder in folders],
     }

@@ -247,10 +247,10 @@ def _tell(device: Device) -> Told:
     if vague:
         between = f"{say.quantity(rate.low, 'B/s')} and {say.quantity(rate.high, 'B/s')}"
         told = f"Cannot tell what memory gives: between {between}, as the machine's speed moved."
-        return Told(f"Cannot tell: between {between}", told, "", cells)
+        return Told(f"Cannot tell; between {between}", told, "", cells)
     top, so, how = roof.fastest, "", roof.name.replace(",", "")
     faster = top and top.low > working_sets.FALL * rate.high
-    cached = f", {items.rate(top.rate)} from caches" if faster else ""
+    cached = f"; {items.rate(top.rate)} from caches" if faster else ""
     if device.theory:
         how += f", {say.share(rate.value, device.theory)} of theory"
     if knees := working_sets.knees(roof.points):

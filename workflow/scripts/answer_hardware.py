@@ -131,14 +131,15 @@ def _main(record: Record, name: str, item: Item) -> Main:
     return Main(name, lost="" if items.values(record, item) else "not exposed")
 
 
-def _width(record: Record, item: Item) -> str:
+def _width(record: Record, item: Item) -> tuple[str, str]:
+    """What is told of a bus's width, and how wide it is at least."""
     if bits := items.values(record, item).get("bus_width_bits"):
-        return f"has {bits} bits"
+        return f"has {bits} bits", ""
     bound = items.least_bits(record)
     row = items.row(record, item)
     wrong = row is not None and row.status == Status.REFUSED
     why = "is told wrongly, say copies" if wrong else "is not exposed"
-    return why + (f" (at least {bound} bits)" if bound else "")
+    return why, f"at least {bound} bits" if bound else ""
 
 
 def _tell(records: Sequence[Record]) -> Told:
@@ -146,15 +147,17 @@ def _tell(records: Sequence[Record]) -> Told:
     cpus = [("CPU", each, Item.CPU_BUS) for each in items.of_cpu(records)[:1]]
     others = [(name, each, Item.GPU_BUS) for name, each in gpus(records).items()]
     known = {name: _width(each, item) for name, each, item in [*cpus, *others]}
-    short = ", ".join(f"{name} {width.partition(' ')[2]}" for name, width in known.items())
+    short = ", ".join(f"{name} {width.partition(' ')[2]}" for name, (width, _) in known.items())
+    least = [f"{name} {b}" if len(known) > 1 else b for name, (_, b) in known.items() if b]
     asked = cells(records)
     told = {*known, *([CPU_BUS] if cpus else [])}
     lost = model.lost_told([cell for cell in asked if cell.name not in told])
-    said = [f"of the {name} {width}" for name, width in known.items()]
+    said = [f"of the {name} {w}" + (f" ({b})" if b else "") for name, (w, b) in known.items()]
     that = ". That " if len(said) > 2 else ", that "
     none = "" if gpus(records, there=False) else ", and no GPU was measured"
     sentence = f"The memory bus {that.join(said)}{none}. {lost}".strip() if known else lost
-    return Told(f"Memory bus: {short or 'not measured'}", sentence, "", asked)
+    short = "; ".join([short or "not measured", *least])
+    return Told(f"Memory bus: {short}", sentence, "", asked)
 
 
 # ---- the answer ------------------------------------------------------------------------------
@@ -164,7 +167,7 @@ def answer(records: list[Record]) -> Findings:
     """Answer from the records of every device."""
     machines = arms.grouped(records, lambda each: other_runs.of(each) or HERE)
     measured = [each for each in records if each.trials]
-    told = question.joined({name: _tell(own) for name, own in machines.items()})
+    told = question.joined({str(own[0].axes["device"]): _tell(own) for own in machines.values()})
     return Findings(
         **vars(told),
         numbers={label(each): _numbers(each) for each in measured},

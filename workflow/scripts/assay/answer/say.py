@@ -109,10 +109,14 @@ def interval(seen: Interval, unit: str = "", scale: float = 1.0) -> str:
 
 
 def bracketed(value: float, low: float, high: float, sign: str = "") -> str:
-    """The bare three numbers with the digits that their interval's width deserves."""
+    """The bare three numbers with the digits that their interval's width deserves.
+
+    Where these are tens, a low end of less is told by its own: what is not 0 is not told as 0.
+    """
     shown = _decimals(value, low, high)
+    least = max(shown, -_magnitude(low)) if low > 0 > shown else shown
     first = _plus(value, shown) if sign else fixed(value, shown)
-    return f"{first} [{fixed(low, shown)}, {fixed(high, shown)}]"
+    return f"{first} [{fixed(low, least)}, {fixed(high, shown)}]"
 
 
 def value(seen: Interval, unit: str = "", scale: float = 1.0) -> str:
