@@ -133,6 +133,7 @@ IMPLEMENTATION = "studies.implementation.settings"
         ("questions.shelf", {}, ["unknown key questions.shelf", "alignment"]),
         ("questions.width.studies", ["shelf"], ["studies[0]", "'shelf'", "perceptron"]),
         ("questions.width.axes", {}, ["questions.width.axes is empty"]),
+        ("questions.width", ..., ["missing key questions.width"]),
         ("studies.perceptron.axes.rate", [0.1, 0.3], ["questions.width", "allowed: one rate"]),
         (HIDDEN, [64, "64-64"], ["questions.width", "one hidden layer or none"]),
         ("questions.depth.axes.hidden", [64, 128], ["questions.depth", "one network of each"]),
@@ -145,6 +146,7 @@ IMPLEMENTATION = "studies.implementation.settings"
         (f"{RESUME}.kill_at", 5, [f"{RESUME}.kill_at is 5", "before the first checkpoint"]),
         (f"{RESUME}.steps", 20, [f"{RESUME}.steps is 20", "kill_at, 50"]),
         (f"{RESUME}.kill_after_s", [2, 1], [f"{RESUME}.kill_after_s", "shorter time"]),
+        ("studies.search.settings.rate.least", 3, ["rate.least is 3", "less than", "most, 1"]),
         (
             "studies.search.settings.rate.most",
             ...,
@@ -155,6 +157,10 @@ IMPLEMENTATION = "studies.implementation.settings"
 def test_a_mistake_gets_one_sentence(path, value, says):
     message = complaint(changed(path, value))
     assert all(words in message for words in says), message
+
+
+def test_a_key_that_yaml_reads_as_a_truth_value_is_named():
+    assert "unknown key True" in complaint(DEFAULT | {True: 1})  # on: 1
 
 
 def test_operands_that_do_not_fit_into_this_memory_are_named():

@@ -166,6 +166,19 @@ def test_a_path_without_the_environment_is_said_once(fresh, tmp_path):
 
 
 @pytest.mark.workflow
+def test_another_snakemake_than_the_environments_is_told_what_it_lacks(
+    fresh, tmp_path, monkeypatch
+):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['pynvml'] = None\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = fresh.run("--dry-run")
+    assert done.returncode != 0
+    assert "has no nvidia-ml-py" in done.stdout
+    assert "activate the environment" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+@pytest.mark.workflow
 def test_a_folder_with_braces_is_refused_in_one_sentence(tmp_path):
     done = copy_workflow(tmp_path / "a{b}").run("--dry-run")
     assert done.returncode != 0

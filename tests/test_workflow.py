@@ -396,6 +396,17 @@ def test_a_mistake_in_the_configuration_is_a_sentence(fresh):
     said = refusal(fresh)
     assert "studies.alignment.settings.dtypes[0] is 'float31'" in said
     assert "bfloat16" in said
+    assert "It was read from tests/config.yaml, config.yaml." in said
+    assert "config.yaml, --config." in refusal(fresh, "--config", "seed=1")
+
+
+def test_a_plan_of_a_file_that_is_no_yaml_is_a_sentence(fresh):
+    (fresh.folder / "mine.yaml").write_text("{a")
+    command = [sys.executable, "workflow/plan.py", "--configfile", "mine.yaml"]
+    done = subprocess.run(command, **fresh.options())
+    assert done.returncode != 0
+    assert "not valid JSON or YAML" in done.stdout
+    assert "Traceback" not in done.stdout
 
 
 def test_a_shell_command_is_no_device(fresh):
@@ -444,6 +455,22 @@ def test_on_a_cluster_every_timing_has_the_node_to_itself():
     assert len(timing) >= 10
     exclusive = {n for n, r in profile["set-resources"].items() if "exclusive" in r["slurm_extra"]}
     assert exclusive == timing
+
+
+def test_every_job_goes_to_the_partition_of_its_label(fresh):
+    """Those, too, that no device changes: a site may have no default partition or account."""
+    gpu, cpu = (
+        {"device": device, "threads": 1, "resources": {"slurm_partition": f"{device}s"}}
+        for device in ("cuda", "cpu")
+    )
+    ask(fresh, "checkpoint", devices={"h100": gpu, "epyc": cpu})
+    done = fresh.run("--dry-run")
+    assert done.returncode == 0, done.stdout
+    jobs = re.findall(r"^rule measure_\w+:\n(?: .+\n)+", done.stdout, re.MULTILINE)
+    assert len(jobs) > 4
+    for job in jobs:
+        where = "cudas" if "device-h100" in job else "cpus"
+        assert f"slurm_partition={where}" in job, job
 
 
 def test_one_answer_can_be_asked_for(fresh):

@@ -19,6 +19,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -67,8 +68,11 @@ def slowness() -> float:
     """How many times as long Python and torch take to start as on the machine of `expected_s`.
 
     The faster of two starts counts, since the first may have to read the files from disk. All of a
-    run takes about so much longer: what is timed, too, for its rounds have a least number.
+    run takes about so much longer: what is timed, too, for its rounds have a least number. Where
+    only jobs have torch (--sdm conda), as long is taken.
     """
+    if find_spec("torch") is None:
+        return 1.0
 
     def once() -> float:
         begun = time.perf_counter()
@@ -180,13 +184,12 @@ def main() -> None:
     parser.add_argument("--cores", "-c", default="all", help="as for snakemake (all)")
     parser.add_argument("--measured", type=Path, metavar="RESULTS", help="of a finished run")
     known, rest = parser.parse_known_args()
-    config = merged(known.configfile)
     if known.measured:
-        return compare(config, measured(known.measured, slowness()))
+        return compare(merged(known.configfile), measured(known.measured, slowness()))
     files = ["--configfile", *known.configfile] if known.configfile else []
     arguments = ["--dry-run", *rest, "--cores", known.cores, *files]
-    cores, slower = usable(known.cores), slowness()
-    said = {"minutes": again.said(*arguments)}
+    said = {"minutes": again.said(*arguments)}  # first: Snakemake has words for what is wrong
+    config, cores, slower = merged(known.configfile), usable(known.cores), slowness()
     searched = config["devices"] in ("auto", "all") and "--config" not in rest
     if searched and not device.visible_gpus():
         said["with a GPU"] = again.said(*arguments, *ONE_GPU)

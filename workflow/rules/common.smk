@@ -37,7 +37,9 @@ RECORDS = {}  # study -> path of its records, filled by the files beside this on
 try:
     configuration.check(config)
 except configuration.ConfigurationError as error:
-    raise WorkflowError(str(error))
+    typed = ["--config"] if workflow.config_settings.config_args else []
+    read = [*dict.fromkeys(map(os.path.relpath, workflow.configfiles)), *typed]
+    raise WorkflowError(f"{error} It was read from {', '.join(read)}.")
 
 DEVICES = device.resolve(config["devices"])
 ON_GPU = [label for label, block in DEVICES.items() if block["device"].startswith("cuda")]
@@ -91,7 +93,8 @@ def every_core(wildcards):
     if cores(wildcards) is None:
         raise WorkflowError(
             f"devices: {wildcards.device} needs `threads`, the number of cores of the node that its "
-            "jobs run on; the login node cannot know it."
+            "jobs run on; the login node cannot know it. (Is it in a file that --configfile took the "
+            "place of, such as profiles/slurm/site.yaml? Name both.)"
         )
     return cores(wildcards)
 
@@ -120,8 +123,17 @@ def gpus(wildcards):
 
 
 def label_resource(name):
-    """A resource as the label of a job's device gives it; unset where it does not."""
-    return lambda wildcards: DEVICES.get(wildcards.device, {}).get("resources", {}).get(name)
+    """A resource as the label of a job's device gives it; unset where it does not.
+
+    A job that no device changes is one of a CPU's, or else of the first label's.
+    """
+    others = min(DEVICES, key=lambda label: DEVICES[label]["device"] != "cpu", default=None)
+
+    def given(wildcards):
+        label = wildcards.get("device", others)
+        return DEVICES.get(label, {}).get("resources", {}).get(name)
+
+    return given
 
 
 def label_resources():

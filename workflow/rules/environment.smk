@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 from snakemake.exceptions import WorkflowError
 
@@ -11,12 +12,26 @@ sys.path.insert(0, os.path.abspath(os.path.join(str(workflow.current_basedir), "
 
 from assay import environment
 
+# What these files import besides what Snakemake itself does, with the names of the packages.
+OURS = {"pydantic": "pydantic", "pynvml": "nvidia-ml-py"}
+
 
 def require_a_plain_folder():
     """Snakemake takes braces in a path for wildcards, and fails late with a traceback."""
     folder = os.path.abspath(os.path.join(str(workflow.current_basedir), "../.."))
     if "{" in folder or "}" in folder:
         raise WorkflowError(f"{folder}: rename it, Snakemake cannot work in a path with braces.")
+
+
+def require_packages():
+    """Say which snakemake this is where it is not the environment's, before its lack is a traceback."""
+    absent = [name for module, name in OURS.items() if find_spec(module) is None]
+    if absent:
+        raise WorkflowError(
+            f"The snakemake that runs here has no {', '.join(absent)} ({sys.executable}): activate "
+            "the environment (. .venv/bin/activate) and run again, or use make; for --sdm conda "
+            f"install them beside it (pip install {' '.join(absent)})."
+        )
 
 
 def start_jobs_in_a_known_environment():
@@ -54,5 +69,6 @@ def say_what_was_taken_out():
 
 
 require_a_plain_folder()
+require_packages()
 TAKEN_OUT = start_jobs_in_a_known_environment()
 environment.name_user()

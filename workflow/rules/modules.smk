@@ -121,6 +121,8 @@ rule measure_formats:
     conda:
         "../../envs/torch.yaml"
     threads: alone()
+    resources:
+        **label_resources(),
     params:
         settings=settings("formats"),
     shell:

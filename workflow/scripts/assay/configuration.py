@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 import psutil
 from pydantic import ConfigDict, Field, ValidationError, model_validator
@@ -179,6 +179,13 @@ class Configuration(Block):
     dataset: Dataset
     questions: dict[Question, About] = means("Title, exercise and studies of every question.")
     studies: Studies
+
+    @model_validator(mode="after")
+    def _every_question_is_there(self) -> Self:
+        if absent := [name for name in get_args(Question) if name not in self.questions]:
+            named = ", ".join(f"questions.{name}" for name in absent)
+            raise ValueError(f"missing key {named}; every key of config.yaml is needed.")
+        return self
 
     @model_validator(mode="after")
     def _something_to_show(self) -> Self:
@@ -369,7 +376,7 @@ def _dotted(path: Iterable[str | int]) -> str:
 
 
 def _join(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if prefix else name
+    return f"{prefix}.{name}" if prefix else str(name)
 
 
 # ---- the schema ----------------------------------------------------------------------------------

@@ -808,6 +808,21 @@ class Perceptron(Study):
     settings: Training
 
 
+class Range(Block):
+    """The ends of what is searched."""
+
+    least: float
+    most: float
+
+    @model_validator(mode="after")
+    def _least_is_less_than_most(self) -> Self:
+        if self.least >= self.most:
+            raise ValueError(
+                f"<here>.least is {self.least}, and not less than <here>.most, {self.most}."
+            )
+        return self
+
+
 class Search(Study):
     """Width and rate searched together."""
 
@@ -817,13 +832,13 @@ class Search(Study):
         )
 
     class Settings(Training):
-        class UnitsRange(Block):
+        class UnitsRange(Range):
             """Range of the units of the hidden layer."""
 
             least: Units
             most: Units
 
-        class RateRange(Block):
+        class RateRange(Range):
             """Range of the learning rate."""
 
             least: Rate
