@@ -276,6 +276,17 @@ def test_an_interrupted_run_keeps_what_was_finished(copied):
     assert done.returncode == 0, done.stdout
 
 
+def test_measuring_again_can_be_interrupted(copied):
+    """Ctrl-C reaches all that runs in the terminal; Snakemake still unlocks the folder."""
+    command = [sys.executable, "workflow/again.py", "--device", "cpu"]
+    running = subprocess.Popen(command, **copied.options(), start_new_session=True)
+    lock = copied.folder / ".snakemake/locks"
+    wait_until(lambda: lock.exists() and any(lock.iterdir()), running)
+    os.killpg(running.pid, signal.SIGINT)
+    assert running.wait(timeout=60) != 0
+    assert not lock.exists() or not any(lock.iterdir())
+
+
 @pytest.fixture
 def tiny_settings() -> Callable[[str], dict[str, Any]]:
     """The settings of a study in the tiny configuration, as the workflow gives them."""

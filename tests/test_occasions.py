@@ -14,7 +14,7 @@ from builders import make_record
 from conftest import ROOT, load
 
 sys.path.append(str(ROOT / "workflow/scripts"))
-again = load(ROOT / "workflow/again.py")
+accept, again = (load(ROOT / f"workflow/{name}.py") for name in ("accept", "again"))
 find_lost = load(ROOT / "workflow/scripts/find_lost.py")
 
 PATTERN = "{folder}/records/alignment/device-{{device}}/n-{{n}}/occasion-{{occasion}}.json"
@@ -150,3 +150,56 @@ def test_again_says_when_nothing_was_lost(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["again.py"])
     again.main()
     assert "nothing to measure again" in capsys.readouterr().out
+
+
+def test_again_names_the_labels_that_there_are():
+    plans = dict(again.planned(SUMMARY))
+    assert again.of_device(plans, "cpu") == [*plans]
+    with pytest.raises(SystemExit, match=r"^gpu7: no record .* it has cpu\.$"):
+        again.of_device(plans, "gpu7")
+
+
+@pytest.fixture
+def asked_again(monkeypatch, tmp_path):
+    """What Snakemake is given after a run of a cluster, by what is typed."""
+    run = {
+        "where": ["--workflow-profile", "profiles/slurm"],
+        "configfile": ["site.yaml"],
+        "config": ["seed=2"],
+        "cores": 4,
+    }
+    (tmp_path / "results").mkdir()
+    (tmp_path / again.LAST).write_text(json.dumps(run))
+
+    def arguments(*typed: str) -> list[str]:
+        monkeypatch.setattr(sys, "argv", ["again.py", "--directory", str(tmp_path), *typed])
+        return again.parsed(again.argparse.ArgumentParser(allow_abbrev=False))[1]
+
+    return arguments
+
+
+def test_again_measures_where_the_last_run_did(asked_again, tmp_path):
+    """What measured on a cluster's nodes is not measured again on its login node."""
+    given = asked_again()
+    assert given[:2] == ["--workflow-profile", "profiles/slurm"]
+    assert given[given.index("--configfile") + 1] == str(tmp_path / "site.yaml")
+
+
+def test_what_is_typed_counts_more_than_the_last_run(asked_again):
+    given = asked_again("--cores", "1", "--config", "seed=3")
+    assert given.index("4") < given.index("1")
+    assert given.index("seed=2") < given.index("seed=3")
+    assert "seed=2" not in asked_again("--configfile", "other.yaml")
+
+
+def test_a_note_of_the_last_run_that_was_cut_short_is_none(tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / again.LAST).write_text("")
+    assert again.last(tmp_path) == []
+
+
+def test_parameters_are_compared_in_a_folder_with_spaces_too():
+    """With --directory scripts are named by the path of the clone."""
+    script = "'../my clone/workflow/scripts/measure_a.py'"
+    text = f"  python {script} --device cpu --settings '{{\"seed\": 1}}' --output a.json >a.log"
+    assert accept.commands(text)["a.json"]["seed"] == 1

@@ -265,6 +265,23 @@ def test_runs_that_learned_from_different_data_are_not_compared_in_that(tmp_path
     assert compare.apart(config, ["width", "a"], folders[:1]) == []
 
 
+@pytest.mark.parametrize("holds", ["config.yaml", "results/records/norm_log/device-cpu.json"])
+def test_a_comparison_writes_over_no_other_run(tmp_path, holds):
+    """--output . in a clone would be the end of its config.yaml."""
+    put(tmp_path / "lab/results/records")
+    theirs = tmp_path / "here" / holds
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("preset: default\n")
+    with pytest.raises(SystemExit, match=r"here holds a run, or another .* --output"):
+        compare.main([str(tmp_path / "lab"), f"--output={tmp_path / 'here'}"])
+    assert theirs.read_text() == "preset: default\n"
+
+
+def test_a_comparison_may_be_made_again(tmp_path):
+    (tmp_path / "config.yaml").write_text(compare.yaml.safe_dump({"preset": compare.NAME}))
+    assert compare.configuration(tmp_path) == tmp_path / "config.yaml"
+
+
 def test_a_folder_without_records_is_named(tmp_path):
     command = [sys.executable, ROOT / "workflow/compare.py", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -180,6 +181,26 @@ def test_the_minutes_follow_what_was_seen():
     progress.begun -= 2 * 600  # it took twice as long as planned
     assert progress.share == pytest.approx(0.5)
     assert progress.minutes == pytest.approx(20, rel=0.2)
+
+
+def test_snakemake_itself_is_given_the_minutes_that_are_left():
+    """By a filter, which must let everything through and stop at nothing: it would end the run."""
+    minutes = live.MinutesLeft(live.Progress(CONFIG, {"measure_alignment": [1, 1]}, 1))
+    begun = record(event=LogEvent.JOB_INFO, jobid=7, rule_name="measure_alignment")
+    ended = record("Finished jobid: 7", event=LogEvent.JOB_FINISHED, job_id=7)
+    bare = [record(event=event) for event in (*LogEvent, None)]
+    assert all(minutes.filter(each) for each in (begun, ended, *bare))
+    assert re.fullmatch(r"Finished jobid: 7, about [01]\.\d min left", ended.msg)
+    assert minutes.progress.left == {"measure_alignment": 1}
+
+
+def test_a_job_that_failed_runs_no_more(monkeypatch):
+    handler, printed = following(monkeypatch)
+    described = {"jobid": 7, "rule_name": "measure_alignment", "wildcards": {}}
+    handler.emit(record(event=LogEvent.JOB_INFO, **described))
+    handler.emit(record("Error in rule", logging.ERROR, event=LogEvent.JOB_ERROR, jobid=7))
+    assert handler.running == {}
+    assert printed.getvalue() == "Error in rule\n"
 
 
 def test_what_was_not_planned_changes_nothing():

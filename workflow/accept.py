@@ -12,7 +12,6 @@ import argparse
 import json
 import re
 import shlex
-import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -25,7 +24,7 @@ SHOWN = 8  # differences, at most
 def commands(text: str) -> dict[str, dict[str, Any]]:
     """The flags of every measuring command in what Snakemake printed, by the record it writes."""
     found = {}
-    for line in re.findall(r"\bpython \S*measure_\w+\.py [^\t\n]*", text):
+    for line in re.findall(r"\bpython [^\t\n]*?measure_\w+\.py[^\t\n]*", text):
         words = shlex.split(line)
         flags = dict(zip(words[2::2], words[3::2], strict=False))
         settings = leaves(json.loads(flags.pop("--settings")))
@@ -74,7 +73,7 @@ def main() -> None:
     # Not abbreviated: --config is Snakemake's, and so is all that is not named here.
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0], allow_abbrev=False)
     known, arguments = again.parsed(parser)
-    summary = again.said(*arguments, "--detailed-summary")
+    summary = again.said(*arguments, "--detailed-summary", "--nolock")
     missing = [path for path, _ in again.planned(summary) if not (known.directory / path).exists()]
     made, to_do = commands(summary), commands(again.said(*arguments, "-n", "--printshellcmds"))
     found = {path: [*differences(made[path], to_do[path])] for path in made.keys() & to_do.keys()}
@@ -83,8 +82,7 @@ def main() -> None:
         raise SystemExit(refusal(missing, other, [how for path in other for how in found[path]]))
     again.said(*arguments, "--touch")
     # Answers cost seconds, so that none of them has to be believed.
-    run = again.live(*arguments, "--forcerun", "answer")
-    raise SystemExit(subprocess.run(run).returncode)
+    again.become(again.live(*arguments, "--forcerun", "answer"))
 
 
 if __name__ == "__main__":

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow/scripts"))
@@ -33,22 +36,22 @@ def parsed(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, list[st
     parser.add_argument("--directory", "-d", type=Path, default=Path(), help="as for snakemake")
     parser.add_argument("--configfile", nargs="+", help="as for snakemake (that of the last run)")
     known, rest = parser.parse_known_args()
-    rest += ["--directory", str(known.directory)]
-    if known.configfile:
-        return known, [*rest, "--configfile", *known.configfile]
-    return known, [*rest, *last(known.directory)]
+    files = ["--configfile", *known.configfile] if known.configfile else last(known.directory)
+    # What was typed stands last, where it counts.
+    return known, [*files, "--directory", str(known.directory), *rest]
 
 
 def last(folder: Path) -> list[str]:
     """The arguments of the run that was last made in a folder."""
     try:
         run = json.loads((folder / LAST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # none yet, or there was no room for it
         return []
     files = [str((folder / file).resolve()) for file in run["configfile"]]
     cores = [str(run["cores"])] if run["cores"] else []
     named = {"--cores": cores, "--configfile": files, "--config": run["config"]}
-    return [word for flag, values in named.items() if values for word in (flag, *values)]
+    words = [word for flag, values in named.items() if values for word in (flag, *values)]
+    return [*run.get("where", ()), *words]
 
 
 def snakemake(*arguments: str) -> list[str]:
@@ -60,6 +63,14 @@ def live(*arguments: str) -> list[str]:
     """The same, told in a line per question."""
     program = str(ROOT / "workflow/live.py")
     return [sys.executable, program, "--snakefile", str(ROOT / "Snakefile"), *arguments]
+
+
+def become(command: Sequence[str]) -> NoReturn:
+    """Go on as that command, which so is stopped by Ctrl-C alone, and takes the time it needs.
+
+    A parent would kill Snakemake a quarter of a second later, and leave the folder locked.
+    """
+    os.execv(command[0], command)
 
 
 def said(*arguments: str) -> str:
@@ -80,7 +91,7 @@ def records(arguments: Sequence[str]) -> dict[str, str]:
     Raises:
         SystemExit: Snakemake refuses the workflow; its own words are passed on.
     """
-    return dict(planned(said(*arguments, "--summary")))
+    return dict(planned(said(*arguments, "--summary", "--nolock")))
 
 
 def planned(summary: str) -> Iterator[tuple[str, str]]:
@@ -111,9 +122,18 @@ def lost(plans: dict[str, str], folder: Path) -> list[str]:
 
 
 def of_device(plans: Iterable[str], label: str) -> list[str]:
-    """The records of a label among all."""
-    name = f"device-{label}"
-    return [path for path in plans if name in Path(path).parts or Path(path).stem == name]
+    """The records of a label among all.
+
+    Raises:
+        SystemExit: There are none; it names the labels that there are.
+    """
+    labels = {path: re.findall(r"/device-([a-z0-9_]+)", path)[-1] for path in plans}
+    if label not in labels.values():
+        there = ", ".join(sorted({*labels.values()}))
+        raise SystemExit(
+            f"{label}: no record of the last run has this label; it has {there or 'none'}."
+        )
+    return [path for path, each in labels.items() if each == label]
 
 
 def main() -> None:
@@ -128,8 +148,7 @@ def main() -> None:
     if known.list:
         print("\n".join(paths))
     elif paths:
-        run = live(*arguments, "--forcerun", *paths)
-        raise SystemExit(subprocess.run(run).returncode)
+        become(live(*arguments, "--forcerun", *paths))
     else:
         print("No measurement was spoilt by a neighbour: nothing to measure again.")
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import re
-import subprocess
 import sys
 import zipfile
 import zlib
@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
 from assay import grid, record  # noqa: E402
 
+NAME = "comparison"  # of the preset, by which its folder is known again
 FLEET = "fleet"  # the question that only several machines answer
 CARDS = 12  # runs that a card can show beside each other
 
@@ -115,6 +116,22 @@ def unpacked(archive: Path, to: Path) -> Path:
         ) from error
 
 
+def configuration(output: Path) -> Path:
+    """The file of a comparison's configuration in its folder.
+
+    Raises:
+        FileExistsError: The folder holds a run or another configuration; it says what to do.
+    """
+    file = output / "config.yaml"
+    is_other = file.exists() and f"preset: {NAME}" not in file.read_text("utf-8").splitlines()
+    if is_other or (output / "results/records").exists():
+        raise FileExistsError(
+            f"{output} holds a run, or another configuration, which the comparison would write "
+            "over: name another folder with --output."
+        )
+    return file
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the configuration of the comparison, and run the workflow on it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
@@ -123,13 +140,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     defaults = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     try:
+        file = configuration(arguments.output)
         folders = [
             unpacked(run, arguments.output / "runs") if run.is_file() else grid.of_run(run)
             for run in arguments.runs
         ]
         questions = asked(defaults, folders)
         left_out = apart(defaults, questions, folders)
-    except (FileNotFoundError, record.RecordError) as error:
+    except (OSError, record.RecordError) as error:
         raise SystemExit(str(error)) from error
     if not questions:
         named = ", ".join(map(str, arguments.runs))
@@ -138,17 +156,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         told = "Left out, because these runs learned from different data"
         print(f"{told}: {', '.join(left_out)}.", flush=True)
     config = {
-        "preset": "comparison",
+        "preset": NAME,
         "ask": [name for name in questions if name not in left_out],
         "devices": [],
         "records": [folder.resolve().as_posix() for folder in folders],
     }
     arguments.output.mkdir(parents=True, exist_ok=True)
-    file = arguments.output / "config.yaml"
     file.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
     command = [sys.executable, "-m", "snakemake", "--cores", "all"]
     where = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(arguments.output)]
-    raise SystemExit(subprocess.run([*command, *where]).returncode)
+    os.execv(sys.executable, [*command, *where])  # Ctrl-C is Snakemake's alone
 
 
 if __name__ == "__main__":

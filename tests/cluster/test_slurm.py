@@ -160,6 +160,22 @@ def test_a_job_that_failed_was_tried_again(run):
     assert "Trying to restart job" in printed
 
 
+def test_measuring_again_asks_the_cluster(slurm, run):
+    """What is spoilt is measured where the rest was, not where one types."""
+    workflow, _, _ = run
+    path = workflow.folder / "results/records/contrast/device-cpu/occasion-1.json"
+    seen = record.read(path)
+    spoilt = {"status": Status.CONTENDED, "reason": "a neighbour"}
+    trials = [each.model_copy(update=spoilt) for each in seen.trials]
+    record.write(path, seen.model_copy(update={"trials": trials}))
+    before = slurm.ended()
+    command = [sys.executable, "workflow/again.py", "--latency-wait", "10"]
+    done = subprocess.run(command, **workflow.options(), timeout=300)
+    assert done.returncode == 0, done.stdout
+    [job] = [job for job in slurm.ended() if job not in before]
+    assert "measure_contrast" in job.name
+
+
 def test_jobs_of_one_core_can_share_a_submission(slurm, run, tmp_path):
     """Two activations in one Slurm job, one record each; the timing of their steps in another."""
     workflow = site(copy_workflow(tmp_path / "grouped"))

@@ -1,5 +1,6 @@
 """What a run leaves and tells at its start, and what it tells at its end."""
 
+import argparse
 import subprocess
 import textwrap
 from collections import defaultdict
@@ -11,6 +12,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 sys.path.append(str(WORKFLOW))
 
 import plan
+from snakemake_logger_plugin_assay import MinutesLeft, Progress
 
 SHOWN = 4  # inputs of a job, at most
 REASON = 200  # characters
@@ -19,6 +21,7 @@ REASON = 200  # characters
 def remember():
     """Leave the arguments of this run, for those who measure again or accept what it made."""
     arguments = {
+        "where": where_jobs_run(),
         "configfile": [os.path.relpath(file) for file in workflow.overwrite_configfiles],
         "config": list(workflow.config_settings.config_args or []),
         "cores": workflow.resource_settings.cores,
@@ -27,10 +30,20 @@ def remember():
     Path("results/run.json").write_text(json.dumps(arguments) + "\n", encoding="utf-8")
 
 
-def announce():
-    """Tell who looks on what is to be done, and in about how many minutes.
+def where_jobs_run():
+    """The arguments of this run that say so, such as a cluster's profile; Snakemake keeps no profile."""
+    parser = argparse.ArgumentParser(add_help=False)
+    for flags in (["--profile"], ["--workflow-profile"], ["--executor", "-e"]):
+        parser.add_argument(*flags, action="append", default=[])
+    given = vars(parser.parse_known_args(sys.argv[1:])[0])
+    flags = {name: f"--{name.replace('_', '-')}" for name in given}
+    return [word for name in given for value in given[name] for word in (flags[name], value)]
 
-    A logger also gets the threads of every job, by rule.
+
+def announce():
+    """Tell who looks on what is to be done, and in about how many minutes; then how many are left.
+
+    A logger gets the threads of every job, by rule, and tells what is left by itself.
     """
     jobs = defaultdict(list)
     for job in workflow.dag.needrun_jobs():
@@ -38,6 +51,8 @@ def announce():
     slower = plan.slowness() if any(rule.startswith("measure_") for rule in jobs) else 1
     told = {"config": config, "to_do": jobs, "cores": workflow.cores, "slower": slower}
     logger.info(plan.opening(config, jobs, workflow.cores, slower), extra=told)
+    if not workflow.output_settings.log_handler_settings:
+        logger.addFilter(MinutesLeft(Progress(config, jobs, workflow.cores, slower)))
 
 
 def shortened(record):
@@ -62,7 +77,7 @@ def refuse_other_gpus():
         if other:
             raise WorkflowError(
                 f"{label} is another GPU, or has another driver, than when {len(other)} of its "
-                f"records were measured ({other[0]}): measure them again ({measure_again()} "
+                f"records were measured ({other[0]}): measure them again ({again_from_anywhere()} "
                 f"--device {label}), or keep them and measure elsewhere (snakemake --directory …)."
             )
 
@@ -88,10 +103,19 @@ def gpus_here(labels):
     return {} if done.returncode else dict(zip(labels, json.loads(done.stdout)))
 
 
+def again_from_anywhere():
+    """The command that measures again what this run lost, to be typed where this one was."""
+    if os.path.samefile(".", WORKFLOW / ".."):
+        return measure_again()
+    program, folder = os.path.abspath(WORKFLOW / "again.py"), os.getcwd()
+    return shlex.join(["python", program, "--directory", folder])
+
+
 def tell(*options):
     """The answers, what was lost and where the report lies; whatever fails there, fails alone."""
     if not workflow.touch and Quietness.ALL not in (workflow.output_settings.quiet or ()):
-        command = [sys.executable, str(WORKFLOW / "summary.py"), "--again", measure_again()]
+        again = again_from_anywhere()
+        command = [sys.executable, str(WORKFLOW / "summary.py"), "--again", again]
         subprocess.run([*command, *options, *config["ask"]])
 
 

@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from logging import WARNING, LogRecord
+from logging import WARNING, Filter, LogRecord
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -65,6 +65,28 @@ class Progress:
             self.left[rule] -= 1
 
 
+class MinutesLeft(Filter):
+    """Adds the minutes that are left to what Snakemake itself tells of a finished job.
+
+    What goes wrong in a filter ends the run, so that nothing is taken for granted here.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self.progress = progress
+        self.rules: dict[Any, str] = {}  # by job
+
+    def filter(self, record: LogRecord) -> bool:
+        """Remember what a job is, or tell the minutes; let every record through."""
+        event = getattr(record, "event", None)
+        if event == LogEvent.JOB_INFO:
+            self.rules[getattr(record, "jobid", None)] = getattr(record, "rule_name", "")
+        elif event == LogEvent.JOB_FINISHED:
+            self.progress.finish(self.rules.get(getattr(record, "job_id", None), ""))
+            record.msg = f"{record.msg}, about {self.progress.minutes:.1f} min left"
+        return True
+
+
 class LogHandler(LogHandlerBase):
     """Tells what matters to who waits, on the standard error."""
 
@@ -97,6 +119,9 @@ class LogHandler(LogHandlerBase):
             self._status()
         elif event == LogEvent.JOB_FINISHED:
             self._finished(record.job_id)
+        elif event == LogEvent.JOB_ERROR:
+            self.running.pop(record.jobid, None)
+            self._line(self.format(record))
         elif record.levelno >= WARNING or str(record.msg).startswith("Nothing to be done"):
             self._line(self.format(record))
 
@@ -110,11 +135,11 @@ class LogHandler(LogHandlerBase):
             self.progress.finish(rule)
         if rule == "answer":
             answer = json.loads(Path(f"results/answers/{question}.json").read_text("utf-8"))
-            self._line(f"{self._minutes():>8} left  {question}: {answer['state']}")
+            self._line(f"{self._minutes():>13}  {question}: {answer['state']}")
         self._status()
 
     def _minutes(self) -> str:
-        return f"{self.progress.minutes:.1f} min" if self.progress else ""
+        return f"{self.progress.minutes:.1f} min left" if self.progress else ""  # on a cluster
 
     def _line(self, text: str) -> None:
         clear = "\r\033[K" if self.live else ""
@@ -126,5 +151,5 @@ class LogHandler(LogHandlerBase):
             done = round(BAR * self.progress.share)
             bar = "█" * done + "░" * (BAR - done)
             names = {rule.removeprefix("measure_") for rule, _ in self.running.values()}
-            now = f"{bar} {self._minutes()} left  {', '.join(sorted(names))}" if names else ""
+            now = f"{bar} {self._minutes()}  {', '.join(sorted(names))}" if names else ""
             print(f"\r\033[K{now}"[:WIDTH], end="", file=sys.stderr, flush=True)
