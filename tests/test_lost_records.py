@@ -40,7 +40,7 @@ ABOUT = {
     "preset": "lost",
     "command": "",
     "questions": QUESTIONS,
-    "protocol": {"confidence": 0.95, "rounds_least": 20, "void_delay_share": 0.02},
+    "protocol": {"rounds_least": 20, "void_delay_share": 0.02},
 }
 
 Damage = Callable[[Record, Status], Record]

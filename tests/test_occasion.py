@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -191,6 +192,19 @@ def test_occasions_that_differ_widen_the_interval() -> None:
     assert half(moving) > 5 * half(calm)
     # One cell that moves among many that do not is no reason to widen all of them as much.
     assert half([*calm, (1.08, 1.12)]) < half(moving) / 2
+
+
+@pytest.mark.parametrize("confidence", [0.6, 0.9, 0.99])
+def test_intervals_of_any_confidence_come_to_the_same(confidence: float) -> None:
+    """A trial's are those that it was stopped by; verdicts rest on 95 %."""
+    usual, other = cell(8, [paired(1.1)]), cell(8, [paired(1.1)])
+    wider = NormalDist().inv_cdf((1 + confidence) / 2) / 1.959964
+    other.trials = [paired(1.1, error=0.002 * wider)]
+    other.settings = {"protocol": {"confidence": confidence}}
+    spread = {"alignment": {"ratio": 0.003, "time": 0.003}}
+    for part in ("arms", "ratios"):
+        for name, seen in only([usual], spread)[part].items():
+            assert only([other], spread)[part][name] == pytest.approx(seen)
 
 
 def test_one_noisy_trial_does_not_take_away_what_is_known() -> None:

@@ -43,7 +43,7 @@ from jinja2 import Environment
 
 REPORT = Path(__file__).resolve().parent.parent / "workflow/report"
 COMMAND = "snakemake --cores all --resources gpu=1"
-PROTOCOL = {"confidence": 0.95, "rounds_least": 20, "void_delay_share": 0.02}
+PROTOCOL = {"rounds_least": 20, "void_delay_share": 0.02}
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)> {{ 7*7 }} </title></style>'
 HOSTILE_WORDS = (HOSTILE, "w" * 400, "\u202eright to left \u05e9\u05dc\u05d5\u05dd", "&amp; ]]>")
 GIB = 2**30

@@ -31,7 +31,7 @@ CITED = {
     ],
 }
 CARD = ("hardware", "bandwidth", "crossover", "norm_log", "implementation")  # told on the card
-TOLD = ("confidence", "rounds_least", "void_delay_share")  # of the protocol, by the page
+TOLD = ("rounds_least", "void_delay_share")  # of the protocol, by the page
 RECORDS = {}  # study -> path of its records, filled by the files beside this one
 
 try:

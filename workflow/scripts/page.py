@@ -106,7 +106,6 @@ class Protocol(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    confidence: float
     rounds_least: int
     void_delay_share: float
 

@@ -94,7 +94,11 @@ class Pace(Block):
 class Protocol(Block):
     """How a paired trial is run."""
 
-    confidence: float = means("confidence of every interval", gt=0.5, lt=1)
+    confidence: float = means(
+        "confidence of the intervals that stop a trial and stand in its record; answers give 95 %",
+        gt=0.5,
+        lt=1,
+    )
     rounds_least: Rounds = means("rounds that count at least")
     rounds_most: RoundsMost
     look_every: Count = means("rounds between two looks")

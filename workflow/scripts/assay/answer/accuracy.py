@@ -157,8 +157,8 @@ def resolution(arms: Mapping[Key, pd.DataFrame], reference: Key | None) -> list[
     runs = arms[reference]
     return [
         f"These seeds would have shown {say.number(100 * smallest, 2)} points (80 % power, "
-        f"median). The {say.count(tested_images(runs))} test images alone leave a standard error "
-        f"of {say.number(100 * sampling_error(runs), 2)}."
+        f"uncorrected, median). The {say.count(tested_images(runs))} test images alone leave a "
+        f"standard error of {say.number(100 * sampling_error(runs), 2)}."
     ]
 
 

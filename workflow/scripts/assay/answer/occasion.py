@@ -29,7 +29,7 @@ from scipy import stats
 
 from assay.answer import verdict
 from assay.record import Record, Status, Trial
-from assay.statistic import Interval, exponential
+from assay.statistic import Interval, exponential, normal_quantile
 
 CONFIG = Path(__file__).resolve().parents[4] / "config.yaml"
 AXIS = "occasion"
@@ -77,7 +77,7 @@ def pooled(records: Sequence[Record], between: Mapping[str, Spread]) -> list[Rec
     each study the spread between occasions is known from the configuration.
     """
     cells: dict[Any, list[Record]] = defaultdict(list)
-    for each in records:
+    for each in map(_at_95, records):
         cells[cell(each)].append(each)
     trials = {key: _by_what(occasions) for key, occasions in cells.items()}
     groups: dict[_Group, list[list[Trial]]] = defaultdict(list)
@@ -90,6 +90,20 @@ def pooled(records: Sequence[Record], between: Mapping[str, Spread]) -> list[Rec
         for group, repeated in groups.items()
     }
     return [_record(occasions, trials[key], components) for key, occasions in cells.items()]
+
+
+def _at_95(each: Record) -> Record:
+    """A record with 95 % intervals, as answers read them, whatever its trials were stopped by."""
+    protocol: Any = each.settings.get("protocol", {})
+    factor = normal_quantile(0.95) / normal_quantile(protocol.get("confidence", 0.95))
+    if factor == 1:
+        return each
+    each = each.model_copy(deep=True)
+    for result in (trial.result for trial in each.trials):
+        for place in _places(result):
+            seen, (value, *ends) = place.look_up(result), place.names
+            seen |= {n: seen[value] * (seen[n] / seen[value]) ** factor for n in ends if seen[n]}
+    return each
 
 
 def _components(
