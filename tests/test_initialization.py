@@ -304,7 +304,7 @@ def test_it_matters_where_the_scale_is_wrong_and_more_so_in_depth():
         "Initialisation matters, the more so the deeper: with 4 hidden layers 2 of 4 failed to "
         "learn, the best reaches 86."
     )
-    assert found.short == "Matters: with 4 hidden layers 2 of 4 failed to learn"
+    assert found.short == "Matters; with 4 hidden layers 2 of 4 failed to learn"
     assert found.so.endswith("as Kaiming normal and Xavier normal do.")
     assert level(found, 4)["arms"]["normal_0_01"]["learned"] is False
     assert level(found, 1)["arms"]["normal_0_01"]["learned"] is True

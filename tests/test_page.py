@@ -361,6 +361,9 @@ def test_other_machines_stand_beside(build: Build) -> None:
     assert seen.beside == ["Beside it: lab: Synthetic 9000, 2 cores, no GPU"]
     alone = page.machine([hardware("cpu (lab)"), hardware("cpu (home)")])
     assert alone.name == "2 runs beside each other"
+    more = page.machine([hardware("cpu (lab)")], ["lab", "home"])  # whose hardware nobody probed
+    assert more.name == "2 runs beside each other"
+    assert more.beside[1] == "home: not probed"
     assert alone.beside == ["lab and home: Synthetic 9000, 2 cores, no GPU"]
     assert page.machine_card([hardware("cpu (lab)")], about(), whole_run.summary([circumstances()]))
 

@@ -335,8 +335,11 @@ def few_seeds():
 
 
 def left_out():
-    """The titles of the questions that the default run asks and this run's preset does not."""
-    if config["preset"] == defaults()["preset"]:
+    """The titles of the questions that the default run asks and this run's preset does not.
+
+    What only shows other runs can ask no more than they did.
+    """
+    if not DEVICES or config["preset"] == defaults()["preset"]:
         return []
     missing = [name for name in defaults()["ask"] if name not in config["ask"]]
     return [defaults()["questions"][name]["title"] for name in missing]

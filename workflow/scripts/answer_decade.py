@@ -39,7 +39,7 @@ HEAD = "float32"  # of which the headline speaks, where it has a trend
 MIXED = "best of any format"
 PUBLISHED = {name: name for name in FORMATS[:3]} | {"bfloat16": "float16"}  # by its dtype
 TITLE = "Growth of published peaks in a decade, against the claim of 1000"
-PEAKS = "Published peaks by year, the best chip of each, and the fastest product measured here"
+PEAKS = "Published peaks by year, the best chip of each, and alignment's fastest product here"
 
 
 # ---- what was published, and what was measured here ----------------------------------------------
@@ -251,7 +251,7 @@ def _table(lines: Mapping[str, Arm], best: pd.DataFrame) -> Table:
         extra={
             "peaks": arms.extra("peaks", str),
             "years": lambda line: line.extras["years"],
-            "this machine's best": here,
+            "alignment's fastest here": here,
         },
     )
 
@@ -275,7 +275,7 @@ def _frame(table: pd.DataFrame, lines: Mapping[str, Arm], best: pd.DataFrame) ->
         if line.seen
     ]
     own = best.rename(columns={"flops": "peak_flops", "device": "chip"})
-    own = own.assign(kind="measured", source="fastest product measured here")
+    own = own.assign(kind="measured", source="alignment's fastest product here")
     return pd.concat([table.assign(kind="published"), own, pd.DataFrame(judged)])
 
 

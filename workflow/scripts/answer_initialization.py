@@ -284,7 +284,7 @@ def _verdict(levels: Sequence[Level]) -> tuple[str, str]:
         deeper = ", the more so the deeper" if _deeper(levels[0], levels[-1]) else ""
         best = here.best and here.best.value
         reached = f", the best reaches {say.accuracy(best)}" if best else ""
-        return f"Matters: {failed}", f"Initialisation matters{deeper}: {failed}{reached}."
+        return f"Matters; {failed}", f"Initialisation matters{deeper}: {failed}{reached}."
     known = all(level.main.told for level in levels)
     does = "matters a little" if differing else "does not matter here" if known else ""
     start = f"Initialisation {does}" if does else "Cannot tell whether initialisation matters"

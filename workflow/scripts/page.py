@@ -226,9 +226,14 @@ def read_table(path: Path) -> bytes:
 # ---- the machine and the run ---------------------------------------------------------------------
 
 
-def machine(records: Sequence[Record]) -> Machine:
-    """This machine in a few words, and those of other runs in one line for each model."""
-    by_run: dict[str | None, list[Record]] = {}
+def machine(records: Sequence[Record], others: Iterable[str] = ()) -> Machine:
+    """This machine in a few words, and those of other runs in one line for each model.
+
+    Args:
+        records: Of the hardware study.
+        others: Names of other runs that answers tell of, whether their hardware was probed or not.
+    """
+    by_run: dict[str | None, list[Record]] = {name: [] for name in others}
     for each in records:
         by_run.setdefault(other_runs.of(each), []).append(each)
     own = by_run.pop(None, [])
@@ -238,7 +243,7 @@ def machine(records: Sequence[Record]) -> Machine:
     beside = "Beside it: " if own else ""
     alike: dict[str, list[str]] = {}
     for name, seen in by_run.items():
-        alike.setdefault(named(seen), []).append(str(name))
+        alike.setdefault(named(seen) if seen else "not probed", []).append(str(name))
     return Machine(
         name=named(own) if own else say.plural(len(by_run), "run") + " beside each other",
         facts=[*(items.size(each) for each in memory if each), *filter(None, [virtual])],
@@ -315,7 +320,7 @@ def by_study(
     for path in dict.fromkeys(path for each in answers for path in each.records):
         where = _seen_from(page, path)
         folder, study = _placed(where)
-        other = "" if folder in OWN else runs.get(folder) or other_runs.name(Path(folder))
+        other = _run(folder, runs)
         name = f"{study} ({other})" if other else study
         text = where.removeprefix(f"{folder}/{study}/")
         # Quoted, so that it is never more than a path.
@@ -327,6 +332,18 @@ def named_runs(paths: Sequence[Path], records: Sequence[Record], page: Path) -> 
     """What other runs are called in labels, by their folder as seen from the page."""
     pairs = zip(paths, map(other_runs.of, records), strict=True)
     return {_placed(_seen_from(page, path))[0]: run for path, run in pairs if run}
+
+
+def other_names(answers: Iterable[Answer], page: Path, runs: Mapping[str, str]) -> list[str]:
+    """What the other runs are called whose records the answers read; see :func:`by_study`."""
+    paths = (path for each in answers for path in each.records)
+    names = (_run(_placed(_seen_from(page, path))[0], runs) for path in paths)
+    return [*dict.fromkeys(filter(None, names))]
+
+
+def _run(folder: str, runs: Mapping[str, str]) -> str:
+    """What the run is called whose records lie in a folder; empty of this one."""
+    return "" if folder in OWN else runs.get(folder) or other_runs.name(Path(folder))
 
 
 def _seen_from(page: Path, path: Path | str) -> str:
@@ -585,7 +602,7 @@ def render(
         "program": Markup(program),
         "digest": base64.b64encode(hashlib.sha256(program.encode()).digest()).decode(),
         "about": about,
-        "machine": machine(records),
+        "machine": machine(records, other_names(answers, page, runs)),
         "run": run,
         "took": run.took if any(other_runs.of(each) is None for each in records) else "",
         "energy": energy(records),
