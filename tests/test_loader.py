@@ -137,6 +137,24 @@ def test_only_rounds_that_count_tell_what_starting_costs() -> None:
     assert seen["1"]["time_high_s"] == 2
 
 
+def test_workers_that_take_long_to_start_do_not_cost_the_trial(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where they are not forked: the others are timed without them."""
+    timed: list[list[str]] = []
+
+    def compare(what: Any, anchor: Any, targets: Any, *_: Any) -> Trial:
+        timed.append([*targets])
+        return Trial(what=what, status=Status.SKIPPED if "1 new" in targets else Status.OK)
+
+    monkeypatch.setattr(measure.trial, "compare", compare)
+    monkeypatch.setattr(measure.contention, "others_share", lambda *_: 0.0)
+    own = Job({}, SETTINGS, CPU, Data)
+    seen = measure.compare(own, "to_tensor", "nothing", Mock(void_delay_share=0.02))
+    assert timed == [["1", "1 new", "resident"], ["1", "resident"]]
+    assert seen.status == Status.OK
+
+
 def test_what_shared_memory_cannot_hold_loses_one_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     killed = RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
     monkeypatch.setattr(measure.trial, "compare", Mock(side_effect=killed))
