@@ -198,10 +198,10 @@ def _donor(own: pd.DataFrame) -> dict[str, Any]:
 def _donors(found: Sequence[Arm]) -> list[str]:
     """What assigning the donor's tensors does to the donor, where that is worst."""
     changed = [arm.extras for arm in found if arm.extras.get("donor_changed")]
-    known = {True: "yes", False: "no", None: "not measured"}
+    do = {True: "", False: "do not ", None: "perhaps "}
     return [
-        f"Assigned weights lie in the donor's memory ({known[own.get('storage')]}), its biases "
-        f"come along ({known[own.get('biases')]}): untrained, it falls from "
+        f"Assigned weights {do[own.get('storage')]}lie in the donor's memory, its biases "
+        f"{do[own.get('biases')]}come along: the donor, itself not trained, falls from "
         f"{_percent(own['donor_accuracy_before'])} to {_percent(own['donor_accuracy_after'])} of "
         "its own classes at worst."
         for own in sorted(changed, key=lambda own: own["donor_accuracy_after"])[:1]
