@@ -765,6 +765,7 @@ def test_what_computes_nowhere_known_has_no_rows() -> None:
         ({99: 50}, None),  # ours, as the driver numbers it outside a container
         ({"own": 90, 99: 50}, "another process on the GPU (name 99)"),
         ({98: 60, 99: 50}, "another process on the GPU (name 99)"),
+        ({98: 60, 95: 50}, "another process on the GPU (обучени?)"),
         ({"own": 90, 99: 4}, None),  # as much as a desktop takes
         ({"own": 90, 97: 5}, "graphics on the GPU (name 97)"),
         ({"own": 90, 97: 20, 99: 10}, "graphics on the GPU (name 97)"),
@@ -777,7 +778,8 @@ def test_somebody_else_on_the_gpu(
     def process(pid: int) -> Any:
         if pid == 404:
             raise machine.psutil.NoSuchProcess(pid)
-        return SimpleNamespace(name=lambda: f"name {pid}")
+        cut = os.fsdecode("обучение".encode()[:15])
+        return SimpleNamespace(name=lambda: cut if pid == 95 else f"name {pid}")
 
     samples = [
         SimpleNamespace(pid=os.getpid() if pid == "own" else pid, smUtil=now)

@@ -132,7 +132,8 @@ def _who_on_gpu(pid: int, handle: Any) -> str:
     computing = ask(pynvml.nvmlDeviceGetComputeRunningProcesses, handle) or []
     graphics = {each.pid for each in drawing} - {each.pid for each in computing}
     try:
-        name = f" ({psutil.Process(pid).name()})"
+        # Linux cuts a name after 15 bytes, within a letter too, and no record could hold the rest.
+        name = f" ({psutil.Process(pid).name().encode(errors='replace').decode()})"
     except psutil.Error:  # it ended, or lives outside this container
         name = ""
     return f"{'graphics' if pid in graphics else 'another process'} on the GPU{name}"
