@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from assay import record
@@ -137,3 +138,10 @@ def test_files_get_the_permissions_of_the_umask(tmp_path):
     finally:
         os.umask(old)
     assert (tmp_path / "record.json").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_disk_that_knows_no_permissions_holds_records_all_the_same(tmp_path, monkeypatch):
+    """Windows', mounted in its Linux, may refuse every change of them."""
+    monkeypatch.setattr(os, "fchmod", Mock(side_effect=PermissionError))
+    record.write(tmp_path / "record.json", one())
+    assert record.read(tmp_path / "record.json") == one()
