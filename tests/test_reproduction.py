@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 
 import answer_reproduction as answer
 import measure_reproduction as measure
@@ -150,6 +151,17 @@ def made(exercise, wrong, right, device="cpu", **changes):
     trials = [trial("as published", **wrong), trial("corrected", **right)]
     axes = {"device": device, "exercise": exercise}
     return make_record("reproduction", axes, trials, settings=SETTINGS, **changes)
+
+
+def whose(sizes, place):
+    """In whose process a sample of each size is taken."""
+    return {n: os.getpid() for n in sizes}
+
+
+def test_a_cold_sample_on_a_cpu_is_of_a_process_that_did_nothing_before(monkeypatch):
+    monkeypatch.setattr(flawed, "one_cold_sample", whose)
+    assert measure.one_cold_sample(torch.device("meta"))[1024] == os.getpid()
+    assert measure.one_cold_sample(torch.device("cpu"))[1024] != os.getpid()
 
 
 def sizes(cold, device="cpu"):
