@@ -5,6 +5,9 @@ import json
 import math
 import os
 
+import answer_batch
+import answer_loader
+import answer_precision
 import answer_reproduction as answer
 import measure_reproduction as measure
 import pytest
@@ -251,6 +254,17 @@ def test_what_needs_a_gpu_says_so_and_shows_what_the_time_implies():
     assert told["two GPUs: speed, 10000², elsewhere"] == "179 PFLOP/s"
     assert "Not available: two GPUs." in found.sentence
     assert model.state(found.cells) == "not measured"
+
+
+def test_every_published_rule_is_listed_with_whom_it_is_of_and_who_judges_it():
+    """As the questions themselves have it."""
+    listed = {name: own["of"].tolist() for name, own in answer.RULES.groupby("question")}
+    assert listed["batch"] == [*answer_batch.CLAIMED.values()]
+    assert listed["precision"] == [of for _, of, _ in answer_precision.CLAIMS.values()]
+    assert len(listed["loader"]) == len(answer_loader.CLAIMS)
+    [view] = [each for each in answer.answer([sizes(cold=8)]).folded if each.title == answer.JUDGED]
+    assert view.table is not None
+    assert len(view.table.rows) == len(answer.RULES)
 
 
 def test_an_exercise_that_was_not_asked_for_still_shows_what_was_published():

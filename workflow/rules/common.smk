@@ -27,6 +27,7 @@ CITED = {
     "reproduction": [
         f"{RESOURCES}/published/published.csv",
         f"{RESOURCES}/published/causes.csv",
+        f"{RESOURCES}/published/rules.csv",
         f"{RESOURCES}/peak-flops/peak_flops.csv",
     ],
 }

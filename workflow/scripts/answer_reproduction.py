@@ -31,6 +31,7 @@ RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 PUBLISHED = RESOURCES / "published/published.csv"
 CAUSES = pd.read_csv(RESOURCES / "published/causes.csv", index_col="exercise")
 TITLES: dict[str, str] = CAUSES["title"].to_dict()
+RULES = pd.read_csv(RESOURCES / "published/rules.csv")  # without a figure to compare
 COLUMNS = ["exercise", "quantity", "value", "unit", "source"]
 UNITS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "share": 1.0, "networks": 1.0}
 
@@ -40,6 +41,7 @@ NORMS = 1000  # in the published log
 SIZES = (1024, 1025, 1026, 1028, 1032)  # in the order in which they were timed
 RATES = (0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
 TITLE = "What was published, what its method gives here, and what is right"
+JUDGED = "Published rules, each judged in a question of its own"
 
 
 class Said(StrEnum):
@@ -337,7 +339,8 @@ def answer(records: list[Record]) -> Findings:
         caveats=CAVEATS,
         views=[_view(compared, device) for device in devices or [""]],
         folded=[
-            question.tabled("Why the published figures are wrong", ("exercise", "cause"), causes)
+            question.tabled("Why the published figures are wrong", ("exercise", "cause"), causes),
+            question.tabled(JUDGED, [*RULES], RULES.to_numpy().tolist()),
         ],
         table=_three(compared, devices),
         frame=_frame(table, found, flat),
