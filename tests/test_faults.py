@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -281,10 +281,18 @@ def test_measuring_again_can_be_interrupted(copied):
     command = [sys.executable, "workflow/again.py", "--device", "cpu"]
     running = subprocess.Popen(command, **copied.options(), start_new_session=True)
     lock = copied.folder / ".snakemake/locks"
-    wait_until(lambda: lock.exists() and any(lock.iterdir()), running)
+    wait_until(lambda: any(map(measures, psutil.Process(running.pid).children())), running)
+    assert any(lock.iterdir())
     os.killpg(running.pid, signal.SIGINT)
-    assert running.wait(timeout=60) != 0
+    assert running.wait(timeout=120) != 0
     assert not lock.exists() or not any(lock.iterdir())
+
+
+def measures(process: psutil.Process) -> bool:
+    """Whether it is a job that measures."""
+    with suppress(psutil.Error):  # it has ended, or is not yet what it will be
+        return any("measure_" in argument for argument in process.cmdline())
+    return False
 
 
 @pytest.fixture

@@ -155,9 +155,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     if left_out:
         told = "Left out, because these runs learned from different data"
         print(f"{told}: {', '.join(left_out)}.", flush=True)
+    compared = [name for name in questions if name not in left_out]
+    if not compared:
+        raise SystemExit("No question is left to compare.")
     config = {
         "preset": NAME,
-        "ask": [name for name in questions if name not in left_out],
+        "ask": compared,
         "devices": [],
         "records": [folder.resolve().as_posix() for folder in folders],
     }
