@@ -74,11 +74,10 @@ class Device:
         """The accuracies of half precision, best known first."""
         return [self.arms[name] for name in HALF if name in self.arms]
 
-    @property
-    def gains(self) -> list[str]:
-        """Half precision as accurate as float32 and faster in the network that was trained."""
+    def gains(self, steps: Mapping[str, Arm]) -> list[str]:
+        """Half precision as accurate as float32, and faster in these steps; best known first."""
         good = [arm.name for arm in self.half if arm.word in AS_GOOD]
-        return [name for name in good if name in self.step and self.step[name].word == Word.FASTER]
+        return [name for name in good if name in steps and steps[name].word == Word.FASTER]
 
     @property
     def cells(self) -> list[Main]:
@@ -206,9 +205,9 @@ def tell(here: Device) -> Told:
     doubt = "Cannot tell whether " if chosen.word == Word.UNKNOWN else ""
     trains = f"{doubt}{label} train{'' if label.endswith('s') else 's'} {how} float32"
     lost = dict.fromkeys(cell.name for cell in here.cells if cell.lost)
-    others = [arm for arm in here.half if arm is not chosen]
+    others, gains = [arm for arm in here.half if arm is not chosen], here.gains(here.step)
     headings = {
-        "As accurate and faster": [arm.label for arm in others if arm.name in here.gains],
+        "As accurate and faster": [arm.label for arm in others if arm.name in gains],
         "Worse": [arm.label for arm in others if arm.word == Word.WORSE],
         "Not compared": [name for name in lost if name != label],
     }
@@ -226,15 +225,14 @@ def tell(here: Device) -> Told:
 
 def _so(here: Device) -> str:
     """In what to train: as accurate and faster; float32 where no half precision is faster."""
-    good = [arm.name for arm in here.half if arm.word in AS_GOOD]
     for group, own in here.steps.items():
         # The best known, not the fastest: weights of 16 bits lose updates.
-        best = next((own[n] for n in good if n in own and own[n].word == Word.FASTER), None)
+        best = next((NAMES[name] for name in here.gains(own)), None)
         if best and own is here.step:
-            return f"Train with {best.label}: as accurate, and faster."
+            return f"Train with {best}: as accurate, and faster."
         if best:
             alike = f"faster there, and as accurate with {next(iter(here.steps))}"
-            return f"With {group}, train with {best.label}: {alike}."
+            return f"With {group}, train with {best}: {alike}."
     words = {own[name].word for own in here.steps.values() for name in HALF if name in own}
     stay = words and words <= {Word.SLOWER, Word.SAME}
     return "Stay with float32: no half precision is faster here." if stay else ""
