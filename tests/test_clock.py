@@ -27,7 +27,7 @@ from assay.timing.trial import Protocol, Work
 from builders import PROTOCOL
 from conftest import ROOT
 
-GPU = torch.device("cuda:0")
+CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 KERNEL_S = 2e-6
 BOOST_HZ = 2e9
 
@@ -137,7 +137,7 @@ def test_a_late_launch_is_timed_again(simulated: Callable[..., Simulation]) -> N
     calls = gpu.kernels(20)
     own = CudaClock(GPU)
     block = own.calibrate(calls, 2e-3)
-    hiccups = iter([True])
+    hiccups = iter([False, True])  # not while it is led in
 
     def call() -> None:
         gpu.now += 0.02 * next(hiccups, False)  # the host was elsewhere
@@ -303,6 +303,22 @@ def test_a_clock_that_falls_voids_its_rounds_unless_power_holds_it_down(
     seen = trial.compare({}, target, {"target": target}, protocol, CudaClock(GPU), seed=1)
     assert seen.status == (Status.OK if capped else Status.CONTENDED)
     assert capped or "SM clock" in str(seen.reason)
+
+
+@pytest.mark.parametrize(
+    ("calls", "timed"), [(1, [1.0]), (2, [0.5, 0.25]), (3, [0.5, 0.25, 0.125])]
+)
+def test_of_several_calls_a_first_one_leads_in(
+    simulated: Callable[..., Simulation], calls: int, timed: list[float]
+) -> None:
+    """It finds cold caches: timed, it would make a block of few calls seem slow."""
+    host = simulated()
+    cost = iter([1.0, 0.5, 0.25, 0.125])
+
+    def call() -> None:
+        host.now += next(cost)
+
+    assert HostClock(CPU).time(call, Block(calls)) == pytest.approx(sum(timed) / calls)
 
 
 def test_the_host_counts_what_a_person_waits_for(simulated: Callable[..., Simulation]) -> None:

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 ANCHOR, TWIN = "anchor", "twin"
 FIRST_CALL = 10  # blocks that a first call, which also starts libraries, may take
-ESTIMATES = 3  # before a trial is given up for its length
+ESTIMATES = 3  # of a call, before a trial is given up for its length or blocks are decided
 GRACE = 2  # times cap_s that the least rounds may take, so that a slower machine is answered, too
 MIXED = 3  # times as many calls of one arm fill a block as of another: very different work
 TRIES = 5  # of one block in one round
@@ -266,15 +266,24 @@ def _set_up(
 def _calibrate(arms: Mapping[str, _Arm], protocol: Protocol, clock: Clock) -> Clock:
     """Warm up and decide the calls of a block.
 
+    Whatever slows a machine for some milliseconds makes calls seem long, and a block of too few: of
+    several estimates far apart the most calls count, and arms of one work get one block.
+
     Returns:
         The clock of all arms: the host's where the device's own cannot time one of them.
     """
     try:
-        for arm in arms.values():
-            _warm_up(arm, protocol, clock)
-            arm.block = clock.calibrate(arm.call(0), protocol.block_s)
+        quickest_s = {name: _warm_up(arm, protocol, clock) for name, arm in arms.items()}
+        blocks: dict[int, list[Block]] = {}
+        for passes in range(ESTIMATES):
+            for name, arm in arms.items():
+                if not passes or quickest_s[name] < protocol.block_s:
+                    seen = clock.calibrate(arm.call(0), protocol.block_s)
+                    blocks.setdefault(id(arm.work), []).append(seen)
     except NotAhead:
         return _calibrate(arms, protocol, HostClock(clock.device))
+    for arm in arms.values():
+        arm.block = max(blocks[id(arm.work)], key=lambda each: each.calls)
     return clock
 
 
@@ -302,12 +311,15 @@ def _bytes(operands: Any) -> int:
     return 0
 
 
-def _warm_up(arm: _Arm, protocol: Protocol, clock: Clock) -> None:
-    start, calls = time.perf_counter(), 0
-    while calls < protocol.warmup_calls or time.perf_counter() - start < protocol.warmup_s:
-        arm.call(calls % len(arm.operands))()
+def _warm_up(arm: _Arm, protocol: Protocol, clock: Clock) -> float:
+    """Call until warm; return the seconds of the quickest call."""
+    start, seconds = time.perf_counter(), list[float]()
+    while len(seconds) < protocol.warmup_calls or time.perf_counter() - start < protocol.warmup_s:
+        began = time.perf_counter()
+        arm.call(len(seconds) % len(arm.operands))()
         clock.synchronize()
-        calls += 1
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
 
 
 @dataclass
@@ -409,8 +421,7 @@ class _Rounds:
         call = arm.call(int(self.draw.integers(len(arm.operands))))
         start = time.perf_counter()
         while time.perf_counter() - start < lead_in_s:
-            call()
-            self.clock.synchronize()
+            self.clock.time(call, Block(1))
 
     def _block(self, own: _Round, arm: _Arm, waits: contention.Waits) -> None:
         """Time one arm, and again while it is disturbed, unless the round is void anyway."""
