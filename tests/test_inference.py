@@ -48,8 +48,15 @@ def test_a_share_of_none_has_an_exact_interval():
 
 def test_equal_runs_differ_by_exactly_nothing():
     assert inference.paired_difference([0.5, 0.6], [0.5, 0.6]).p == 1
-    assert inference.paired_difference([0.5, 0.6], [0.4, 0.5]).p == pytest.approx(0)
     assert inference.paired_difference([0.5], [0.4]).p == 1
+
+
+@pytest.mark.parametrize("count", [2, 5, 6, 10])
+def test_few_runs_that_differ_by_the_same_count_are_no_proof(count):
+    seen = inference.paired_difference([0.6] * count, [0.5] * count)
+    assert seen.value == pytest.approx(0.1)
+    assert seen.p == pytest.approx(2 * stats.binom.cdf(0, count, 0.5))  # all on one side
+    assert (seen.low > 0) == (count >= 6)
 
 
 def test_a_difference_of_shares_by_hand():

@@ -130,7 +130,7 @@ def test_a_paired_ratio_is_of_pairs():
 
 
 def test_a_paired_difference_is_of_pairs():
-    seen = verdict.paired_difference([0.9, 0.8, 0.7], [0.8, 0.7, 0.6], margin=0.01)
+    seen = verdict.paired_difference([0.91, 0.8, 0.69], [0.8, 0.7, 0.6], margin=0.01)
     assert seen.value == pytest.approx(0.1)
     assert verdict.judge([seen]) == [Word.BETTER]
 

@@ -198,6 +198,7 @@ def _numbers(record: Record) -> dict[str, Any]:
         "memory_bytes": memory,
         "peak_flops": {k.removesuffix("_flops"): v for k, v in peak.items() if k != "source"},
         "bus_width_bits": bus.get("bus_width_bits"),
+        "bus_width_at_least_bits": items.least_bits(record),
     }
 
 

@@ -7,7 +7,6 @@ For a CPU the record holds the rows about the system, for anything else those ab
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -181,10 +180,8 @@ def _bus_bound(copies: Trial, least_rate: float) -> dict[str, float]:
     size: Any = copies.what["working_set_bytes"]
     if not blocks:
         return {}
-    fastest = size / min(blocks)
     return {
-        "fastest_bytes_per_s": fastest,
-        "bus_width_at_least_bits": math.ceil(8 * fastest / least_rate),
+        "fastest_bytes_per_s": size / min(blocks),
         "at_transfer_rate_mts": least_rate / 1e6,
     }
 

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from assay.statistic import Interval, exponential
+from assay.statistic import Interval, exponential, fewest
+
+SPREAD = 1e-12  # of differences, up to which they are equal
 
 
 def mean(samples: ArrayLike) -> Interval:
@@ -40,16 +42,22 @@ class PairedDifference(Interval):
 
 
 def paired_difference(target: ArrayLike, reference: ArrayLike) -> PairedDifference:
-    """Difference target − reference of samples that belong together, such as runs of one seed."""
+    """Difference target − reference of samples that belong together, such as runs of one seed.
+
+    Of differences that are all equal Student's test would be certain: it divides by their spread.
+    But accuracies are counts, and two runs are easily a whole count apart. The sign test (Arbuthnot
+    1710) counts there, and too few equal differences have no interval.
+    """
     differences = np.asarray(target, dtype=float) - np.asarray(reference, dtype=float)
     middle = mean(differences)
-    if len(differences) < 2:
-        p = 1.0
-    elif np.ptp(differences) < 1e-12:
-        p = 1.0 if abs(differences[0]) < 1e-12 else 0.0  # the test divides by the spread
-    else:
-        p = float(stats.ttest_1samp(differences, 0.0).pvalue)
-    return PairedDifference(middle.value, middle.low, middle.high, p=p)
+    if len(differences) < 2 or np.ptp(differences) > SPREAD:
+        p = float(stats.ttest_1samp(differences, 0.0).pvalue) if len(differences) > 1 else 1.0
+        return PairedDifference(middle.value, middle.low, middle.high, p=p)
+    if abs(middle.value) <= SPREAD:
+        return PairedDifference(0.0, 0.0, 0.0, p=1.0)
+    reach = 0.0 if len(differences) >= fewest(0.95) else math.inf
+    ends = (middle.value - reach, middle.value + reach)
+    return PairedDifference(middle.value, *ends, p=0.5 ** (len(differences) - 1))
 
 
 def difference(one: Interval, other: Interval) -> Interval:
