@@ -7,7 +7,8 @@
 - *The arm that ran before* must not matter to the next one.
 - *Agreement* with ``torch.utils.benchmark`` on the same call, in turn.
 - *Share* of a measuring job's wall time that is spent in rounds that count.
-- *Verdicts*: how many comparisons of a default run's alignment end in a verdict.
+- *Verdicts*: how many comparisons of a default run's alignment end in a verdict, beside what is
+  known of the spread between occasions: few where a machine moves by more than sizes differ.
 
 Leave the machine alone meanwhile: the first two and the last three need it quiet. `make bench`
 runs it with workflow/scripts on the path.
@@ -22,9 +23,11 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import product as combinations
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +53,7 @@ SCRIPTS = ROOT / "workflow/scripts"
 CPU = torch.device("cpu")
 PRODUCTS = [(16, "float32"), (128, "float32"), (1024, "float32"), (1024, "bfloat16")]
 CALLS, MORE_CALLS = 20, 21  # 5 % more work exactly
-TURNS = 20  # of each timer, one after the other
+TURNS, TURN_S = 100, 2e-3  # of each timer, and seconds in one: short, since machines wander
 # Twenty products of 1024 a block need more than a default trial's budget; in return those trials
 # stop at the first look that suffices for a verdict on 5 %.
 LONG_CAP_S, LONG_HALF_WIDTH = 30, 0.02
@@ -279,8 +282,8 @@ def after_each_other(seen: Trial) -> Iterator[tuple[str, str, float]]:
 
 
 def agreement(products: Products) -> Iterator[Row]:
-    """Our clock and torch.utils.benchmark on the same call, in turn."""
-    clock = HostClock(CPU)
+    """Our clock and torch.utils.benchmark on the same call, in equal blocks, in turns."""
+    clock, draw = HostClock(CPU), np.random.default_rng(0)
     for n, dtype in products:
         work = square(n, dtype)
         operands = work.prepare(torch.Generator().manual_seed(0))
@@ -289,26 +292,32 @@ def agreement(products: Products) -> Iterator[Row]:
             work.run(operands)
 
         timer = Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
-        ours, theirs = [], []
-        for _ in range(TURNS):  # in blocks as long as its own, since longer ones hold more pauses
-            seen = timer.blocked_autorange(min_run_time=0.1)
-            theirs.append(seen.median)
-            block = Block(seen.number_per_run)
-            ours.append(np.median([clock.time(call, block) for _ in seen.times]))
-        ratio = float(np.median(np.array(ours) / np.array(theirs)))
+        block = clock.calibrate(call, TURN_S)
+        clocks = {"ours": partial(clock.time, call, block), "theirs": partial(timed, timer, block)}
+        logs = []
+        for _ in range(TURNS):
+            seen = {str(own): clocks[own]() for own in draw.permutation([*clocks])}
+            logs.append(math.log(seen["ours"] / seen["theirs"]))
+        ratio = math.exp(float(np.median(logs)))
         yield Row("ours / torch.utils.benchmark", name(n, dtype), f"{ratio:.3f}", "1 ± 2 %",
                   abs(ratio - 1) <= 0.02)  # fmt: skip
 
 
-def default_run(sizes: Sequence[int]) -> Iterator[Row]:
+def timed(timer: Timer, block: Block) -> float:
+    """Seconds per call by torch's own timer."""
+    return float(timer.timeit(block.calls).median)
+
+
+def default_run(axes: Mapping[str, Sequence[int]]) -> Iterator[Row]:
     """Jobs of the default run's alignment: the share of time that counts, and the verdicts."""
     with tempfile.TemporaryDirectory() as folder:
         records = []
-        for n in sizes:
-            print(f"\ralignment: n = {n} ", end="", file=sys.stderr, flush=True)
-            path = Path(folder) / f"{n}.json"
+        for cell in combinations(*axes.values()):
+            own = " ".join(f"--{axis} {value}" for axis, value in zip(axes, cell, strict=True))
+            print(f"\ralignment: {own} ", end="", file=sys.stderr, flush=True)
+            path = Path(folder) / f"{own}.json"
             script = SCRIPTS / "measure_alignment.py"
-            command = [sys.executable, str(script), "--n", str(n), "--output", str(path)]
+            command = [sys.executable, str(script), *own.split(), "--output", str(path)]
             subprocess.run(command, check=True)
             records.append(record.read(path))
         print(file=sys.stderr)
@@ -353,14 +362,14 @@ def main() -> None:
     device.use_threads(None)
     asked = arguments.products or [name(*each) for each in PRODUCTS]
     products = [each for each in PRODUCTS if name(*each) in asked]
-    sizes = config["studies"]["alignment"]["axes"]["n"]
+    axes = config["studies"]["alignment"]["axes"]
     tests: dict[str, Callable[[], Iterator[Row]]] = {
         "quiet": lambda: quiet(protocol, arguments.trials, products),
         "neighbour": lambda: neighbour(protocol, arguments.trials, products),
         "passing": lambda: passing(protocol, BESIDE_TRIALS),
         "previous": lambda: previous(protocol, arguments.trials),
         "agreement": lambda: agreement(products),
-        "default": lambda: default_run(sizes),
+        "default": lambda: default_run(axes),
     }
     print(f"{'test':<30}{'work':<22}{'seen':>8}  {'goal':<9}met")
     rows = []
