@@ -289,9 +289,13 @@ def test_measuring_again_can_be_interrupted(copied):
 
 
 def measures(process: psutil.Process) -> bool:
-    """Whether it is a job that measures."""
+    """Whether it is a job that measures, and does so for long enough for Snakemake to be at rest.
+
+    While it starts a job, what it is interrupted in may be where Python drops exceptions.
+    """
     with suppress(psutil.Error):  # it has ended, or is not yet what it will be
-        return any("measure_" in argument for argument in process.cmdline())
+        named = any("measure_" in argument for argument in process.cmdline())
+        return named and time.time() - process.create_time() > 1
     return False
 
 
