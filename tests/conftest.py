@@ -8,10 +8,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -142,6 +144,8 @@ class Workflow:
             "stderr": subprocess.STDOUT,
             "stdin": subprocess.DEVNULL,
             "text": True,
+            # What a shell starts in the background ignores Ctrl-C, and so would all that we start.
+            "preexec_fn": partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         }
 
 
