@@ -313,11 +313,11 @@ def default_run(axes: Mapping[str, Sequence[int]]) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         records = []
         for cell in combinations(*axes.values()):
-            own = " ".join(f"--{axis} {value}" for axis, value in zip(axes, cell, strict=True))
-            print(f"\ralignment: {own} ", end="", file=sys.stderr, flush=True)
-            path = Path(folder) / f"{own}.json"
+            own = [f"--{axis}={value}" for axis, value in zip(axes, cell, strict=True)]
+            print(f"\ralignment: {' '.join(own)} ", end="", file=sys.stderr, flush=True)
+            path = Path(folder) / f"{len(records)}.json"
             script = SCRIPTS / "measure_alignment.py"
-            command = [sys.executable, str(script), *own.split(), "--output", str(path)]
+            command = [sys.executable, str(script), *own, "--output", str(path)]
             subprocess.run(command, check=True)
             records.append(record.read(path))
         print(file=sys.stderr)

@@ -217,10 +217,11 @@ def test_calls_longer_than_a_mild_neighbours_pauses_are_judged_beside_it(monkeyp
 def test_a_machine_that_was_slow_for_a_moment_shortens_no_block():
     """Else one arm of two with the same work seems slower: the first call of a block is."""
 
+    looks = itertools.count(1)
+
     class Hiccup(ScriptedClock):
         def calibrate(self, call, block_s) -> Block:
-            self.looks = [*getattr(self, "looks", []), call()]
-            hiccup = len(self.looks) in (1, 3)  # of the anchor and of the target
+            hiccup = next(looks) in (1, 3)  # of the anchor and of the target
             return Block(7 if hiccup else 70)
 
     seen = run(Hiccup({"anchor": 1e-5, "target": 1e-5}))

@@ -44,9 +44,9 @@ class PairedDifference(Interval):
 def paired_difference(target: ArrayLike, reference: ArrayLike) -> PairedDifference:
     """Difference target − reference of samples that belong together, such as runs of one seed.
 
-    Of differences that are all equal Student's test would be certain: it divides by their spread.
-    But accuracies are counts, and two runs are easily a whole count apart. The sign test (Arbuthnot
-    1710) counts there, and too few equal differences have no interval.
+    Where all differences are equal, Student's test is certain, since it divides by their spread.
+    But accuracies are counts, of which few differences can be equal by chance: there the sign test
+    (Arbuthnot 1710) decides, and fewer than six have no interval.
     """
     differences = np.asarray(target, dtype=float) - np.asarray(reference, dtype=float)
     middle = mean(differences)

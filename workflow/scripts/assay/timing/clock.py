@@ -44,7 +44,7 @@ class Block:
         return Block(max(1, math.ceil(self.calls * share)), self.lead_s * share)
 
 
-def _lead_in(call: Call, block: Block) -> None:
+def _fill_caches(call: Call, block: Block) -> None:
     """Bring the operands of a short call into the caches, untimed.
 
     The first call of a block finds them cold: timed, it makes a block of few calls seem slower than
@@ -104,7 +104,7 @@ class HostClock:
 
     def time(self, call: Call, block: Block) -> float:
         """Seconds per call."""
-        _lead_in(call, block)
+        _fill_caches(call, block)
         self.synchronize()
         start = time.perf_counter_ns()
         for _ in range(block.calls):
@@ -200,7 +200,7 @@ class CudaClock:
 
     def time(self, call: Call, block: Block) -> float:
         """Seconds per call on the device."""
-        _lead_in(call, block)
+        _fill_caches(call, block)
         seen = self._ahead(call, block.calls, block.lead_s, MOST_LEAD_S)
         self.late = not seen.ahead
         return seen.call_s

@@ -313,7 +313,8 @@ def _bytes(operands: Any) -> int:
 
 def _warm_up(arm: _Arm, protocol: Protocol, clock: Clock) -> float:
     """Call until warm; return the seconds of the quickest call."""
-    start, seconds = time.perf_counter(), list[float]()
+    start = time.perf_counter()
+    seconds: list[float] = []
     while len(seconds) < protocol.warmup_calls or time.perf_counter() - start < protocol.warmup_s:
         began = time.perf_counter()
         arm.call(len(seconds) % len(arm.operands))()
