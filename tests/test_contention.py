@@ -263,7 +263,7 @@ def test_a_process_that_burns_cpu_within_a_trial_is_a_neighbour_unless_it_is_our
         assert not done.stdout  # read to its end, which is that of the last who holds it
     mine, others = (b - a for a, b in zip(before, books(), strict=True))
     if ours:
-        assert mine >= 0.3
+        assert mine > 0.28  # the system counts in ticks of 10 ms
     else:
         assert mine < 0.2
         assert others > 0.2
