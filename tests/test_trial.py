@@ -239,7 +239,7 @@ def test_a_long_call_is_not_repeated_to_know_its_block():
 
     slow = Work(lambda generator: torch.zeros(4), lambda operands: time.sleep(1e-3))
     trial.compare({}, slow, {}, protocol(rounds_least=20, rounds_most=20), Counting(CPU), seed=1)
-    assert len(looked) == 2  # anchor and twin, once each
+    assert not looked  # it was called when it was warmed up
 
 
 @pytest.mark.parametrize("short", [2, 100])  # calls in a block of the short arm
@@ -319,6 +319,16 @@ def test_a_slow_first_call_is_no_reason_to_give_up():
     cold = Work(lambda generator: torch.zeros(1), lambda operands: time.sleep(next(slow, 0)))
     seen = trial.compare({}, cold, {"target": cold}, protocol(cap_s=0.5), HostClock(CPU), seed=1)
     assert seen.status == Status.OK
+
+
+@pytest.mark.parametrize(("call_s", "expected"), [(0.05, 2), (0.15, 1)])
+def test_what_is_as_slow_again_or_far_too_slow_is_not_tried_again(call_s, expected):
+    """Calls of two seconds, three times in every job and format, took minutes of a run."""
+    calls = []
+    slow = Work(lambda generator: torch.zeros(1), lambda operands: calls.append(time.sleep(call_s)))
+    seen = trial.compare({}, slow, {"target": slow}, protocol(cap_s=0.2), HostClock(CPU), seed=1)
+    assert seen.status == Status.SKIPPED
+    assert len(calls) == expected
 
 
 def test_an_estimate_beside_a_neighbour_says_so(monkeypatch):

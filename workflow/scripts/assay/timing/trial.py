@@ -13,6 +13,7 @@ Where much is disturbed, blocks shrink until some fit between two wakes of a nei
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -35,6 +36,8 @@ T = TypeVar("T")
 ANCHOR, TWIN = "anchor", "twin"
 FIRST_CALL = 10  # blocks that a first call, which also starts libraries, may take
 ESTIMATES = 3  # of a call, before a trial is given up for its length or blocks are decided
+EQUAL = 0.8  # of the estimate before: a call that gets no faster than that is as slow as it seems
+HOPELESS = 5  # times its budget that a trial on a CPU would take: one undisturbed estimate tells
 GRACE = 2  # times cap_s that the least rounds may take, so that a slower machine is answered, too
 MIXED = 3  # times as many calls of one arm fill a block as of another: very different work
 TRIES = 5  # of one block in one round
@@ -202,13 +205,19 @@ def _too_long(
     """Why the least rounds won't fit into the budget, as reason and result of a skipped trial.
 
     A first call is slow for many reasons, and a neighbour makes any call slow: all are called again
-    before a trial is given up.
+    before a trial is given up, until two estimates in a row without a neighbour are about equal.
+    One is enough if it is far off on a CPU, where no library takes seconds to start.
     """
+    hopeless_s = HOPELESS * GRACE * protocol.cap_s if clock.device.type == "cpu" else math.inf
+    before_s = math.inf
     for _ in range(ESTIMATES):
         seen = _estimate(works, generator, protocol, clock)
         estimate_s = seen.slow_s * protocol.rounds_least
         if estimate_s <= GRACE * protocol.cap_s:
             return None
+        if not seen.disturbed and estimate_s > min(EQUAL * before_s, hopeless_s):
+            break
+        before_s = math.inf if seen.disturbed else estimate_s
     reason = f"{protocol.rounds_least} rounds would take {estimate_s:.0f} s or more, over the "
     reason += f"budget of {GRACE * protocol.cap_s:g} s a trial ({GRACE} × {protocol.budget})"
     return {
@@ -267,7 +276,8 @@ def _calibrate(arms: Mapping[str, _Arm], protocol: Protocol, clock: Clock) -> Cl
     """Warm up and decide the calls of a block.
 
     Whatever slows a machine for some milliseconds makes calls seem long, and a block of too few: of
-    several estimates far apart the most calls count, and arms of one work get one block.
+    several estimates far apart the most calls count, and arms of one work get one block. A call
+    that was never shorter than a block is one; a device's own clock looks how far ahead, once.
 
     Returns:
         The clock of all arms: the host's where the device's own cannot time one of them.
@@ -277,9 +287,11 @@ def _calibrate(arms: Mapping[str, _Arm], protocol: Protocol, clock: Clock) -> Cl
         blocks: dict[int, list[Block]] = {}
         for passes in range(ESTIMATES):
             for name, arm in arms.items():
-                if not passes or quickest_s[name] < protocol.block_s:
-                    seen = clock.calibrate(arm.call(0), protocol.block_s)
-                    blocks.setdefault(id(arm.work), []).append(seen)
+                own, long = blocks.setdefault(id(arm.work), []), quickest_s[name] > protocol.block_s
+                if long and isinstance(clock, HostClock):
+                    own.append(Block(1))
+                elif not (long and passes):
+                    own.append(clock.calibrate(arm.call(0), protocol.block_s))
     except NotAhead:
         return _calibrate(arms, protocol, HostClock(clock.device))
     for arm in arms.values():
