@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import gc
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -183,6 +184,8 @@ def run(question: str, answer: Answering, argv: Sequence[str] | None = None) -> 
         SystemExit: A record cannot be read, with one sentence that names the file.
     """
     arguments = _parse(question, argv)
+    if argv is None:  # a program of its own, which ends sooner if what it imported is not collected
+        gc.freeze()
     try:
         records = other_runs.read(arguments.records, own=arguments.answer.parent.parent / "records")
         refuse_mixed(arguments.records, records)
