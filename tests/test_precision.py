@@ -299,7 +299,9 @@ def test_memory_is_that_of_weights_and_steps_not_of_a_network_before_it_is_conve
     made = network.perceptron([784, 512, 10], "relu", 0).to(own.weights)
     seen = measure.memory(made, lambda: own.steps(made, 0.1), own.examples(data))
     weights = 2 * sum(each.numel() for each in made.parameters())
-    assert 2 * weights <= seen.result["memory_bytes"] < 2.1 * weights
+    # Without instructions for bfloat16, torch computes a gradient through a copy in float32.
+    copied = 0 if torch.cpu._is_avx512_bf16_supported() else 4 * 784 * 512
+    assert 2 * weights <= seen.result["memory_bytes"] - copied < 2.1 * weights
 
 
 def test_runs_that_would_take_too_long_are_skipped_with_the_key_to_change(tmp_path, data):
