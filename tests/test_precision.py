@@ -244,6 +244,20 @@ def test_what_cannot_be_told_apart_is_said_so():
     assert model.state(found.cells) == State.PART
 
 
+def test_what_cannot_be_told_of_another_format_is_said_too():
+    """The answer is one in part because of it."""
+    made = [arm("float32", 0.85, 0), arm("bfloat16", 0.85), timed({"bfloat16": 0.5})]
+    found = answered(*made, arm("bfloat16_weights", 0.85, 0.02))
+    assert found.sentence.endswith(" Cannot tell: bfloat16 weights.")
+    unsure = timed({"bfloat16": 0.5, "bfloat16_weights": 1.0})
+    unsure.trials[0].result["ratios"]["bfloat16_weights"] |= {"ratio_low": 0.9, "ratio_high": 1.1}
+    found = answered(*made[:2], unsure, arm("bfloat16_weights", 0.82))
+    assert found.sentence.endswith(
+        "Worse: bfloat16 weights. Speed cannot be told: bfloat16 weights."
+    )
+    assert model.state(found.cells) == State.PART
+
+
 def test_a_format_that_is_not_here_stands_in_the_table_with_its_word():
     absent = arm("float16", 0.5)
     absent.trials, absent.status, absent.reason = [], Status.UNAVAILABLE, "no kernel"

@@ -209,6 +209,12 @@ def tell(here: Device) -> Told:
     headings = {
         "As accurate and faster": [arm.label for arm in others if arm.name in gains],
         "Worse": [arm.label for arm in others if arm.word == Word.WORSE],
+        "Cannot tell": [arm.label for arm in others if arm.word == Word.UNKNOWN],
+        "Speed cannot be told": [
+            arm.label
+            for arm in others
+            if arm.word not in (None, Word.UNKNOWN) and _unknown(here.step.get(arm.name))
+        ],
         "Not compared": [name for name in lost if name != label],
     }
     rest = "".join(f" {heading}: {say.few(own, 1)}." for heading, own in headings.items() if own)
@@ -221,6 +227,10 @@ def tell(here: Device) -> Told:
         took = f", and a step takes {say.takes(step.seen, step.word)}"
         speed = "; as fast" if step.word == Word.SAME else f"; {step.told}"
     return Told(f"{label}: {accurate}{speed}", f"{trains}{took}.{rest}", _so(here), here.cells)
+
+
+def _unknown(step: Arm | None) -> bool:
+    return step is not None and not step.lost and step.word == Word.UNKNOWN
 
 
 def _so(here: Device) -> str:
