@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import time
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -230,6 +232,22 @@ def test_contention_is_a_status_of_the_curve(tmp_path: Path) -> None:
     assert curve.result["rounds_void"] == curve.result["rounds"] == 8 * 6 * 3
     found = told(tmp_path, [busy])
     assert (found.sentence, found.state) == (question.NOTHING, State.NONE)
+
+
+def test_a_first_call_that_waited_for_a_core_makes_no_short_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waited_s = itertools.chain([1.0], itertools.repeat(0.0))
+    monkeypatch.setattr(contention, "longest_wait", lambda *_: next(waited_s))
+    called = itertools.count()
+
+    def call() -> None:
+        time.sleep(0.1 if next(called) == 1 else 0)  # the first is untimed
+
+    work = measure.Job({"device": "cpu"}, SETTINGS, torch.device("cpu"))
+    probe = measure.Probe(traffic=1, place=lambda: call)
+    measure.Sampler(work, measure.HostClock(torch.device("cpu"))).run([probe])
+    assert probe.block.calls > 1
 
 
 def test_a_missing_device_is_a_reason(tmp_path: Path) -> None:

@@ -191,11 +191,20 @@ def test_patience_bounds_what_is_spent_on_disturbed_rounds(monkeypatch):
 
 def test_blocks_shrink_beside_a_neighbour_and_not_below_their_least(monkeypatch):
     waiting(monkeypatch, [0.0, LONG])
-    shorter = run(ScriptedClock({"anchor": 1.0, "target": 1.0}), block_s=4e-4, block_least_s=1e-4)
-    assert shorter.result["block_scale"] == 0.25
+
+    class Calibrated(ScriptedClock):
+        def __init__(self, calls: int) -> None:
+            super().__init__({"anchor": 1.0, "target": 1.0})
+            self.calls = calls
+
+        def calibrate(self, call, block_s) -> Block:
+            return Block(self.calls)
+
+    blocks = {"block_s": 4e-4, "block_least_s": 1e-4}
+    assert run(Calibrated(8), **blocks).result["block_scale"] == 0.25
+    assert run(Calibrated(1), **blocks).result["block_scale"] == 1, "a single call is no shorter"
     waiting(monkeypatch, [0.0] * 9 + [LONG])
-    usual = run(ScriptedClock({"anchor": 1.0, "target": 1.0}), block_s=4e-4, block_least_s=1e-4)
-    assert usual.result["block_scale"] == 1
+    assert run(Calibrated(8), **blocks).result["block_scale"] == 1
 
 
 def test_calls_longer_than_a_mild_neighbours_pauses_are_judged_beside_it(monkeypatch):
@@ -210,6 +219,8 @@ def test_calls_longer_than_a_mild_neighbours_pauses_are_judged_beside_it(monkeyp
     seen = run(Slow({"anchor": 1.0, "target": 1.1}), cap_s=4)  # seconds, of which it pauses two
     assert seen.status == Status.OK
     assert seen.result["beside_neighbour"] is True
+    assert seen.result["stopped"] == "precise", "what can't be had is not waited for"
+    assert seen.result["blocks_repeated"] < trial.RECENT
     assert not any(seen.samples["void"])
     assert seen.result["ratios"]["target"]["ratio"] == pytest.approx(1.1)
 
@@ -240,6 +251,24 @@ def test_a_long_call_is_not_repeated_to_know_its_block():
     slow = Work(lambda generator: torch.zeros(4), lambda operands: time.sleep(1e-3))
     trial.compare({}, slow, {}, protocol(rounds_least=20, rounds_most=20), Counting(CPU), seed=1)
     assert not looked  # it was called when it was warmed up
+
+
+def test_calls_that_waited_for_a_core_make_no_short_block(monkeypatch):
+    """Beside busy cores the first calls of an arm may all seem longer than a block."""
+    called, waited = itertools.count(1), [0.0]
+
+    def held_up(operands):
+        waited[0] = LONG if next(called) <= 30 else 0.0
+        time.sleep(1e-3 if waited[0] else 0)
+
+    def free(operands):
+        waited[0] = 0.0
+
+    monkeypatch.setattr(contention, "longest_wait", lambda *_: waited[0])
+    anchor, target = (Work(lambda generator: torch.zeros(4), run) for run in (free, held_up))
+    pace = protocol(block_s=5e-4, warmup_s=0.02)
+    seen = trial.compare({}, anchor, {"target": target}, pace, HostClock(CPU), seed=1)
+    assert seen.result["arms"]["target"]["calls_per_block"] > 5
 
 
 @pytest.mark.parametrize("short", [2, 100])  # calls in a block of the short arm

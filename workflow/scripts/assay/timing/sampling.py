@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import JsonValue
@@ -17,7 +18,7 @@ from assay import contention, machine, statistic
 from assay.job import Job
 from assay.record import Status
 from assay.timing.clock import Block, Call, Clock, disturbed
-from assay.timing.trial import Protocol
+from assay.timing.trial import TRIES, Protocol
 
 
 @dataclass
@@ -43,6 +44,14 @@ class Probe:
         return [t for t, void in zip(self.times, self.void, strict=True) if not void]
 
 
+class _Sample(NamedTuple):
+    """One timing."""
+
+    call_s: float
+    delay: float | None  # share of it that a thread of ours waited for a core
+    spoilt: bool  # by that wait
+
+
 class Sampler:
     """Takes samples of probes until each has enough, or has been tried often enough."""
 
@@ -58,37 +67,45 @@ class Sampler:
 
     def run(self, probes: Sequence[Probe]) -> None:
         """One sample of every probe a round; a probe that has enough leaves."""
-        for probe in probes:
-            self._prepare(probe)
         pending = list(probes)
         with contention.waits() as waits:
+            for probe in probes:
+                self._prepare(probe, waits)
             while pending:
                 for i in self.draw.permutation(len(pending)):
                     self._sample(pending[i], waits)
                 pending = [probe for probe in pending if self._unfinished(probe)]
 
-    def _prepare(self, probe: Probe) -> None:
+    def _prepare(self, probe: Probe, waits: contention.Waits) -> None:
         """Warm up, and decide how many calls make a sample and how many samples are wanted."""
         call = probe.place()
         call()
-        once_s = self.clock.time(call, Block(1))
-        if once_s < self.block_s:
+        for _ in range(TRIES):  # a call that waited for a core seems as long as a block
+            once = self._time(call, Block(1), waits)
+            if not once.spoilt:
+                break
+        if once.call_s < self.block_s:
             probe.block = self.clock.calibrate(call, self.block_s)
-        affordable = round(self.point_s / max(once_s, self.block_s))
+        affordable = round(self.point_s / max(once.call_s, self.block_s))
         probe.wanted = max(self.least, min(self.protocol.rounds_least, affordable))
 
     def _sample(self, probe: Probe, waits: contention.Waits) -> None:
         call = probe.place()
         if probe.block.calls == 1:  # before a block of several, the clock does so
             call()  # the caches hold the new place now, or as much of it as they can
+        seen = self._time(call, probe.block, waits)
+        probe.times.append(seen.call_s)
+        probe.delays.append(seen.delay)
+        probe.void.append(seen.spoilt or machine.throttled(self.clock.device) is not None)
+
+    def _time(self, call: Call, block: Block, waits: contention.Waits) -> _Sample:
+        """Time one block."""
         before, start = waits.read(), time.perf_counter()
-        probe.times.append(self.clock.time(call, probe.block))
+        seconds = self.clock.time(call, block)
         wall_s = time.perf_counter() - start
         waited_s = contention.longest_wait(before, waits.read())
-        delay = None if waited_s is None else waited_s / wall_s
-        probe.delays.append(delay)
         spoilt = disturbed(self.clock, waited_s, self.protocol.void_delay_share * wall_s)
-        probe.void.append(spoilt or machine.throttled(self.clock.device) is not None)
+        return _Sample(seconds, None if waited_s is None else waited_s / wall_s, spoilt)
 
     def _unfinished(self, probe: Probe) -> bool:
         most = self.attempts * probe.wanted

@@ -41,6 +41,7 @@ HOPELESS = 5  # times its budget that a trial on a CPU would take: one undisturb
 GRACE = 2  # times cap_s that the least rounds may take, so that a slower machine is answered, too
 MIXED = 3  # times as many calls of one arm fill a block as of another: very different work
 TRIES = 5  # of one block in one round
+WARMING = 10  # times warmup_s that a call may take to be seen once without a wait for a core
 RECENT = 20  # blocks that tell whether a neighbour is there
 SHRINK = 0.3  # share of them that were disturbed, from which on blocks shrink
 PAUSE_S = 0.02  # after a void round, at most, times the void rounds in a row
@@ -324,15 +325,32 @@ def _bytes(operands: Any) -> int:
 
 
 def _warm_up(arm: _Arm, protocol: Protocol, clock: Clock) -> float:
-    """Call until warm; return the seconds of the quickest call."""
+    """Call until warm; return the seconds of the quickest call that did not wait for a core.
+
+    Beside busy cores every call may wait for some milliseconds, and seem as long as a block: it is
+    called on until one does not.
+    """
     start = time.perf_counter()
-    seconds: list[float] = []
-    while len(seconds) < protocol.warmup_calls or time.perf_counter() - start < protocol.warmup_s:
-        began = time.perf_counter()
-        arm.call(len(seconds) % len(arm.operands))()
-        clock.synchronize()
-        seconds.append(time.perf_counter() - began)
-    return min(seconds)
+    waited_s: list[float] = []  # of calls that waited for a core
+    free_s: list[float] = []  # of all others
+    with contention.waits() as waits:
+        while _cold(protocol, len(waited_s), len(free_s), time.perf_counter() - start):
+            call = arm.call((len(waited_s) + len(free_s)) % len(arm.operands))
+            before, began = waits.read(), time.perf_counter()
+            call()
+            clock.synchronize()
+            call_s = time.perf_counter() - began
+            wait_s = contention.longest_wait(before, waits.read())
+            spoilt = disturbed(clock, wait_s, protocol.void_delay_share * call_s)
+            (waited_s if spoilt else free_s).append(call_s)
+    return min(free_s or waited_s)
+
+
+def _cold(protocol: Protocol, waited: int, free: int, spent_s: float) -> bool:
+    """Whether an arm has to be called on, after so many calls that waited for a core or did not."""
+    if waited + free < protocol.warmup_calls or spent_s < protocol.warmup_s:
+        return True
+    return not free and spent_s < WARMING * protocol.warmup_s
 
 
 @dataclass
@@ -360,8 +378,8 @@ class _Rounds:
         self.mixed = max(calls) > MIXED * min(calls)
         self.settled_hz = machine.sm_clock_hz(clock.device)
         self.rounds: list[_Round] = []
-        self.recent: deque[bool] = deque(maxlen=RECENT)  # whether a block was disturbed
-        self.scale = 1.0  # of the calls in a block
+        self.recent: deque[float] = deque(maxlen=RECENT)  # shares that disturbed blocks waited, 0.0
+        self.scale, self.least_scale = 1.0, protocol.block_least_s / protocol.block_s  # of blocks
         self.kept_s = self.lost_s = 0.0
         self.neighbours: list[contention.Neighbour] = []
 
@@ -379,19 +397,33 @@ class _Rounds:
         protocol = self.protocol
         kept = voids = 0
         while self._affordable(kept) and self.lost_s <= protocol.patience * protocol.cap_s:
-            own = self._round(waits)
-            if own.why_void:
+            own, all_wait = self._round(waits), self._all_wait
+            if not own.why_void:
+                kept, voids = kept + 1, 0
+            elif not all_wait:
                 voids += 1
                 self._pause(voids)
                 continue
-            kept, voids = kept + 1, 0
-            if kept < protocol.rounds_least:
+            count = len(self.rounds) if all_wait and self.beside_neighbour else kept
+            if count < protocol.rounds_least:
                 continue
-            if kept % protocol.look_every == 0 and self._precise():
+            if count % protocol.look_every == 0 and self._precise():
                 return "precise"
             if kept >= protocol.rounds_most:
                 return "rounds"
         return "cap"
+
+    @property
+    def _all_wait(self) -> bool:
+        """Whether every block waits a little, the shortest, too: no pause or repetition helps."""
+        waited = sorted(self.recent)
+        every = len(waited) == RECENT and waited[0] > 0 and not self._can_shrink
+        return every and waited[RECENT // 2] < MILD
+
+    @property
+    def _can_shrink(self) -> bool:
+        several = any(arm.block.calls > 1 for arm in self.arms.values())
+        return several and self.scale > self.least_scale
 
     def _affordable(self, kept: int) -> bool:
         """Whether there is time for one more round; for the least of them there is more."""
@@ -437,31 +469,36 @@ class _Rounds:
             self.clock.time(call, Block(1))
 
     def _block(self, own: _Round, arm: _Arm, waits: contention.Waits) -> None:
-        """Time one arm, and again while it is disturbed, unless the round is void anyway."""
-        for left in reversed(range(1 if own.why_void else TRIES)):
+        """Time one arm, and again while it is disturbed, unless that is of no use."""
+        for left in reversed(range(1 if own.why_void or self._all_wait else TRIES)):
             call = arm.call(int(self.draw.integers(len(arm.operands))))
             before, start = waits.read(), time.perf_counter()
             seconds = self.clock.time(call, arm.block.scaled(self.scale))
             wall_s = time.perf_counter() - start
             waited_s = contention.longest_wait(before, waits.read())
+            share = None if waited_s is None else waited_s / wall_s
             spoilt = disturbed(self.clock, waited_s, self.protocol.void_delay_share * wall_s)
-            self._adapt(spoilt)
+            self._adapt((share or math.inf) if spoilt else 0.0)
             if not spoilt or not left:
                 break
             own.repeated += 1
             self.lost_s += wall_s
         arm.times.append(float(f"{seconds:.6g}"))  # the record need not hold what no clock sees
-        if waited_s is not None:
-            own.delay_share = max(waited_s / wall_s, own.delay_share or 0.0)
+        if share is not None:
+            own.delay_share = max(share, own.delay_share or 0.0)
         if spoilt:
             own.why_void = "late launches" if self.clock.late else "run-queue delay"
 
-    def _adapt(self, disturbed: bool) -> None:
-        """Halve the blocks where many were disturbed of late."""
-        self.recent.append(disturbed)
-        least = self.protocol.block_least_s / self.protocol.block_s
-        if len(self.recent) == RECENT and sum(self.recent) > SHRINK * RECENT and self.scale > least:
-            self.scale = max(least, self.scale / 2)
+    def _adapt(self, waited: float) -> None:
+        """Halve the blocks where many were disturbed of late.
+
+        Args:
+            waited: Share of the last block that a thread waited; 0 where that does not disturb it.
+        """
+        self.recent.append(waited)
+        many = sum(share > 0 for share in self.recent) > SHRINK * RECENT
+        if len(self.recent) == RECENT and many and self._can_shrink:
+            self.scale = max(self.least_scale, self.scale / 2)
             self.recent.clear()
 
     def _look_at_device(self, own: _Round) -> None:
