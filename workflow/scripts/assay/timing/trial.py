@@ -378,8 +378,9 @@ class _Rounds:
         self.mixed = max(calls) > MIXED * min(calls)
         self.settled_hz = machine.sm_clock_hz(clock.device)
         self.rounds: list[_Round] = []
-        self.recent: deque[float] = deque(maxlen=RECENT)  # shares that disturbed blocks waited, 0.0
-        self.scale, self.least_scale = 1.0, protocol.block_least_s / protocol.block_s  # of blocks
+        self.recent: deque[float] = deque(maxlen=RECENT)  # share each block waited; 0: undisturbed
+        self.scale = 1.0  # of the calls in a block
+        self.least_scale = protocol.block_least_s / protocol.block_s
         self.kept_s = self.lost_s = 0.0
         self.neighbours: list[contention.Neighbour] = []
 
